@@ -1,0 +1,1 @@
+//! Ingest, segments, the replay buffer and the mix of a cycle.

@@ -1,0 +1,1 @@
+//! CPU kernels of the learner and their candle custom ops.

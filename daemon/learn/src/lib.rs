@@ -1,0 +1,1 @@
+//! The learner: decoder, adapters, objectives, generation, training and checkpoints.

@@ -1,0 +1,1 @@
+//! Cycles, adapters and lineage in SQLite, and publishing.

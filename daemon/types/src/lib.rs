@@ -1,0 +1,19 @@
+//! The words that every Perennial crate shares. Nothing here touches a file, a clock or the network.
+//!
+//! - [`Sample`]: one ingested record, in canonical form, named by the hash of what it teaches.
+//! - [`Row`]: one line of input (TRL's and OpenAI's shapes) judged and turned into the parts of a sample.
+//! - [`Fingerprint`]: blake3 of canonical content; [`SampleId`], [`CycleId`], [`AdapterId`] name things.
+
+mod domain;
+mod fingerprint;
+mod ids;
+mod message;
+mod row;
+mod sample;
+
+pub use domain::{DEFAULT_DOMAIN, DOMAIN_CHARS_MAX, Domain, DomainError};
+pub use fingerprint::{Fingerprint, FingerprintError, Fingerprinter};
+pub use ids::{AdapterId, CycleId, IdError, SampleId};
+pub use message::{Content, Message, Role};
+pub use row::{Row, RowError};
+pub use sample::{Body, Kind, Sample};
