@@ -1,1 +1,41 @@
-fn main() {}
+//! `cargo xtask …`: every chore of the project. Each says what it installs and what it runs.
+
+mod demo;
+mod goldens;
+mod output;
+mod shell;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Every chore of the project")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build, pull a model, teach it a new task through the running daemon, and show what it learned
+    Demo(demo::Options),
+    /// Write the demo's data set and golden suite anew, from its generator
+    DemoData,
+    /// Build once and run every test
+    Test(test::Options),
+    /// Compute the reference values of tests/goldens anew, with PEFT and transformers
+    Goldens,
+    /// Train the tiny test model anew, by its recipe in tests/goldens
+    Tiny,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Demo(options) => demo::run(&options),
+        Chore::DemoData => demo::write_data(),
+        Chore::Test(options) => test::run(&options),
+        Chore::Goldens => goldens::references(),
+        Chore::Tiny => goldens::tiny_model(),
+    }
+}

@@ -1,0 +1,103 @@
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client for one address. HTTP/1.0, a connection per request: an answer ends where the stream ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Http {
+    address: SocketAddr,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+}
+
+impl Http {
+    /// A client for this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// Where nothing answers, or with something that is not HTTP.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        self.send("GET", path, "text/plain", b"")
+    }
+
+    /// `POST path` with a body of this type.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
+        self.send("POST", path, content_type, body)
+    }
+
+    fn send(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
+        let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
+            .with_context(|| format!("nothing listens on {}", self.address))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        // A server may refuse a body that is too long before it has read it all; its answer counts, not the broken pipe.
+        let sent = stream.write_all(body);
+        let mut answer = Vec::new();
+        if stream.read_to_end(&mut answer).is_err() && answer.is_empty() {
+            sent.context("the request was cut off")?;
+        }
+        parse(&answer).with_context(|| format!("{method} {path}"))
+    }
+}
+
+impl Response {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// Where the status is no success, or the body no JSON.
+    pub fn json(&self) -> Result<Value> {
+        ensure!(self.is_success(), "status {}: {}", self.status, self.body);
+        serde_json::from_str(&self.body).with_context(|| format!("no JSON: {:?}", self.body))
+    }
+
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+fn parse(answer: &[u8]) -> Result<Response> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").context("the answer has no end of its head")?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("the answer has no status")?;
+    Ok(Response { status, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_body_are_told_apart() {
+        let response = parse(b"HTTP/1.0 404 Not Found\r\ncontent-length: 4\r\n\r\nno\r\n").unwrap();
+        assert_eq!((response.status, response.body.as_str()), (404, "no\r\n"));
+        assert!(response.json().is_err());
+        assert!(parse(b"").is_err());
+    }
+}

@@ -1,0 +1,72 @@
+use std::{
+    env, iter,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use perennial_tests::repository;
+
+use crate::output;
+
+/// A command that runs in the repository's root and is shown before it runs.
+pub(crate) struct Shell(Command);
+
+impl Shell {
+    /// A program, not yet started.
+    pub(crate) fn new(program: impl AsRef<Path>) -> Self {
+        let mut command = Command::new(program.as_ref());
+        command.current_dir(repository());
+        Self(command)
+    }
+
+    /// The cargo that runs this program.
+    pub(crate) fn cargo() -> Self {
+        let mut shell = Self::new(env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from));
+        // What `cargo run` says of xtask is not meant for other packages: build scripts that watch these variables
+        // (ring's, below lance) would run anew, and all above them compile anew, at every change between xtask and cargo.
+        let of_xtask = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_xtask)).for_each(|name| {
+            shell.0.env_remove(name);
+        });
+        shell
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<A: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.0.args(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Shows the command, runs it, and waits for its end.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or fails.
+    pub(crate) fn run(mut self) -> Result<()> {
+        let line = self.line();
+        output::note(format!("$ {line}"));
+        let status = self.0.status().with_context(|| format!("starting: {line}"))?;
+        if !status.success() {
+            bail!("{line}: {status}");
+        }
+        Ok(())
+    }
+
+    /// Whether the command can be run and succeeds, without a word of it.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.0.output().is_ok_and(|output| output.status.success())
+    }
+
+    fn line(&self) -> String {
+        let program = Path::new(self.0.get_program());
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        let words = iter::once(name).chain(self.0.get_args());
+        words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,36 @@
+use anyhow::Result;
+use clap::Args;
+
+use crate::{output, shell::Shell};
+
+/// What to test.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only the unit tests: none that start the program or read the reference values
+    #[arg(long)]
+    quick: bool,
+    /// Only tests whose name holds this text
+    filter: Option<String>,
+}
+
+/// Builds the workspace and runs its tests.
+///
+/// Everything is built with `--workspace` and in one profile, so that the demo, the tests and a plain `cargo build`
+/// share each compiled crate: features differ between builds of parts, and lance alone takes minutes.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    output::note("Installs nothing. Builds the program and its tests, then runs them.");
+    // The black-box tests start the program itself, which building the tests alone would not make.
+    Shell::cargo().args(["build", "--workspace"]).run()?;
+    let kinds: &[&str] = if options.quick { &["--lib", "--bins"] } else { &["--lib", "--bins", "--tests"] };
+    let filter = options.filter.as_deref();
+    if !options.quick {
+        Shell::cargo().args(["test", "--workspace", "--doc"]).args(filter).run()?;
+    }
+    let runner: &[&str] =
+        if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
+    Shell::cargo().args(runner).args(kinds).args(filter).run()
+}
+
+fn has_nextest() -> bool {
+    Shell::cargo().args(["nextest", "--version"]).succeeds()
+}
