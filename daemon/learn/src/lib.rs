@@ -1,1 +1,18 @@
-//! The learner: decoder, adapters, objectives, generation, training and checkpoints.
+//! The learner: one decoder for the Llama family, LoRA adapters, training, generation, scoring and embedding.
+//!
+//! A batch is *rows*: the tokens of several sequences one after another, without padding. Adapters are arguments, never
+//! baked into the weights, so that champion, candidate and reference share one base.
+//!
+//! - [`model`]: reading a base model (Hugging Face folder or GGUF file) and its decoder.
+//! - [`tokenize`]: tokenizer, chat template, and samples as tokens.
+//! - [`adapter`]: LoRA adapters in PEFT's files.
+//! - [`train`]: supervised fine-tuning with checkpoints.
+//! - [`generate`]: batched generation and scoring.
+//! - [`embed`]: sentence vectors for the replay buffer.
+
+pub mod adapter;
+pub mod embed;
+pub mod generate;
+pub mod model;
+pub mod tokenize;
+pub mod train;

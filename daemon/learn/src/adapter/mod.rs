@@ -1,0 +1,4 @@
+//! LoRA adapters in the format of PEFT.
+
+/// LoRA matrices for a base model.
+pub struct Adapter;

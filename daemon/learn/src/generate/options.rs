@@ -1,0 +1,93 @@
+use crate::tokenize::TokenizerError;
+
+/// How completions are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// Tokens after which a completion is cut off.
+    pub max_new_tokens: usize,
+    /// Divides the logits; 0 takes the most likely token each time.
+    pub temperature: f32,
+    /// Draws from the most likely tokens that make up this probability; 1 draws from all.
+    pub top_p: f32,
+    /// Draws from this many of the most likely tokens; 0 draws from all.
+    pub top_k: usize,
+    /// With the index of the prompt, the seed of its draws.
+    pub seed: u64,
+    /// Texts that end a completion; they are not part of it.
+    pub stop: Vec<String>,
+    /// Sequences that run at the same time.
+    pub batch_max: usize,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            seed: 0,
+            stop: Vec::new(),
+            batch_max: 16,
+        }
+    }
+}
+
+/// What a model said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The tokens, with the one that ended it where there is one.
+    pub tokens: Vec<u32>,
+    /// The text, without special tokens and stop texts.
+    pub text: String,
+    /// Why it ends here.
+    pub finish: Finish,
+}
+
+/// Why a completion ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model said so.
+    EndToken,
+    /// It came to a stop text.
+    StopText,
+    /// It came to the limit of tokens, or of the model's context.
+    Length,
+    /// The caller broke off.
+    Interrupted,
+}
+
+/// Why nothing is generated or scored.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A prompt has no tokens to go on from.
+    #[error("prompt {index} is empty")]
+    EmptyPrompt {
+        /// Its index.
+        index: usize,
+    },
+    /// A sequence is longer than the model's context.
+    #[error("sequence {index} has {tokens} tokens, and the model takes at most {tokens_max}: shorten it")]
+    TooLong {
+        /// Its index.
+        index: usize,
+        /// Its length.
+        tokens: usize,
+        /// The model's limit.
+        tokens_max: usize,
+    },
+    /// An option is out of range.
+    #[error("`{option}` {problem}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What is wrong, as the rest of a sentence.
+        problem: &'static str,
+    },
+    /// Tokens do not become text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A tensor operation failed.
+    #[error("running the model: {0}")]
+    Candle(#[from] candle_core::Error),
+}
