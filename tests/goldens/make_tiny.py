@@ -1,0 +1,159 @@
+"""Trains the tiny test model and writes `tiny/`: the model, its tokenizer, and the task files.
+
+    python make_tiny.py            a few minutes on one core
+
+A Llama of half a million parameters with grouped queries and a tied head, trained from scratch on the tasks of
+`tiny_tasks.py` with the loss on the answers alone. Seeded; the committed weights are the ones that the goldens belong to,
+so after running it anew run `make_goldens.py` too.
+"""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from random import Random
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from tiny_tasks import GENERAL, SYLLABLES, files, row, ticket, zun
+
+OUT = Path(__file__).parent / "tiny"
+SEED = 7
+VOCABULARY = 768
+BATCH = 64
+STEPS = int(os.environ.get("STEPS", 3000))
+LEARNING_RATE = 3e-3
+WARM_UP = 100
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+END_OF_TURN = 2
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def write_json(path: Path, value) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def train_tokenizer() -> None:
+    rng = Random(SEED)
+    texts = ["system", "user", "assistant"] * 5000
+    for task in [*GENERAL, ticket, zun]:
+        texts += [turn["content"] for _ in range(2000) for turn in row(task, rng, "x")["messages"]]
+    # Syllables must be merged before anything else, so that a made-up word is always a sequence of them.
+    forms = [form for s in SYLLABLES for form in (f"{s} {s}", s.upper())]
+    texts += forms * 10_000
+
+    tokenizer = Tokenizer(models.BPE())
+    # The same splitting as SmolLM2's.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if tokenizer.get_vocab_size() != VOCABULARY:
+        raise ValueError(f"the corpus gives {tokenizer.get_vocab_size()} tokens, not {VOCABULARY}")
+
+    OUT.mkdir(exist_ok=True)
+    tokenizer.save(str(OUT / "tokenizer.json"))
+    write_json(
+        OUT / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": SPECIAL[1],
+            "eos_token": SPECIAL[2],
+            "pad_token": SPECIAL[2],
+            "unk_token": SPECIAL[0],
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 512,
+            "chat_template": TEMPLATE,
+        },
+    )
+
+
+def write_tasks() -> set[str]:
+    """Writes `tasks/*.jsonl`; gives the prompts of the general suite, which training must not see."""
+    folder = OUT / "tasks"
+    folder.mkdir(exist_ok=True)
+    sets = files(SEED)
+    for name, rows in sets.items():
+        lines = [json.dumps(r, ensure_ascii=False) + "\n" for r in rows]
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return {r["messages"][0]["content"] for r in sets["general_suite"]}
+
+
+def batch(rng: Random, tokenizer, held_out: set[str]):
+    """`[BATCH, longest]` tokens, and labels that are −100 outside the answer and its end-of-turn token."""
+    sequences = []
+    while len(sequences) < BATCH:
+        turns = row(rng.choice(GENERAL), rng, "general")["messages"]
+        if turns[0]["content"] in held_out:
+            continue
+        prompt = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
+        prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
+        answer_ids = tokenizer(turns[1]["content"], add_special_tokens=False).input_ids + [END_OF_TURN]
+        sequences.append((prompt_ids, answer_ids))
+    longest = max(len(p) + len(a) for p, a in sequences)
+    tokens = torch.full((BATCH, longest), END_OF_TURN)
+    labels = torch.full((BATCH, longest), -100)
+    for i, (prompt, answer) in enumerate(sequences):
+        end = len(prompt) + len(answer)
+        tokens[i, :end] = torch.tensor(prompt + answer)
+        labels[i, len(prompt) : end] = torch.tensor(answer)
+    return tokens, labels
+
+
+def train_model(held_out: set[str]) -> LlamaForCausalLM:
+    torch.manual_seed(SEED)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=128, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True,
+        initializer_range=0.06, bos_token_id=1, eos_token_id=2, pad_token_id=2,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    tokenizer = AutoTokenizer.from_pretrained(OUT)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    rng, start = Random(SEED + 1), time.time()
+    for step in range(STEPS):
+        warm, done = min(1.0, (step + 1) / WARM_UP), step / STEPS
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * warm * 0.5 * (1 + math.cos(math.pi * done))
+        tokens, labels = batch(rng, tokenizer, held_out)
+        # Padding stands after the sequence, where a causal model cannot see it: no mask is needed.
+        loss = model(input_ids=tokens, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 100 == 0 or step == STEPS - 1:
+            print(f"step {step} loss {loss.item():.4f} {time.time() - start:.0f} s", flush=True)
+    return model
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    train_tokenizer()
+    held_out = write_tasks()
+    model = train_model(held_out)
+    # bf16 on disk, half the size; every reader widens it to f32, exactly.
+    model.to(torch.bfloat16).save_pretrained(OUT)
+
+
+if __name__ == "__main__":
+    main()
