@@ -1,1 +1,40 @@
 //! Metrics, suites, statistics and the decision to promote or reject.
+//!
+//! The gate asks champion and candidate the same items, compares them pair by pair, and lets the candidate pass only if
+//! the comparison rules out, at the configured confidence, that a protected [`Suite`] fell by more than its margin.
+//! Nothing here knows a model: answers and likelihoods come through a [`Judge`]. Read top to bottom:
+//!
+//! 1. [`load_golden`] and [`auto_suite`] make suites,
+//! 2. [`evaluate`] scores one side,
+//! 3. [`compare`] pairs two sides on one suite and bounds the difference ([`difference_interval`]),
+//! 4. [`decide`] weighs all suites under a [`Policy`],
+//! 5. a [`Report`] keeps it all, as JSON, Markdown and a table.
+//!
+//! Everything is pure but [`load_golden`], which reads one file; the same input gives the same bytes.
+
+mod auto;
+mod compare;
+mod decision;
+mod evaluate;
+mod golden;
+mod interval;
+mod markdown;
+mod metric;
+mod policy;
+mod reason;
+mod report;
+mod student;
+mod suite;
+mod table;
+
+pub use auto::auto_suite;
+pub use compare::{CompareError, SuiteReport, Verdict, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem, compare};
+pub use decision::{Decision, Outcome, decide};
+pub use evaluate::{EvaluateError, ItemScore, Judge, JudgeError, Likelihood, SuiteScores, evaluate};
+pub use golden::{GoldenError, load_golden, parse_golden};
+pub use interval::{Interval, difference_interval};
+pub use metric::{Measure, Metric};
+pub use policy::{Policy, PolicyError, Require, Uncertain};
+pub use reason::Reason;
+pub use report::Report;
+pub use suite::{ITEMS_MAX_DEFAULT, Item, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, Suite, SuiteError, SuiteOptions};

@@ -1,0 +1,205 @@
+use perennial_types::{Domain, Fingerprint};
+use serde::{Deserialize, Serialize};
+
+use crate::{Interval, Metric, Policy, Suite, SuiteScores, difference_interval};
+
+/// The items on which the candidate lost most that a report keeps.
+pub const WORST_ITEMS_MAX: usize = 5;
+/// The longest question, reference or answer that a report keeps, in characters.
+pub const WORST_ITEM_CHARS_MAX: usize = 2000;
+
+/// What a comparison says of the candidate on one suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The lower bound of the difference is above 0.
+    Improved,
+    /// The lower bound is not below −margin: a loss beyond the margin is ruled out.
+    NotWorse,
+    /// The mean is within the margin, the lower bound is not: neither a loss nor its absence is shown.
+    Uncertain,
+    /// The mean itself is below −margin.
+    Regressed,
+    /// No item could be scored on both sides.
+    Unmeasured,
+}
+
+impl Verdict {
+    /// The word for tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Improved => "improved",
+            Self::NotWorse => "not worse",
+            Self::Uncertain => "uncertain",
+            Self::Regressed => "regressed",
+            Self::Unmeasured => "unmeasured",
+        }
+    }
+}
+
+/// An item on which the candidate lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorstItem {
+    /// The item's id.
+    pub id: String,
+    /// What was asked, cut to [`WORST_ITEM_CHARS_MAX`].
+    pub question: String,
+    /// The right answer, cut likewise.
+    pub reference: String,
+    /// What the candidate answered, cut likewise; `None` where the metric is a likelihood.
+    pub candidate_answer: Option<String>,
+    /// What the champion answered.
+    pub champion_answer: Option<String>,
+    /// The candidate's item score.
+    pub candidate_score: f64,
+    /// The champion's item score.
+    pub champion_score: f64,
+}
+
+/// Champion and candidate on one suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuiteReport {
+    /// The suite's name.
+    pub suite: String,
+    /// Its domain.
+    pub domain: Option<Domain>,
+    /// Its metric.
+    pub metric: Metric,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Whether a loss here rejects.
+    pub protected: bool,
+    /// Whether a gain here promotes.
+    pub target: bool,
+    /// The tolerated loss.
+    pub margin: f64,
+    /// The items that were compared.
+    pub n: usize,
+    /// The items that one side or both could not score.
+    pub unscored: usize,
+    /// The candidate's score as people read it ([`Metric::shown`]): a mean in `[0, 1]`, or a perplexity.
+    pub candidate: f64,
+    /// The champion's.
+    pub champion: f64,
+    /// The mean difference of the item scores and its bounds; positive is better, for perplexity too (nats per token).
+    pub difference: Interval,
+    /// What that means.
+    pub verdict: Verdict,
+    /// Where the candidate lost most, worst first; at most [`WORST_ITEMS_MAX`].
+    pub worst: Vec<WorstItem>,
+}
+
+/// Scores that do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// The scores are of another suite, or of another state of it.
+    #[error("suite {suite}: the {side}'s scores were taken on other items; evaluate it again")]
+    Fingerprint {
+        /// The suite.
+        suite: String,
+        /// `candidate` or `champion`.
+        side: &'static str,
+    },
+}
+
+/// Pairs the two sides item by item. Items that either side could not score are left out and counted.
+///
+/// # Errors
+/// Where the scores were not taken on this very suite.
+pub fn compare(
+    suite: &Suite,
+    candidate: &SuiteScores,
+    champion: &SuiteScores,
+    policy: &Policy,
+) -> Result<SuiteReport, CompareError> {
+    let fingerprint = suite.fingerprint();
+    for (side, scores) in [("candidate", candidate), ("champion", champion)] {
+        if scores.fingerprint != fingerprint || scores.items.len() != suite.items.len() {
+            return Err(CompareError::Fingerprint { suite: suite.name.clone(), side });
+        }
+    }
+    let pairs = pairs(candidate, champion);
+    let n = pairs.len();
+    let mean = |side: fn(&Pair) -> f64| suite.metric.shown(pairs.iter().map(side).sum::<f64>() / n.max(1) as f64);
+    let differences: Vec<f64> = pairs.iter().map(Pair::difference).collect();
+    let difference = difference_interval(&differences, policy, &suite.name);
+    Ok(SuiteReport {
+        suite: suite.name.clone(),
+        domain: suite.domain.clone(),
+        metric: suite.metric,
+        fingerprint,
+        protected: suite.protected,
+        target: suite.target,
+        margin: suite.margin,
+        n,
+        unscored: suite.items.len() - n,
+        candidate: mean(|pair| pair.candidate),
+        champion: mean(|pair| pair.champion),
+        difference,
+        verdict: verdict(n, &difference, suite.margin),
+        worst: worst(suite, candidate, champion, pairs),
+    })
+}
+
+struct Pair {
+    item: usize,
+    candidate: f64,
+    champion: f64,
+}
+
+impl Pair {
+    fn difference(&self) -> f64 {
+        self.candidate - self.champion
+    }
+}
+
+fn pairs(candidate: &SuiteScores, champion: &SuiteScores) -> Vec<Pair> {
+    let both = candidate.items.iter().zip(&champion.items).enumerate();
+    both.filter_map(|(item, (candidate, champion))| {
+        Some(Pair { item, candidate: candidate.score?, champion: champion.score? })
+    })
+    .collect()
+}
+
+fn verdict(n: usize, difference: &Interval, margin: f64) -> Verdict {
+    if n == 0 {
+        return Verdict::Unmeasured;
+    }
+    if difference.lower > 0.0 {
+        return Verdict::Improved;
+    }
+    // At the bound counts as within it, so that a margin of 0 admits a candidate that answers exactly as the champion.
+    if difference.lower >= -margin {
+        return Verdict::NotWorse;
+    }
+    if difference.mean >= -margin { Verdict::Uncertain } else { Verdict::Regressed }
+}
+
+fn worst(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores, mut pairs: Vec<Pair>) -> Vec<WorstItem> {
+    pairs.retain(|pair| pair.difference() < 0.0);
+    pairs.sort_by(|a, b| a.difference().total_cmp(&b.difference()).then(a.item.cmp(&b.item)));
+    pairs.truncate(WORST_ITEMS_MAX);
+    pairs
+        .iter()
+        .map(|pair| {
+            let item = &suite.items[pair.item];
+            let answer = |scores: &SuiteScores| scores.items[pair.item].answer.as_deref().map(cut);
+            WorstItem {
+                id: item.id.clone(),
+                question: cut(&item.question.text()),
+                reference: cut(&item.reference),
+                candidate_answer: answer(candidate),
+                champion_answer: answer(champion),
+                candidate_score: pair.candidate,
+                champion_score: pair.champion,
+            }
+        })
+        .collect()
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORST_ITEM_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::SuiteReport;
+
+/// One reason for a decision, as numbers and as a sentence ([`fmt::Display`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// A suite that must not fall fell by more than its margin.
+    Regressed {
+        /// The suite.
+        suite: String,
+        /// The mean difference.
+        difference: f64,
+        /// The tolerated loss.
+        margin: f64,
+    },
+    /// A suite that must not fall cannot show that it did not.
+    Uncertain {
+        /// The suite.
+        suite: String,
+        /// The mean difference.
+        difference: f64,
+        /// The lower bound of the difference.
+        lower: f64,
+        /// The tolerated loss.
+        margin: f64,
+        /// The items compared.
+        n: usize,
+        /// About how many items would show it, if the mean and the spread stayed as they are.
+        items_needed: usize,
+        /// Whether the policy let it pass.
+        allowed: bool,
+    },
+    /// No item of a suite that must not fall could be scored.
+    Unmeasured {
+        /// The suite.
+        suite: String,
+    },
+    /// A target suite improved.
+    Improved {
+        /// The suite.
+        suite: String,
+        /// The mean difference.
+        difference: f64,
+        /// The lower bound of the difference.
+        lower: f64,
+    },
+    /// No target suite improved.
+    NoImprovement {
+        /// The target suites.
+        suites: Vec<String>,
+    },
+    /// The policy asks for an improvement, but no suite is a target.
+    NoTarget,
+    /// There is no suite that could speak for or against.
+    NothingMeasured,
+    /// The policy asks for no more than that nothing fell, and nothing did.
+    NotWorse {
+        /// The suites that vouch for it.
+        suites: usize,
+    },
+}
+
+impl Reason {
+    pub(crate) fn uncertain(report: &SuiteReport, allowed: bool) -> Self {
+        let SuiteReport { suite, difference, margin, n, .. } = report;
+        // The distance of bound and mean shrinks with the square root of the items; the bound passes once it is no wider
+        // than the room between the mean and −margin.
+        let room = (difference.mean + margin).max(f64::MIN_POSITIVE);
+        let items_needed = (*n as f64 * ((difference.mean - difference.lower) / room).powi(2)).ceil();
+        Self::Uncertain {
+            suite: suite.clone(),
+            difference: difference.mean,
+            lower: difference.lower,
+            margin: *margin,
+            n: *n,
+            items_needed: items_needed as usize,
+            allowed,
+        }
+    }
+}
+
+/// Above this many items, a suite is the wrong tool for the margin.
+const ITEMS_WORTH_NAMING_MAX: usize = 100_000;
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regressed { suite, difference, margin } => {
+                write!(f, "suite {suite} fell by {:.3}, more than its margin of {margin}", -difference)
+            }
+            Self::Uncertain { suite, difference, lower, margin, n, items_needed, allowed } => {
+                let verb = if *allowed { "was let pass" } else { "may have fallen" };
+                write!(
+                    f,
+                    "suite {suite} {verb}: the difference is {difference:+.3} on {n} items, but it could be {lower:+.3}, \
+                     beyond the margin of {margin}; "
+                )?;
+                if *items_needed > ITEMS_WORTH_NAMING_MAX {
+                    f.write_str("a wider margin would tell")
+                } else {
+                    write!(f, "about {items_needed} items or a wider margin would tell")
+                }
+            }
+            Self::Unmeasured { suite } => write!(f, "suite {suite} has no item that could be scored on both sides"),
+            Self::Improved { suite, difference, lower } => {
+                write!(f, "suite {suite} improved by {difference:.3} (at least {lower:.3})")
+            }
+            Self::NoImprovement { suites } => {
+                write!(f, "no target suite is shown to have improved ({})", suites.join(", "))
+            }
+            Self::NoTarget => f.write_str(
+                "no suite is a target, so nothing can improve: make one a target, or set gate.require to \"not_worse\"",
+            ),
+            Self::NothingMeasured => f.write_str("no suite was measured: a gate without suites promotes nothing"),
+            Self::NotWorse { suites } => {
+                let (noun, its) = if *suites == 1 { ("suite", "its") } else { ("suites", "their") };
+                write!(f, "{suites} {noun} stayed within {its} margin")
+            }
+        }
+    }
+}
