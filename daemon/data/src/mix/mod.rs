@@ -1,0 +1,81 @@
+//! The mix: the frozen training set of a cycle, new samples with replayed ones among them.
+
+mod file;
+mod manifest;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashSet};
+
+use perennial_types::{Fingerprint, SampleId};
+
+pub use self::{
+    file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_mix},
+    manifest::{DomainCounts, MANIFEST_VERSION, Manifest},
+    plan::{MixConfig, MixPlan, NewSample, Origin, plan},
+};
+use crate::{durable::DurableError, parquet_file::ParquetFileError};
+
+/// A mix that cannot be frozen or read.
+#[derive(Debug, thiserror::Error)]
+pub enum MixError {
+    /// A held-out sample would be trained on.
+    #[error("{count} held-out samples are in the mix, {first} the first of them: nothing was written")]
+    HeldOut {
+        /// How many.
+        count: usize,
+        /// The smallest of their ids.
+        first: SampleId,
+    },
+    /// The plan names a sample that was not given.
+    #[error("the mix needs sample {0}, which is in no segment that was read")]
+    Missing(SampleId),
+    /// The plan names a sample twice.
+    #[error("sample {0} is in the mix twice")]
+    Twice(SampleId),
+    /// A further field of the manifest has the name of one of its own.
+    #[error("the manifest has a field `{0}` of its own: give yours another name")]
+    ReservedField(String),
+    /// The manifest cannot be read.
+    #[error("the manifest {path} cannot be read: {problem}")]
+    Manifest {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The rows are not those that the manifest names.
+    #[error(
+        "the mix in {folder} has the fingerprint {found}, its manifest says {stated}: one of the files was changed; freeze it again"
+    )]
+    Fingerprint {
+        /// The cycle's folder.
+        folder: String,
+        /// Of the rows that are there.
+        found: Fingerprint,
+        /// Of the rows that were frozen.
+        stated: Fingerprint,
+    },
+    /// The system refuses.
+    #[error(transparent)]
+    Durable(#[from] DurableError),
+    /// The Parquet file cannot be made, read or understood.
+    #[error(transparent)]
+    File(#[from] ParquetFileError),
+}
+
+/// The invariant that nothing held out is ever trained on.
+///
+/// # Errors
+/// [`MixError::HeldOut`] where one of these ids is held out.
+pub fn assert_nothing_held_out<'a>(
+    ids: impl IntoIterator<Item = &'a SampleId>,
+    held_out: &HashSet<SampleId>,
+) -> Result<(), MixError> {
+    let leaked: BTreeSet<&SampleId> = ids.into_iter().filter(|id| held_out.contains(id)).collect();
+    match leaked.first() {
+        Some(first) => Err(MixError::HeldOut { count: leaked.len(), first: **first }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,331 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use arrow::{
+    array::{Float32Array, RecordBatch, RecordBatchIterator},
+    datatypes::Schema,
+};
+use futures::TryStreamExt;
+use lancedb::{
+    Table,
+    query::{ExecutableQuery, QueryBase, Select},
+    table::{CompactionOptions, OptimizeAction},
+};
+use perennial_types::{CycleId, SampleId};
+
+use super::{
+    ReplayEntry, ReplayRow,
+    row::{self, ROW_COLUMNS},
+};
+use crate::{
+    columns::{self, ColumnError},
+    durable::{self, DurableError},
+};
+
+const TABLE: &str = "samples";
+
+/// Rows of one merge: bounds memory, and the length of the list of ids in a filter.
+const CHUNK_ROWS_MAX: usize = 1024;
+
+/// A replay buffer that cannot be opened, read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// LanceDB refuses.
+    #[error("cannot {action} the replay buffer: {source}")]
+    Lance {
+        /// What was tried.
+        action: &'static str,
+        /// What LanceDB said.
+        source: Box<lancedb::Error>,
+    },
+    /// The buffer was made with other embeddings.
+    #[error(
+        "the replay buffer {} holds embeddings of {found} numbers, the base model gives {wanted}: it was made with another base model; rebuild it from the segments",
+        path.display()
+    )]
+    Dimension {
+        /// The buffer's folder.
+        path: PathBuf,
+        /// The length of its embeddings.
+        found: usize,
+        /// The length that was asked for.
+        wanted: usize,
+    },
+    /// An embedding that does not fit.
+    #[error("the embedding of sample {id} is {found} numbers long, the replay buffer wants {wanted}")]
+    Embedding {
+        /// Whose embedding.
+        id: SampleId,
+        /// Its length.
+        found: usize,
+        /// The buffer's dimension.
+        wanted: usize,
+    },
+    /// The table is not as this version writes it.
+    #[error("the replay buffer is damaged ({0}); rebuild it from the segments")]
+    Damaged(#[from] ColumnError),
+    /// The folder cannot be made or removed.
+    #[error(transparent)]
+    Durable(#[from] DurableError),
+}
+
+/// One row per stored training sample in a LanceDB table: id, domain, arrival, embedding, and how often it was replayed.
+///
+/// One process at a time may change a buffer, and that process must not run two changes at once. Every change can be
+/// repeated without harm after a crash. The buffer is an index over the segments: should it be lost, it is rebuilt from them.
+/// Nothing runs but inside the calls, on the caller's runtime.
+pub struct ReplayBuffer {
+    table: Table,
+    dim: usize,
+}
+
+impl ReplayBuffer {
+    /// Opens the buffer in this folder, or makes an empty one. `dim` is the length of the embeddings.
+    ///
+    /// # Errors
+    /// [`ReplayError::Dimension`] where the buffer was made with embeddings of another length: see [`rebuild`](Self::rebuild).
+    pub async fn open(folder: &Path, dim: usize) -> Result<Self, ReplayError> {
+        let (table, found) = open_table(folder, dim).await?;
+        if found != dim {
+            return Err(ReplayError::Dimension { path: folder.to_owned(), found, wanted: dim });
+        }
+        Ok(Self { table, dim })
+    }
+
+    /// Removes the buffer in this folder, whatever its state, and makes an empty one for embeddings of length `dim`. Returns
+    /// the rows of the old one as far as they can be read, so that the caller can [`upsert`](Self::upsert) them with new
+    /// embeddings and their history is kept.
+    ///
+    /// # Errors
+    /// Where the folder cannot be removed or made.
+    pub async fn rebuild(folder: &Path, dim: usize) -> Result<(Self, Vec<ReplayRow>), ReplayError> {
+        let rows = match open_table(folder, dim).await {
+            Ok((table, dim)) => Self { table, dim }.rows().await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(durable::failed("remove", folder)(error).into());
+            }
+            _ => Ok((Self::open(folder, dim).await?, rows)),
+        }
+    }
+
+    /// The length of the embeddings.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Adds entries, or replaces the embedding, domain, arrival and segment of those whose id is there. The history of a
+    /// row that is there (times replayed, cycles) stays as it is. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// Where an embedding has the wrong length (nothing is changed then), or LanceDB refuses.
+    pub async fn upsert(&self, entries: Vec<ReplayEntry>) -> Result<(), ReplayError> {
+        if let Some(bad) = entries.iter().find(|entry| entry.embedding.len() != self.dim) {
+            return Err(ReplayError::Embedding { id: bad.row.id, found: bad.embedding.len(), wanted: self.dim });
+        }
+        let unique: BTreeMap<SampleId, ReplayEntry> = entries.into_iter().map(|entry| (entry.row.id, entry)).collect();
+        let mut entries: Vec<ReplayEntry> = unique.into_values().collect();
+        for chunk in entries.chunks_mut(CHUNK_ROWS_MAX) {
+            let ids: Vec<SampleId> = chunk.iter().map(|entry| entry.row.id).collect();
+            let known: BTreeMap<SampleId, ReplayRow> =
+                self.select(&ids).await?.into_iter().map(|row| (row.id, row)).collect();
+            for entry in chunk.iter_mut() {
+                if let Some(row) = known.get(&entry.row.id) {
+                    entry.row.times_replayed = row.times_replayed;
+                    entry.row.last_replayed_cycle = row.last_replayed_cycle;
+                    entry.row.trained_cycle = row.trained_cycle;
+                }
+            }
+            self.merge("add rows to", row::entries(chunk, self.dim)?, true).await?;
+        }
+        Ok(())
+    }
+
+    /// All rows without their embeddings, sorted by id.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn rows(&self) -> Result<Vec<ReplayRow>, ReplayError> {
+        self.read(None).await
+    }
+
+    /// The rows with these ids, without their embeddings, sorted by id. An id that is not there is passed over.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn select(&self, ids: &[SampleId]) -> Result<Vec<ReplayRow>, ReplayError> {
+        let mut rows = Vec::new();
+        for chunk in ids.chunks(CHUNK_ROWS_MAX) {
+            rows.extend(self.read(Some(has_id(chunk))).await?);
+        }
+        rows.sort_unstable_by_key(|row| row.id);
+        Ok(rows)
+    }
+
+    /// Notes that a cycle drew these rows from the buffer: once per cycle, however often it is told. Ids that are not there
+    /// are passed over.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn mark_replayed(&self, cycle: CycleId, ids: &BTreeSet<SampleId>) -> Result<(), ReplayError> {
+        let note = |row: &mut ReplayRow| {
+            let news = row.last_replayed_cycle != Some(cycle);
+            if news {
+                row.last_replayed_cycle = Some(cycle);
+                row.times_replayed = row.times_replayed.saturating_add(1);
+            }
+            news
+        };
+        self.change_history(ids, note).await
+    }
+
+    /// Notes that a cycle trained on these rows when they were new; a row that another cycle trained on first keeps that
+    /// one. Ids that are not there are passed over.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn mark_trained(&self, cycle: CycleId, ids: &BTreeSet<SampleId>) -> Result<(), ReplayError> {
+        let note = |row: &mut ReplayRow| {
+            let news = row.trained_cycle.is_none();
+            row.trained_cycle = row.trained_cycle.or(Some(cycle));
+            news
+        };
+        self.change_history(ids, note).await
+    }
+
+    /// Removes the rows with these ids. The samples stay in their segments.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn delete(&self, ids: &BTreeSet<SampleId>) -> Result<(), ReplayError> {
+        let ids: Vec<SampleId> = ids.iter().copied().collect();
+        for chunk in ids.chunks(CHUNK_ROWS_MAX) {
+            self.table.delete(has_id(chunk).as_str()).await.map_err(refused("delete rows of"))?;
+        }
+        Ok(())
+    }
+
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn count(&self) -> Result<usize, ReplayError> {
+        self.table.count_rows(None).await.map_err(refused("count the rows of"))
+    }
+
+    /// The `n` rows whose embeddings are nearest to this one, the nearest first, with their squared Euclidean distances
+    /// (for embeddings of unit length, 2 − 2 cos). An exact search over all rows.
+    ///
+    /// # Errors
+    /// Where the embedding has the wrong length, or LanceDB refuses.
+    pub async fn nearest(&self, embedding: &[f32], n: usize) -> Result<Vec<(ReplayRow, f32)>, ReplayError> {
+        const DISTANCE: &str = "_distance";
+        let columns: Vec<&str> = ROW_COLUMNS.into_iter().chain([DISTANCE]).collect();
+        let query = self.table.vector_search(embedding).map_err(refused("search"))?;
+        let query = query.bypass_vector_index().limit(n).select(Select::columns(&columns));
+        let batches = query.execute().await.map_err(refused("search"))?;
+        let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(refused("search"))?;
+        let mut found = Vec::new();
+        for batch in &batches {
+            let distances: &Float32Array = columns::column(batch, DISTANCE)?;
+            found.extend(row::decode(batch)?.into_iter().zip(distances.values().iter().copied()));
+        }
+        found.sort_by(|(row, distance), (other, further)| distance.total_cmp(further).then(row.id.cmp(&other.id)));
+        Ok(found)
+    }
+
+    /// Joins the small files that single changes leave, and removes the versions of the table that are older than
+    /// `versions_kept`, with their files. Meant to be called now and then, between changes; no other process may be using
+    /// the buffer, and no search of this one may be older than `versions_kept`.
+    ///
+    /// # Errors
+    /// Where LanceDB refuses.
+    pub async fn optimize(&self, versions_kept: Duration) -> Result<(), ReplayError> {
+        let compact = OptimizeAction::Compact { options: CompactionOptions::default(), remap_options: None };
+        self.table.optimize(compact).await.map_err(refused("compact"))?;
+        let prune = OptimizeAction::Prune {
+            older_than: lancedb::table::Duration::from_std(versions_kept).ok(),
+            // Without this, files younger than a week stay; what they are kept for, other writers, does not exist here.
+            delete_unverified: Some(true),
+            error_if_tagged_old_versions: Some(false),
+        };
+        self.table.optimize(prune).await.map_err(refused("remove old versions of"))?;
+        Ok(())
+    }
+
+    async fn read(&self, filter: Option<String>) -> Result<Vec<ReplayRow>, ReplayError> {
+        let query = self.table.query().select(Select::columns(&ROW_COLUMNS));
+        let query = match filter {
+            Some(filter) => query.only_if(filter),
+            None => query,
+        };
+        let mut batches = query.execute().await.map_err(refused("read"))?;
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.try_next().await.map_err(refused("read"))? {
+            rows.extend(row::decode(&batch)?);
+        }
+        rows.sort_unstable_by_key(|row| row.id);
+        Ok(rows)
+    }
+
+    /// Changes the history of the rows for which `note` says that it has news, all in one commit.
+    async fn change_history(
+        &self,
+        ids: &BTreeSet<SampleId>,
+        note: impl Fn(&mut ReplayRow) -> bool,
+    ) -> Result<(), ReplayError> {
+        let ids: Vec<SampleId> = ids.iter().copied().collect();
+        let mut rows = self.select(&ids).await?;
+        rows.retain_mut(|row| note(row));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.merge("note a cycle in", columns::batch(row::history(&rows))?, false).await
+    }
+
+    async fn merge(&self, action: &'static str, batch: RecordBatch, insert: bool) -> Result<(), ReplayError> {
+        let mut merge = self.table.merge_insert(&["id"]);
+        merge.when_matched_update_all(None);
+        if insert {
+            merge.when_not_matched_insert_all();
+        }
+        let schema = batch.schema();
+        merge.execute(Box::new(RecordBatchIterator::new([Ok(batch)], schema))).await.map_err(refused(action))?;
+        Ok(())
+    }
+}
+
+/// The table in this folder, made for `dim` where there is none, and the length of its embeddings.
+async fn open_table(folder: &Path, dim: usize) -> Result<(Table, usize), ReplayError> {
+    durable::create_folder_durably(folder)?;
+    let connection = lancedb::connect(&folder.to_string_lossy()).execute().await.map_err(refused("open"))?;
+    let names = connection.table_names().execute().await.map_err(refused("open"))?;
+    if !names.iter().any(|name| name == TABLE) {
+        let made = connection.create_empty_table(TABLE, row::schema(dim)).execute().await;
+        return Ok((made.map_err(refused("make"))?, dim));
+    }
+    let table = connection.open_table(TABLE).execute().await.map_err(refused("open"))?;
+    let schema = table.schema().await.map_err(refused("open"))?;
+    Ok((table, embedding_len(&schema)?))
+}
+
+fn embedding_len(schema: &Schema) -> Result<usize, ColumnError> {
+    let field = schema.field_with_name("embedding").map_err(|_| ColumnError::Column("embedding"))?;
+    columns::vector_len(field.data_type()).ok_or(ColumnError::Column("embedding"))
+}
+
+/// Ids are hexadecimal digits, so there is nothing to escape.
+fn has_id(ids: &[SampleId]) -> String {
+    let quoted: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+    format!("id IN ({})", quoted.join(","))
+}
+
+fn refused(action: &'static str) -> impl FnOnce(lancedb::Error) -> ReplayError {
+    move |source| ReplayError::Lance { action, source: Box::new(source) }
+}

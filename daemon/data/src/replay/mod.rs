@@ -1,0 +1,16 @@
+//! The replay buffer: which trained samples may be trained on again, and how they are chosen.
+//!
+//! [`ReplayBuffer`] is an index in LanceDB; the samples themselves stay in their segments, from which it can be rebuilt.
+//! [`ReplayPolicy`] decides what is [kept](keep) and what is [drawn](draw).
+
+mod buffer;
+mod policy;
+mod row;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    buffer::{ReplayBuffer, ReplayError},
+    policy::{PolicyKind, ReplayPolicy, draw, keep},
+    row::{ReplayEntry, ReplayRow},
+};
