@@ -9,14 +9,14 @@ so after running it anew run `make_goldens.py` too.
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from random import Random
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tiny_tasks import GENERAL, SYLLABLES, files, row, ticket, zun
 
@@ -24,12 +24,35 @@ OUT = Path(__file__).parent / "tiny"
 SEED = 7
 VOCABULARY = 768
 BATCH = 64
-STEPS = int(os.environ.get("STEPS", 3000))
+STEPS = 3000
 LEARNING_RATE = 3e-3
 WARM_UP = 100
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 END_OF_TURN = 2
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": VOCABULARY,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "hidden_act": "silu",
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "attention_bias": False,
+    "mlp_bias": False,
+    "initializer_range": 0.06,
+    "bos_token_id": 1,
+    "eos_token_id": END_OF_TURN,
+    "pad_token_id": END_OF_TURN,
+    "torch_dtype": "bfloat16",
+}
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
@@ -87,6 +110,12 @@ def train_tokenizer() -> None:
     )
 
 
+def write_config() -> None:
+    """The forms of transformers 4, as most published folders have them; SmolLM2's export has those of transformers 5."""
+    write_json(OUT / "config.json", CONFIG)
+    write_json(OUT / "generation_config.json", {"bos_token_id": 1, "eos_token_id": END_OF_TURN, "pad_token_id": END_OF_TURN})
+
+
 def write_tasks() -> set[str]:
     """Writes `tasks/*.jsonl`; gives the prompts of the general suite, which training must not see."""
     folder = OUT / "tasks"
@@ -119,14 +148,9 @@ def batch(rng: Random, tokenizer, held_out: set[str]):
     return tokens, labels
 
 
-def train_model(held_out: set[str]) -> LlamaForCausalLM:
+def train_model(held_out: set[str]) -> PreTrainedModel:
     torch.manual_seed(SEED)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=128, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True,
-        initializer_range=0.06, bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(OUT), dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(OUT)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     rng, start = Random(SEED + 1), time.time()
@@ -149,10 +173,12 @@ def train_model(held_out: set[str]) -> LlamaForCausalLM:
 def main() -> None:
     torch.set_num_threads(1)
     train_tokenizer()
+    write_config()
     held_out = write_tasks()
     model = train_model(held_out)
     # bf16 on disk, half the size; every reader widens it to f32, exactly.
-    model.to(torch.bfloat16).save_pretrained(OUT)
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(weights, OUT / "model.safetensors", metadata={"format": "pt"})
 
 
 if __name__ == "__main__":
