@@ -4,7 +4,7 @@
 
 A Llama of half a million parameters with grouped queries and a tied head, trained from scratch on the tasks of
 `tiny_tasks.py` with the loss on the answers alone. Seeded; the committed weights are the ones that the goldens belong to,
-so after running it anew run `make_goldens.py` too.
+so after running it anew run `make.py` too.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Texts on which tokenizers disagree, and conversations for the chat templates. The input of `make_goldens.py strings`."""
+"""Texts on which tokenizers disagree, and conversations for the chat templates. The input of `make.py strings`."""
 
 STRINGS = [
     "", " ", "  ", "\n", "\n\n", "\t", "\r\n", " \n ", "   \n\n\t  ", "\u00a0", "\u3000", "\u200b", "\ufeff",

