@@ -25,9 +25,8 @@ pub(super) fn next_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>, bytes_m
     }
     let ended = buffer.last() == Some(&b'\n');
     if !ended && buffer.len() == window {
-        let seen = buffer.len() as u64;
-        return match reader.skip_until(b'\n') {
-            Ok(skipped) => Raw::TooLong { bytes: seen + skipped as u64 },
+        return match skip_line(reader) {
+            Ok(skipped) => Raw::TooLong { bytes: buffer.len() as u64 + skipped },
             Err(error) => Raw::Failed(error),
         };
     }
@@ -38,6 +37,23 @@ pub(super) fn next_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>, bytes_m
         }
     }
     if buffer.len() > bytes_max { Raw::TooLong { bytes: buffer.len() as u64 } } else { Raw::Line }
+}
+
+/// Reads on to the end of a line and says how long the rest was, without the `\n`.
+fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
+    const CHUNK_BYTES: u64 = 64 * 1024;
+    let mut chunk = Vec::new();
+    let mut skipped = 0;
+    loop {
+        chunk.clear();
+        reader.by_ref().take(CHUNK_BYTES).read_until(b'\n', &mut chunk)?;
+        skipped += chunk.len() as u64;
+        match chunk.last() {
+            Some(b'\n') => return Ok(skipped - 1),
+            Some(_) => {}
+            None => return Ok(skipped),
+        }
+    }
 }
 
 #[cfg(test)]

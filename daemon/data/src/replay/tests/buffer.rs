@@ -1,0 +1,140 @@
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use perennial_types::{CycleId, SampleId};
+
+use super::{
+    super::{ReplayBuffer, ReplayEntry, ReplayError, ReplayRow},
+    id, row,
+};
+
+const DIM: usize = 3;
+
+fn entry(n: u32) -> ReplayEntry {
+    let angle = n as f32 * 0.01;
+    ReplayEntry { row: row(n, "a"), embedding: vec![angle.cos(), angle.sin(), 0.0] }
+}
+
+async fn filled(folder: &Path, count: u32) -> ReplayBuffer {
+    let buffer = ReplayBuffer::open(folder, DIM).await.unwrap();
+    buffer.upsert((0..count).map(entry).collect()).await.unwrap();
+    buffer
+}
+
+async fn one(buffer: &ReplayBuffer, n: u32) -> ReplayRow {
+    buffer.select(&[id(n)]).await.unwrap().remove(0)
+}
+
+fn ids(ns: impl IntoIterator<Item = u32>) -> BTreeSet<SampleId> {
+    ns.into_iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn rows_are_there_once_and_survive_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 1500).await;
+    buffer.upsert([entry(3), entry(1500), entry(3)].into()).await.unwrap();
+    drop(buffer);
+    let buffer = ReplayBuffer::open(folder.path(), DIM).await.unwrap();
+    let mut expected: Vec<ReplayRow> = (0..=1500).map(|n| row(n, "a")).collect();
+    expected.sort_unstable_by_key(|row| row.id);
+    assert_eq!(buffer.rows().await.unwrap(), expected);
+    assert_eq!(buffer.count().await.unwrap(), 1501);
+}
+
+#[tokio::test]
+async fn cycles_are_noted_once_and_outlive_another_upsert() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 10).await;
+    buffer.mark_trained(CycleId(1), &ids(0..5)).await.unwrap();
+    buffer.mark_trained(CycleId(2), &ids(4..6)).await.unwrap();
+    for cycle in [2, 2, 3] {
+        buffer.mark_replayed(CycleId(cycle), &ids([4, 99])).await.unwrap();
+    }
+    let moved = ReplayEntry { row: ReplayRow { segment: "elsewhere".into(), ..row(4, "b") }, ..entry(4) };
+    buffer.upsert(vec![moved.clone()]).await.unwrap();
+    let expected = ReplayRow {
+        times_replayed: 2,
+        last_replayed_cycle: Some(CycleId(3)),
+        trained_cycle: Some(CycleId(1)),
+        ..moved.row
+    };
+    assert_eq!(one(&buffer, 4).await, expected);
+    assert_eq!(one(&buffer, 5).await.trained_cycle, Some(CycleId(2)));
+    assert_eq!(one(&buffer, 6).await, row(6, "a"));
+    assert_eq!(buffer.count().await.unwrap(), 10);
+    let near = buffer.nearest(&entry(4).embedding, 1).await.unwrap();
+    assert_eq!(near[0], (expected, 0.0));
+}
+
+#[tokio::test]
+async fn nearest_rows_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 50).await;
+    let found = buffer.nearest(&entry(20).embedding, 3).await.unwrap();
+    assert_eq!(found[0], (row(20, "a"), 0.0));
+    assert_eq!(found.iter().map(|(row, _)| row.id).collect::<BTreeSet<_>>(), ids(19..22));
+    assert!(matches!(
+        buffer.upsert(vec![ReplayEntry { row: row(0, "a"), embedding: vec![1.0] }]).await,
+        Err(ReplayError::Embedding { found: 1, wanted: DIM, .. })
+    ));
+}
+
+#[tokio::test]
+async fn deleted_rows_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 1200).await;
+    buffer.delete(&ids(10..5000)).await.unwrap();
+    buffer.delete(&BTreeSet::new()).await.unwrap();
+    let left: BTreeSet<SampleId> = buffer.rows().await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(left, ids(0..10));
+}
+
+#[tokio::test]
+async fn optimizing_bounds_files_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 40).await;
+    for cycle in 1..8 {
+        buffer.mark_replayed(CycleId(cycle), &ids(0..20)).await.unwrap();
+    }
+    let before = buffer.rows().await.unwrap();
+    buffer.optimize(Duration::ZERO).await.unwrap();
+    assert_eq!(buffer.rows().await.unwrap(), before);
+    let files = |name: &str| std::fs::read_dir(folder.path().join("samples.lance").join(name)).unwrap().count();
+    assert!(files("_versions") <= 2 && files("data") <= 2, "{} versions, {} files", files("_versions"), files("data"));
+    drop(buffer);
+    let buffer = ReplayBuffer::open(folder.path(), DIM).await.unwrap();
+    assert_eq!(buffer.rows().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn another_dimension_is_refused_and_rebuilding_keeps_the_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 5).await;
+    buffer.mark_trained(CycleId(1), &ids(0..5)).await.unwrap();
+    let before = buffer.rows().await.unwrap();
+    drop(buffer);
+    let error = ReplayBuffer::open(folder.path(), 2).await.err().unwrap();
+    assert!(matches!(error, ReplayError::Dimension { found: DIM, wanted: 2, .. }), "{error}");
+    assert!(error.to_string().contains("rebuild it"), "{error}");
+
+    let (rebuilt, rows) = ReplayBuffer::rebuild(folder.path(), 2).await.unwrap();
+    assert_eq!((rebuilt.dim(), rebuilt.count().await.unwrap()), (2, 0));
+    assert_eq!(rows, before);
+    let entries = rows.into_iter().map(|row| ReplayEntry { row, embedding: vec![1.0, 0.0] }).collect();
+    rebuilt.upsert(entries).await.unwrap();
+    assert_eq!(rebuilt.rows().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn destroyed_buffer_is_rebuilt_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 5).await);
+    let versions = folder.path().join("samples.lance/_versions");
+    for entry in std::fs::read_dir(&versions).unwrap() {
+        std::fs::write(entry.unwrap().path(), "garbage").unwrap();
+    }
+    assert!(ReplayBuffer::open(folder.path(), DIM).await.is_err());
+    let (rebuilt, rows) = ReplayBuffer::rebuild(folder.path(), DIM).await.unwrap();
+    assert!(rows.is_empty());
+    assert_eq!(rebuilt.count().await.unwrap(), 0);
+}
