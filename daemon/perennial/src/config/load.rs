@@ -1,0 +1,299 @@
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::{Table, Value, de::DeTable};
+
+use super::{
+    Config,
+    place::{self, Origin, Origins},
+    validate::{self, Problem},
+};
+
+/// The prefix of environment variables that set a key: `PERENNIAL_TRAIN__LEARNING_RATE`.
+const ENVIRONMENT_PREFIX: &str = "PERENNIAL_";
+
+/// Read where no `--config` is given, if it is there.
+const DEFAULT_FILE: &str = "/etc/perennial/perennial.toml";
+
+/// What the configuration is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// `--config FILE`.
+    pub(crate) file: Option<PathBuf>,
+    /// `--set KEY=VALUE`, in order.
+    pub(crate) set: Vec<String>,
+    /// `--state DIR`.
+    pub(crate) state: Option<PathBuf>,
+    /// The environment's variables.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// A configuration that is fit to run with, and where it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The values, with paths made absolute.
+    pub(crate) config: Config,
+    /// Where each value that is not a default comes from.
+    pub(crate) origins: Origins,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Why there is no configuration to run with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a key or a type is wrong.
+    #[error("{}:{line}:{column}: {message}{hint}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+        /// The key that was probably meant.
+        hint: String,
+    },
+    /// An environment variable or a flag is wrong.
+    #[error("{origin}: {message}{hint}")]
+    Override {
+        /// Which.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+        /// The key that was probably meant.
+        hint: String,
+    },
+    /// Values make no sense.
+    #[error("{}", list(.0))]
+    Invalid(Vec<(Origin, Problem)>),
+    /// There is no working directory to find relative paths in.
+    #[error("the working directory cannot be told")]
+    WorkingDirectory(#[source] std::io::Error),
+}
+
+/// Reads the configuration from its sources, each above the one before: defaults, file, environment, flags.
+///
+/// # Errors
+/// At the first source that cannot be read; else with everything that [`validate`] finds.
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let working_directory = std::env::current_dir().map_err(ConfigError::WorkingDirectory)?;
+    let file = sources.file.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.is_file()));
+    let (mut config, mut table, mut origins) = match &file {
+        Some(path) => read_file(path)?,
+        None => (Config::default(), Table::new(), Origins::new()),
+    };
+    for Override { key, value, origin } in overrides(sources)? {
+        (config, table) = apply(&table, &key, &value, &origin)?;
+        origins.insert(key, origin);
+    }
+    let file_folder = file.as_ref().and_then(|path| path.parent()).map(|folder| working_directory.join(folder));
+    resolve_paths(&mut config, &origins, &file_folder.unwrap_or_default(), &working_directory);
+    let problems = validate::problems(&config);
+    if problems.is_empty() {
+        return Ok(Loaded { config, origins, file });
+    }
+    let place = |problem: &Problem| origins.get(&problem.key).cloned().unwrap_or(Origin::Default);
+    Err(ConfigError::Invalid(problems.into_iter().map(|problem| (place(&problem), problem)).collect()))
+}
+
+fn read_file(path: &Path) -> Result<(Config, Table, Origins), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let error = |error: toml::de::Error| {
+        let (line, column) = place::line_and_column(&text, error.span().map_or(0, |span| span.start));
+        let message = error.message().to_owned();
+        let hint = nearest(&message);
+        ConfigError::File { path: path.to_owned(), line, column, message, hint }
+    };
+    let config = toml::from_str(&text).map_err(error)?;
+    let table = toml::from_str(&text).map_err(error)?;
+    let places = DeTable::parse(&text).map_err(error)?;
+    Ok((config, table, place::of_file(path, &text, places.get_ref())))
+}
+
+/// A key set outside the file.
+struct Override {
+    key: String,
+    value: String,
+    origin: Origin,
+}
+
+fn overrides(sources: &Sources) -> Result<Vec<Override>, ConfigError> {
+    let mut found = Vec::new();
+    let mut environment: Vec<_> = sources.environment.iter().collect();
+    environment.sort();
+    for (name, value) in environment {
+        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX).filter(|path| path.contains("__")) else { continue };
+        let key = path.to_ascii_lowercase().replace("__", ".");
+        found.push(Override { key, value: value.clone(), origin: Origin::Environment(name.clone()) });
+    }
+    for set in &sources.set {
+        let origin = Origin::Flag(format!("--set {set}"));
+        let Some((key, value)) = set.split_once('=') else {
+            let message = "expected SECTION.KEY=VALUE".to_owned();
+            return Err(ConfigError::Override { origin, message, hint: String::new() });
+        };
+        found.push(Override { key: key.trim().to_owned(), value: value.trim().to_owned(), origin });
+    }
+    if let Some(state) = &sources.state {
+        let (key, origin) = ("state.dir".to_owned(), Origin::Flag("--state".to_owned()));
+        found.push(Override { key, value: state.to_string_lossy().into_owned(), origin });
+    }
+    Ok(found)
+}
+
+/// Sets one key and reads everything again, so that an error is this override's.
+fn apply(table: &Table, key: &str, text: &str, origin: &Origin) -> Result<(Config, Table), ConfigError> {
+    let as_string = Value::String(text.to_owned());
+    let as_toml = format!("value = {text}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("value"));
+    let mut first_error = None;
+    // A text that happens to look like a number is still a text where the key wants one.
+    for value in as_toml.into_iter().chain([as_string]) {
+        let mut table = table.clone();
+        if !insert(&mut table, key, value) {
+            continue;
+        }
+        match Config::deserialize(table.clone()) {
+            Ok(config) => return Ok((config, table)),
+            Err(error) => first_error = first_error.or(Some(error.message().to_owned())),
+        }
+    }
+    let message = first_error.unwrap_or_else(|| format!("`{key}` is not a key: use SECTION.KEY"));
+    let hint = nearest(&message);
+    Err(ConfigError::Override { origin: origin.clone(), message, hint })
+}
+
+fn insert(table: &mut Table, key: &str, value: Value) -> bool {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+            true
+        }
+        Some((section, rest)) => {
+            let section = table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            section.as_table_mut().is_some_and(|section| insert(section, rest, value))
+        }
+    }
+}
+
+/// How alike a wrong and a right name must be (Jaro-Winkler) for the right one to be proposed.
+const LIKENESS_MIN: f64 = 0.75;
+
+/// Proposes the expected name that is most like the wrong one in one of serde's messages.
+fn nearest(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let Some(wrong) = names.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
+    let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    best.filter(|name| likeness(name) >= LIKENESS_MIN).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+/// Relative paths of the file are relative to the file; those of the environment and flags to the working directory.
+fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, working_directory: &Path) {
+    let resolve = |key: &str, path: &Path| match origins.get(key) {
+        Some(Origin::File { .. }) => file_folder.join(path),
+        _ => working_directory.join(path),
+    };
+    config.state.dir = resolve("state.dir", &config.state.dir);
+    config.model.cache = config.model.cache.take().map(|path| resolve("model.cache", &path));
+    config.ingest.inbox = config.ingest.inbox.take().map(|path| resolve("ingest.inbox", &path));
+    if let Some(path) = config.model.path() {
+        config.model.base = resolve("model.base", path).to_string_lossy().into_owned();
+    }
+    for (at, suite) in config.gate.suite.iter_mut().enumerate() {
+        suite.file = resolve(&format!("gate.suite[{at}].file"), &suite.file);
+    }
+}
+
+fn list(problems: &[(Origin, Problem)]) -> String {
+    let mut text = String::new();
+    for (at, (origin, problem)) in problems.iter().enumerate() {
+        let newline = if at == 0 { "" } else { "\n" };
+        let _ = write!(text, "{newline}{origin}: {problem}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str, set: &[&str]) -> Result<Loaded, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("perennial.toml");
+        std::fs::write(&file, text).unwrap();
+        let set = set.iter().map(|&set| set.to_owned()).collect();
+        let sources = Sources { file: Some(file), set, ..Default::default() };
+        load(&sources).map_err(|error| error.to_string().replace(&folder.path().display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn wrong_keys_and_types_are_refused_with_their_place_and_the_nearest_key() {
+        let cases = [
+            "[train]\nlerning_rate = 1e-4",
+            "[tran]\nr = 8",
+            "[train]\nr = \"many\"",
+            "[replay]\npolicy = \"reservoire\"",
+            "[[gate.suite]]\nname = \"x\"\nfile = \"x.jsonl\"",
+            "[http]\nlisten = \"localhost\"",
+            "[ingest]\ndefault_domain = \"a/b\"",
+            "[cycle]\nseed = ",
+        ];
+        let errors: Vec<String> = cases.iter().map(|case| with_file(case, &[]).unwrap_err()).collect();
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_all_named_with_their_lines() {
+        let error = with_file("[replay]\nratio = 1.5\n[train]\nr = 0\n[gate]\nconfidence = 95", &[]).unwrap_err();
+        insta::assert_snapshot!(error);
+    }
+
+    #[test]
+    fn later_sources_stand_above_earlier_ones() {
+        let environment = vec![("PERENNIAL_TRAIN__R".to_owned(), "4".to_owned()), ("PERENNIAL_CONFIG".into(), "x".into())];
+        let sources = Sources { environment, set: vec!["train.alpha=8".into()], ..Default::default() };
+        let loaded = load(&sources).unwrap();
+        assert_eq!((loaded.config.train.r, loaded.config.train.alpha), (4, 8.0));
+        assert_eq!(loaded.origins["train.r"], Origin::Environment("PERENNIAL_TRAIN__R".into()));
+        let loaded = load(&Sources { set: vec!["train.r=2".into()], ..sources }).unwrap();
+        assert_eq!(loaded.config.train.r, 2);
+    }
+
+    #[test]
+    fn wrong_overrides_are_refused_by_name() {
+        let errors: Vec<String> = ["train.rr=8", "train.r=many", "train", "replay.ratio=7", "nothing=1"]
+            .iter()
+            .map(|set| with_file("", &[set]).unwrap_err())
+            .collect();
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn text_that_looks_like_a_number_stays_text_where_text_is_wanted() {
+        assert_eq!(with_file("", &["model.base=7"]).unwrap().config.model.base, "7");
+    }
+
+    #[test]
+    fn paths_are_relative_to_what_names_them() {
+        let text = "[state]\ndir = \"here\"\n[[gate.suite]]\nname = \"s\"\nfile = \"s.jsonl\"\nmetric = \"exact_match\"";
+        let config = with_file(text, &["ingest.inbox=box"]).unwrap().config;
+        assert!(config.state.dir.is_absolute() && config.state.dir.ends_with("here"));
+        assert_eq!(config.state.dir.parent(), config.gate.suite[0].file.parent());
+        assert_eq!(config.ingest.inbox.unwrap(), std::env::current_dir().unwrap().join("box"));
+    }
+}

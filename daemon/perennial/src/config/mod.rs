@@ -1,0 +1,43 @@
+//! The one configuration: defaults, then `config/perennial.toml`, then the environment, then the command line.
+//!
+//! Everything is checked before anything is done: unknown keys and wrong types with their place in the file and the
+//! nearest key that exists, then what the values mean ([`validate`]).
+
+mod dump;
+mod load;
+mod place;
+mod reload;
+mod sections;
+mod validate;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub(crate) use self::{
+    dump::dump,
+    load::{ConfigError, Loaded, Sources, load},
+    reload::Reload,
+    sections::*,
+};
+
+/// The configuration in force. Cheap to clone; SIGHUP changes what [`SharedConfig::current`] returns.
+#[derive(Clone)]
+pub(crate) struct SharedConfig(Arc<watch::Sender<Arc<Config>>>);
+
+impl SharedConfig {
+    /// Starts with this configuration.
+    pub(crate) fn new(config: Config) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(config))))
+    }
+
+    /// The configuration in force now. Hold on to it for one piece of work, then ask again.
+    pub(crate) fn current(&self) -> Arc<Config> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Puts another configuration in force.
+    pub(crate) fn replace(&self, config: Config) {
+        self.0.send_replace(Arc::new(config));
+    }
+}

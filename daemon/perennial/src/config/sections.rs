@@ -1,0 +1,392 @@
+//! The sections of `config/perennial.toml`, which documents every key; here stand their types and defaults.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use perennial_types::Domain;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) state: State,
+    pub(crate) model: Model,
+    pub(crate) ingest: Ingest,
+    pub(crate) replay: Replay,
+    pub(crate) cycle: Cycle,
+    pub(crate) train: Train,
+    pub(crate) gate: Gate,
+    pub(crate) http: Http,
+    pub(crate) resources: Resources,
+    pub(crate) log: Log,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// `[state]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) dir: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/var/lib/perennial") }
+    }
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Model {
+    /// A pulled model's name, or the path of a Hugging Face folder or a GGUF file.
+    pub(crate) base: String,
+    pub(crate) cache: Option<PathBuf>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { base: "smollm2-135m-instruct".to_owned(), cache: None }
+    }
+}
+
+impl Model {
+    /// The path that `base` is, where it is one: a name has no slash in it.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.base.contains('/').then(|| Path::new(&self.base))
+    }
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ingest {
+    pub(crate) inbox: Option<PathBuf>,
+    pub(crate) rescan_seconds: u64,
+    pub(crate) settle_seconds: f64,
+    pub(crate) row_bytes_max: usize,
+    pub(crate) default_domain: Domain,
+    pub(crate) held_out_fraction: f64,
+    pub(crate) held_out_min: u64,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            inbox: None,
+            rescan_seconds: 60,
+            settle_seconds: 2.0,
+            row_bytes_max: 1 << 20,
+            default_domain: Domain::default(),
+            held_out_fraction: 0.05,
+            held_out_min: 8,
+        }
+    }
+}
+
+/// `[replay]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Replay {
+    pub(crate) policy: ReplayPolicy,
+    pub(crate) ratio: f64,
+    pub(crate) capacity: u64,
+    pub(crate) embedding: Embedding,
+    pub(crate) layer: Option<usize>,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            policy: ReplayPolicy::Reservoir,
+            ratio: 0.2,
+            capacity: 100_000,
+            embedding: Embedding::Sif,
+            layer: None,
+        }
+    }
+}
+
+/// Which samples of the buffer are replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReplayPolicy {
+    /// Each as likely as any other.
+    Reservoir,
+    /// Each domain as likely as any other.
+    Balanced,
+    /// The newest.
+    Recent,
+}
+
+/// How a sample's vector in the buffer is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Embedding {
+    /// Frequency-weighted mean of token embeddings.
+    Sif,
+    /// Mean of the hidden states of a layer.
+    Hidden,
+}
+
+/// `[cycle]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cycle {
+    pub(crate) samples_min: u64,
+    pub(crate) age_max_seconds: u64,
+    pub(crate) age_samples_min: u64,
+    pub(crate) samples_max: u64,
+    pub(crate) seed: u64,
+    pub(crate) keep: u64,
+}
+
+impl Default for Cycle {
+    fn default() -> Self {
+        Self { samples_min: 200, age_max_seconds: 86_400, age_samples_min: 20, samples_max: 5_000, seed: 0, keep: 10 }
+    }
+}
+
+/// `[train]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Train {
+    pub(crate) start: Start,
+    pub(crate) r: usize,
+    pub(crate) alpha: f64,
+    pub(crate) use_rslora: bool,
+    pub(crate) learning_rate: f64,
+    pub(crate) schedule: Schedule,
+    pub(crate) warmup_ratio: f64,
+    pub(crate) epochs: f64,
+    pub(crate) steps_max: Option<u64>,
+    pub(crate) batch_size: usize,
+    pub(crate) micro_batch_tokens: usize,
+    pub(crate) max_length: usize,
+    pub(crate) weight_decay: f64,
+    pub(crate) max_grad_norm: f64,
+    pub(crate) checkpoint_steps: u64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            start: Start::Champion,
+            r: 16,
+            alpha: 32.0,
+            use_rslora: false,
+            learning_rate: 2e-4,
+            schedule: Schedule::Linear,
+            warmup_ratio: 0.0,
+            epochs: 1.0,
+            steps_max: None,
+            batch_size: 8,
+            micro_batch_tokens: 2048,
+            max_length: 1024,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            checkpoint_steps: 10,
+        }
+    }
+}
+
+/// What a candidate starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Start {
+    /// The champion's adapter.
+    Champion,
+    /// A fresh adapter.
+    Fresh,
+}
+
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Schedule {
+    /// In a straight line to zero.
+    Linear,
+    /// In half a cosine wave to zero.
+    Cosine,
+    /// Not at all.
+    Constant,
+}
+
+/// `[gate]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gate {
+    pub(crate) confidence: f64,
+    pub(crate) margin: f64,
+    pub(crate) resamples: usize,
+    pub(crate) require: Require,
+    pub(crate) auto: AutoSuites,
+    pub(crate) suite: Vec<Suite>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            confidence: 0.95,
+            margin: 0.02,
+            resamples: 10_000,
+            require: Require::Improvement,
+            auto: AutoSuites::default(),
+            suite: Vec::new(),
+        }
+    }
+}
+
+/// What else it takes to be promoted once no protected suite fell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Require {
+    /// At least one target suite improved.
+    Improvement,
+    /// Nothing.
+    NotWorse,
+}
+
+/// `[gate.auto]`: the suites made of held-out samples, one a domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AutoSuites {
+    pub(crate) items_max: usize,
+    pub(crate) metric: Metric,
+    pub(crate) protected: bool,
+    pub(crate) target: bool,
+    pub(crate) max_new_tokens: usize,
+    pub(crate) domain: BTreeMap<Domain, AutoDomain>,
+}
+
+impl Default for AutoSuites {
+    fn default() -> Self {
+        Self {
+            items_max: 64,
+            metric: Metric::Perplexity,
+            protected: true,
+            target: true,
+            max_new_tokens: 128,
+            domain: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[gate.auto.domain.NAME]`: what differs for one domain.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AutoDomain {
+    pub(crate) items_max: Option<usize>,
+    pub(crate) metric: Option<Metric>,
+    pub(crate) protected: Option<bool>,
+    pub(crate) target: Option<bool>,
+    pub(crate) margin: Option<f64>,
+    pub(crate) max_new_tokens: Option<usize>,
+}
+
+/// `[[gate.suite]]`: a golden suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Suite {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    pub(crate) metric: Metric,
+    #[serde(default = "yes")]
+    pub(crate) protected: bool,
+    #[serde(default)]
+    pub(crate) target: bool,
+    pub(crate) margin: Option<f64>,
+    #[serde(default = "max_new_tokens")]
+    pub(crate) max_new_tokens: usize,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn max_new_tokens() -> usize {
+    AutoSuites::default().max_new_tokens
+}
+
+/// How an item is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Metric {
+    /// The answer is the reference, but for outer white space.
+    ExactMatch,
+    /// The answer holds the reference.
+    Contains,
+    /// F1 of the words.
+    TokenF1,
+    /// The answer is JSON.
+    JsonValid,
+    /// F1 of the JSON fields.
+    JsonFieldF1,
+    /// How likely the reference is; nothing is generated.
+    Perplexity,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+    pub(crate) body_bytes_max: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7411)), body_bytes_max: 32 << 20 }
+    }
+}
+
+/// `[resources]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Resources {
+    /// 0: as many as the process may use.
+    pub(crate) threads: usize,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// Text in a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    pub(crate) stop_seconds: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { stop_seconds: 60 }
+    }
+}

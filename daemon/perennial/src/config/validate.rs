@@ -1,0 +1,137 @@
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
+
+use super::{Config, Embedding};
+
+/// A value that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The key.
+    pub(crate) key: String,
+    /// What is wrong and what to write instead.
+    pub(crate) problem: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.key, self.problem)
+    }
+}
+
+/// Everything in a configuration that makes no sense by itself. What depends on files is left to `perennial check`.
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut found = Problems(Vec::new());
+    ingest(config, &mut found);
+    replay(config, &mut found);
+    cycle(config, &mut found);
+    train(config, &mut found);
+    gate(config, &mut found);
+    if let Err(error) = crate::telemetry::log_filter(&config.log.level) {
+        found.add("log.level", &error.to_string());
+    }
+    if !config.http.listen.ip().is_loopback() {
+        found.add("http.listen", "must be a loopback address such as 127.0.0.1: the interface has no passwords");
+    }
+    found.at_least("http.body_bytes_max", config.http.body_bytes_max as f64, 1024.0);
+    found.at_least("shutdown.stop_seconds", config.shutdown.stop_seconds as f64, 1.0);
+    found.0
+}
+
+fn ingest(config: &Config, found: &mut Problems) {
+    let ingest = &config.ingest;
+    found.at_least("ingest.rescan_seconds", ingest.rescan_seconds as f64, 1.0);
+    found.within("ingest.settle_seconds", ingest.settle_seconds, 0.0..=3600.0);
+    found.at_least("ingest.row_bytes_max", ingest.row_bytes_max as f64, 1024.0);
+    found.within("ingest.held_out_fraction", ingest.held_out_fraction, 0.0..=0.5);
+}
+
+fn replay(config: &Config, found: &mut Problems) {
+    let replay = &config.replay;
+    found.within("replay.ratio", replay.ratio, 0.0..=0.95);
+    found.at_least("replay.capacity", replay.capacity as f64, 1.0);
+    match (replay.embedding, replay.layer) {
+        (Embedding::Hidden, None) => found.add("replay.layer", "is missing: `replay.embedding = \"hidden\"` needs it"),
+        (Embedding::Sif, Some(_)) => found.add("replay.layer", "only goes with `replay.embedding = \"hidden\"`"),
+        _ => {}
+    }
+}
+
+fn cycle(config: &Config, found: &mut Problems) {
+    let cycle = &config.cycle;
+    found.at_least("cycle.samples_min", cycle.samples_min as f64, 1.0);
+    found.at_least("cycle.age_max_seconds", cycle.age_max_seconds as f64, 1.0);
+    found.within("cycle.age_samples_min", cycle.age_samples_min as f64, 1.0..=cycle.samples_min.max(1) as f64);
+    found.at_least("cycle.samples_max", cycle.samples_max as f64, cycle.samples_min as f64);
+    found.at_least("cycle.keep", cycle.keep as f64, 1.0);
+    if i64::try_from(cycle.seed).is_err() {
+        found.add("cycle.seed", "must be below 2^63");
+    }
+}
+
+fn train(config: &Config, found: &mut Problems) {
+    let train = &config.train;
+    found.within("train.r", train.r as f64, 1.0..=1024.0);
+    found.above("train.alpha", train.alpha, 0.0);
+    found.above("train.learning_rate", train.learning_rate, 0.0);
+    found.within("train.warmup_ratio", train.warmup_ratio, 0.0..=1.0);
+    found.above("train.epochs", train.epochs, 0.0);
+    found.at_least("train.steps_max", train.steps_max.map_or(1.0, |steps| steps as f64), 1.0);
+    found.at_least("train.batch_size", train.batch_size as f64, 1.0);
+    found.at_least("train.max_length", train.max_length as f64, 8.0);
+    found.at_least("train.micro_batch_tokens", train.micro_batch_tokens as f64, train.max_length as f64);
+    found.at_least("train.weight_decay", train.weight_decay, 0.0);
+    found.above("train.max_grad_norm", train.max_grad_norm, 0.0);
+    found.at_least("train.checkpoint_steps", train.checkpoint_steps as f64, 1.0);
+}
+
+fn gate(config: &Config, found: &mut Problems) {
+    let gate = &config.gate;
+    found.within("gate.confidence", gate.confidence, 0.5..=0.9999);
+    found.at_least("gate.margin", gate.margin, 0.0);
+    found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
+    found.at_least("gate.auto.items_max", gate.auto.items_max as f64, 1.0);
+    found.at_least("gate.auto.max_new_tokens", gate.auto.max_new_tokens as f64, 1.0);
+    for (domain, auto) in &gate.auto.domain {
+        let key = |name: &str| format!("gate.auto.domain.{domain}.{name}");
+        found.at_least(&key("items_max"), auto.items_max.map_or(1.0, |items| items as f64), 1.0);
+        found.at_least(&key("max_new_tokens"), auto.max_new_tokens.map_or(1.0, |tokens| tokens as f64), 1.0);
+        found.at_least(&key("margin"), auto.margin.unwrap_or(0.0), 0.0);
+    }
+    let mut names = BTreeSet::new();
+    for (at, suite) in gate.suite.iter().enumerate() {
+        let key = |name: &str| format!("gate.suite[{at}].{name}");
+        if perennial_types::Domain::new(&suite.name).is_err() {
+            found.add(&key("name"), "must be letters, digits, '.', '_' or '-'");
+        }
+        if !names.insert(&suite.name) {
+            found.add(&key("name"), &format!("is taken: two suites are called {:?}", suite.name));
+        }
+        found.at_least(&key("margin"), suite.margin.unwrap_or(0.0), 0.0);
+        found.at_least(&key("max_new_tokens"), suite.max_new_tokens as f64, 1.0);
+    }
+}
+
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, key: &str, problem: &str) {
+        self.0.push(Problem { key: key.to_owned(), problem: problem.to_owned() });
+    }
+
+    fn within(&mut self, key: &str, value: f64, range: RangeInclusive<f64>) {
+        if !range.contains(&value) {
+            self.add(key, &format!("is {value}: must be from {} to {}", range.start(), range.end()));
+        }
+    }
+
+    fn at_least(&mut self, key: &str, value: f64, min: f64) {
+        if !(value >= min && value.is_finite()) {
+            self.add(key, &format!("is {value}: must be {min} or more"));
+        }
+    }
+
+    fn above(&mut self, key: &str, value: f64, bound: f64) {
+        if !(value > bound && value.is_finite()) {
+            self.add(key, &format!("is {value}: must be above {bound}"));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the platform (command line, daemon, HTTP) asks of the parts that do the work, and what it gives them.
+//!
+//! The platform never looks behind these three traits, so its scheduling, shutdown and API are tested without a model.
+
+use std::{
+    collections::BTreeMap,
+    io::BufRead,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use perennial_types::{AdapterId, CycleId, Domain};
+use serde::{Deserialize, Serialize};
+
+use crate::{config::SharedConfig, state::StateDir, telemetry::Telemetry};
+
+/// What a part is built from. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// The configuration: ask for [`SharedConfig::current`] at the start of each piece of work, since SIGHUP changes it.
+    pub(crate) config: SharedConfig,
+    /// Where everything lies.
+    pub(crate) state: StateDir,
+    /// Where events go: log, metrics, status, watchdog.
+    pub(crate) telemetry: Telemetry,
+    /// For what only exists as async code (LanceDB). Ports are called on plain threads, where `block_on` is allowed.
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// The parts that do the work. Every call blocks, and comes from a plain thread, never from the async runtime.
+#[derive(Clone)]
+pub(crate) struct Ports {
+    /// Rows in.
+    pub(crate) intake: Arc<dyn Intake>,
+    /// Stored samples into the replay buffer.
+    pub(crate) indexer: Arc<dyn Indexer>,
+    /// Cycles.
+    pub(crate) cycles: Arc<dyn Cycles>,
+}
+
+/// Takes rows in. Called by one thread at a time.
+pub(crate) trait Intake: Send + Sync {
+    /// Takes a file in. When this returns `Ok`, every good row is stored, synced and catalogued and every bad row is in
+    /// quarantine; the caller then moves the file away. Called again for the same file after a crash: ids make that harmless.
+    fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError>;
+
+    /// Takes the rows of one request in, with the same promise.
+    fn take_rows(&self, rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError>;
+}
+
+/// Where rows come from, for their `source` and for quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// A file's name, or a channel's (`http`).
+    pub(crate) source: String,
+    /// The number of the first line, counted from 1: a file sent in several requests keeps its line numbers.
+    pub(crate) first_line: u64,
+}
+
+/// How many rejected rows a report names; all of them are in quarantine.
+pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
+
+/// What became of the rows of a file or a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IntakeReport {
+    /// Rows stored.
+    pub(crate) accepted: u64,
+    /// Rows that were stored before.
+    pub(crate) duplicates: u64,
+    /// Rows in quarantine.
+    pub(crate) rejected: u64,
+    /// Of the accepted rows, those held out of training.
+    pub(crate) held_out: u64,
+    /// Accepted rows per domain.
+    pub(crate) domains: BTreeMap<Domain, u64>,
+    /// The first [`REJECTIONS_NAMED_MAX`] rejected rows.
+    pub(crate) rejections: Vec<Rejection>,
+    /// The quarantine file, where a row was rejected.
+    pub(crate) quarantine: Option<PathBuf>,
+}
+
+/// A refused row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rejection {
+    /// The line, counted from 1.
+    pub(crate) line: u64,
+    /// What is wrong with it and how to mend it.
+    pub(crate) reason: String,
+}
+
+/// Why a file or a request could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IntakeError {
+    /// The input is not rows at all (binary, a broken archive): a file is moved to quarantine with this reason.
+    #[error("{source} cannot be read: {reason}")]
+    Unreadable {
+        /// The file's name or the channel.
+        source: Source,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// The disk, the database or the like failed. The input stays where it is and is tried again.
+    #[error("rows could not be stored")]
+    Storage(#[source] anyhow::Error),
+}
+
+/// The name of an input in an error. (A newtype, since a field called `source` would else be taken for the cause.)
+#[derive(Debug)]
+pub(crate) struct Source(pub(crate) String);
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Puts stored training samples into the replay buffer.
+pub(crate) trait Indexer: Send + Sync {
+    /// Embeds and indexes everything that waits, in batches, until nothing waits or `stop` is set. Returns rows indexed.
+    fn index(&self, stop: &Stop) -> anyhow::Result<u64>;
+}
+
+/// Starts and carries out cycles. One at a time: the platform sees to that.
+pub(crate) trait Cycles: Send + Sync {
+    /// What has come in and been in no cycle yet.
+    fn waiting(&self) -> anyhow::Result<Waiting>;
+
+    /// The cycle that was begun and not ended, if any: it goes on before another may start.
+    fn unfinished(&self) -> anyhow::Result<Option<CycleId>>;
+
+    /// Begins a cycle: durable when this returns.
+    fn begin(&self, cause: Cause) -> anyhow::Result<CycleId>;
+
+    /// Carries a cycle on from its last recorded phase to its end, or, once `stop` is set, to the next safe point
+    /// (a checkpoint in training). Events go to the context's telemetry.
+    fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd>;
+
+    /// Gives an ended cycle's new samples back, so that a later cycle trains on them. Returns how many.
+    fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64>;
+
+    /// Puts an adapter in service against or without the gate's word, and publishes it.
+    fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()>;
+
+    /// Puts the champion before this one (or the named one) back in service, and publishes it. Returns its id; `None`
+    /// is the base model without an adapter.
+    fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>>;
+}
+
+/// Samples that wait for a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// How many training samples (held-out ones do not count).
+    pub(crate) samples: u64,
+    /// When the oldest of them came in, in milliseconds since the Unix epoch.
+    pub(crate) oldest_ms: Option<i64>,
+}
+
+/// Why a cycle was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    /// Enough new samples (`cycle.samples_min`).
+    Samples,
+    /// The oldest new sample has waited long enough (`cycle.age_max_seconds`).
+    Age,
+    /// Somebody asked for it.
+    Manual,
+}
+
+/// How a run of a cycle ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CycleEnd {
+    /// The candidate is the champion now.
+    Promoted(AdapterId),
+    /// The gate refused the candidate; it is kept with its report.
+    Rejected(AdapterId),
+    /// Told to stop; goes on when it is run again.
+    Stopped,
+}
+
+/// Tells work on another thread to come to its next safe point. Cheap to clone; once set it stays set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks for the stop.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the stop was asked for.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for crates with a stop flag of their own.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}

@@ -1,0 +1,99 @@
+//! The state directory: where everything lies. Nothing else builds these paths.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use perennial_types::{AdapterId, CycleId};
+
+/// The state directory's layout. Cheap enough to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+    inbox: PathBuf,
+}
+
+impl StateDir {
+    /// The layout under `root`; `inbox` where the configuration puts it elsewhere.
+    pub(crate) fn new(root: &Path, inbox: Option<&Path>) -> Self {
+        let inbox = inbox.map_or_else(|| root.join("inbox"), Path::to_owned);
+        Self { root: root.to_owned(), inbox }
+    }
+
+    /// Makes the folders that must exist before anything runs.
+    pub(crate) fn create(&self) -> io::Result<()> {
+        let folders = [self.taken(), self.quarantine(), self.segments(), self.cycles(), self.adapters(), self.export()];
+        folders.iter().try_for_each(std::fs::create_dir_all)
+    }
+
+    /// The state directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The watched folder.
+    pub(crate) fn inbox(&self) -> &Path {
+        &self.inbox
+    }
+
+    /// Files of the inbox that were taken in.
+    pub(crate) fn taken(&self) -> PathBuf {
+        self.inbox.join("taken")
+    }
+
+    /// Refused rows and files.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// Parquet files of samples, in a folder a day.
+    pub(crate) fn segments(&self) -> PathBuf {
+        self.root.join("segments")
+    }
+
+    /// The replay buffer.
+    pub(crate) fn lance(&self) -> PathBuf {
+        self.root.join("lance")
+    }
+
+    /// The folders of all cycles.
+    pub(crate) fn cycles(&self) -> PathBuf {
+        self.root.join("cycles")
+    }
+
+    /// The folder of one cycle.
+    pub(crate) fn cycle(&self, id: CycleId) -> PathBuf {
+        self.cycles().join(id.to_string())
+    }
+
+    /// The folders of all adapters.
+    pub(crate) fn adapters(&self) -> PathBuf {
+        self.root.join("adapters")
+    }
+
+    /// The folder of one adapter.
+    pub(crate) fn adapter(&self, id: &AdapterId) -> PathBuf {
+        self.adapters().join(id.as_str())
+    }
+
+    /// The folder with the link `current`, which production reads.
+    pub(crate) fn export(&self) -> PathBuf {
+        self.root.join("export")
+    }
+
+    /// The registry.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("perennial.db")
+    }
+
+    /// Held by whoever writes here: the daemon, or one command at a time.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Where the running daemon says how it is reached.
+    pub(crate) fn daemon(&self) -> PathBuf {
+        self.root.join("daemon.json")
+    }
+}

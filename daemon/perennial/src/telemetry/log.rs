@@ -1,0 +1,63 @@
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+use super::ProgressBar;
+use crate::config::{Log, LogFormat};
+
+/// What can be changed about the log while it runs.
+#[derive(Clone)]
+pub(crate) struct LogControl(reload::Handle<EnvFilter, Registry>);
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// The level is no filter.
+    #[error("log.level {level:?} is not a level (error, warn, info, debug, trace) or a filter such as \"info,perennial=debug\"")]
+    Level {
+        /// What was given.
+        level: String,
+        /// What is wrong with it.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// There is a log already.
+    #[error("the log was set up before")]
+    Again(#[from] tracing_subscriber::util::TryInitError),
+    /// The log is gone.
+    #[error("the log's level cannot be changed any more")]
+    Gone(#[from] reload::Error),
+}
+
+/// Sends log lines to standard error: text for a person at a terminal, JSON otherwise, unless the configuration says.
+///
+/// # Errors
+/// Where the level is no filter, or a log was set up before.
+pub(crate) fn init(log: &Log, progress: &ProgressBar) -> Result<LogControl, LogError> {
+    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
+    let subscriber = tracing_subscriber::registry().with(filter);
+    let format = tracing_subscriber::fmt::layer().with_writer(progress.writer());
+    let terminal = std::io::stderr().is_terminal();
+    match log.format {
+        LogFormat::Json => subscriber.with(format.json().flatten_event(true)).try_init()?,
+        LogFormat::Auto if !terminal => subscriber.with(format.json().flatten_event(true)).try_init()?,
+        LogFormat::Text | LogFormat::Auto => subscriber.with(format.with_ansi(terminal).with_target(false)).try_init()?,
+    }
+    Ok(LogControl(handle))
+}
+
+impl LogControl {
+    /// Changes the level.
+    pub(crate) fn set_level(&self, level: &str) -> Result<(), LogError> {
+        Ok(self.0.reload(filter(level)?)?)
+    }
+}
+
+/// The filter that a level stands for.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    // LanceDB and DataFusion tell much at `info` that nobody who runs a daemon can use.
+    let quiet = ["lance", "lancedb", "lance_core", "lance_index", "lance_io", "lance_table", "lance_encoding", "datafusion"];
+    let mut directives: Vec<String> = quiet.iter().map(|target| format!("{target}=warn")).collect();
+    directives.push(level.to_owned());
+    EnvFilter::try_new(directives.join(",")).map_err(|source| LogError::Level { level: level.to_owned(), source })
+}

@@ -1,0 +1,203 @@
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result, TextEncoder,
+    core::{Collector, GenericCounterVec},
+};
+
+use super::events::{FileOutcome, Phase};
+
+/// Every metric that the daemon exports, by component.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Rows and files in.
+    pub(crate) ingest: IngestMetrics,
+    /// The replay buffer.
+    pub(crate) buffer: BufferMetrics,
+    /// Cycles and their phases.
+    pub(crate) cycle: CycleMetrics,
+    /// The trainer.
+    pub(crate) train: TrainMetrics,
+    /// The gate and the champion.
+    pub(crate) gate: GateMetrics,
+}
+
+/// Rows and files in.
+pub(crate) struct IngestMetrics {
+    pub(crate) rows: IntCounterVec,
+    pub(crate) files: IntCounterVec,
+    pub(crate) duration: Histogram,
+}
+
+/// The replay buffer.
+pub(crate) struct BufferMetrics {
+    pub(crate) samples: IntGaugeVec,
+}
+
+/// Cycles and their phases.
+pub(crate) struct CycleMetrics {
+    pub(crate) phase: IntGaugeVec,
+    pub(crate) phase_duration: HistogramVec,
+    pub(crate) ended: IntCounterVec,
+    pub(crate) waiting: IntGauge,
+}
+
+/// The trainer.
+pub(crate) struct TrainMetrics {
+    pub(crate) loss: Gauge,
+    pub(crate) tokens_per_second: Gauge,
+    pub(crate) step: IntGauge,
+    pub(crate) steps: IntGauge,
+    pub(crate) tokens: IntCounter,
+}
+
+/// The gate and the champion.
+pub(crate) struct GateMetrics {
+    pub(crate) suite_score: GaugeVec,
+    pub(crate) decisions: IntCounterVec,
+    pub(crate) champion_since: Gauge,
+}
+
+impl Metrics {
+    /// All metrics, each label set that is known beforehand at zero, in a registry of their own.
+    pub(crate) fn new() -> Result<Self> {
+        let registry = Registry::new();
+        register(&registry, build_info()?)?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self {
+            ingest: IngestMetrics::new(&registry)?,
+            buffer: BufferMetrics::new(&registry)?,
+            cycle: CycleMetrics::new(&registry)?,
+            train: TrainMetrics::new(&registry)?,
+            gate: GateMetrics::new(&registry)?,
+            registry,
+        })
+    }
+
+    /// The metrics in Prometheus's text format.
+    pub(crate) fn render(&self) -> Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl IngestMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let rows = counters(registry, "perennial_ingest_rows_total", "Rows by what became of them.", "outcome")?;
+        zero(&rows, &["accepted", "duplicate", "rejected"]);
+        let files = counters(registry, "perennial_ingest_files_total", "Files by what became of them.", "outcome")?;
+        zero(&files, &FileOutcome::ALL.map(FileOutcome::as_str));
+        let duration = HistogramOpts::new("perennial_ingest_duration_seconds", "Time to take a file or request in.")
+            .buckets(vec![0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0]);
+        Ok(Self { rows, files, duration: register(registry, Histogram::with_opts(duration)?)? })
+    }
+}
+
+impl BufferMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let samples = Opts::new("perennial_buffer_samples", "Training samples in the replay buffer.");
+        Ok(Self { samples: register(registry, IntGaugeVec::new(samples, &["domain"])?)? })
+    }
+}
+
+impl CycleMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let phase = Opts::new("perennial_cycle_phase", "1 for the phase under way, 0 for all others.");
+        let phase = register(registry, IntGaugeVec::new(phase, &["phase"])?)?;
+        let duration = HistogramOpts::new("perennial_cycle_phase_duration_seconds", "Time that a phase took.")
+            .buckets(vec![0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0]);
+        let phase_duration = register(registry, HistogramVec::new(duration, &["phase"])?)?;
+        for name in Phase::ALL.map(Phase::as_str) {
+            phase.with_label_values(&[name]).set(0);
+            phase_duration.with_label_values(&[name]);
+        }
+        let ended = counters(registry, "perennial_cycle_runs_total", "Runs of a cycle by how they ended.", "outcome")?;
+        zero(&ended, &["promoted", "rejected", "stopped", "failed"]);
+        let waiting = IntGauge::new("perennial_cycle_waiting_samples", "Training samples that no cycle has seen yet.")?;
+        Ok(Self { phase, phase_duration, ended, waiting: register(registry, waiting)? })
+    }
+}
+
+impl TrainMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
+            tokens_per_second: register(
+                registry,
+                Gauge::new("perennial_train_tokens_per_second", "Tokens trained on in a second, at the last step.")?,
+            )?,
+            step: register(registry, IntGauge::new("perennial_train_step", "The last step of the running training.")?)?,
+            steps: register(registry, IntGauge::new("perennial_train_steps", "Steps of the running training.")?)?,
+            tokens: register(registry, IntCounter::new("perennial_train_tokens_total", "Tokens trained on.")?)?,
+        })
+    }
+}
+
+impl GateMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let score = Opts::new("perennial_gate_suite_score", "The last score of a suite, by whose it is.");
+        let decisions = counters(registry, "perennial_gate_decisions_total", "Decisions of the gate.", "decision")?;
+        zero(&decisions, &["promote", "reject", "forced", "roll_back"]);
+        let since = Gauge::new("perennial_champion_timestamp_seconds", "When the champion came into service; 0: never.")?;
+        Ok(Self {
+            suite_score: register(registry, GaugeVec::new(score, &["suite", "model"])?)?,
+            decisions,
+            champion_since: register(registry, since)?,
+        })
+    }
+}
+
+fn build_info() -> Result<IntGaugeVec> {
+    let opts = Opts::new("perennial_build_info", "Always 1; its labels tell the version.");
+    let info = IntGaugeVec::new(opts, &["version"])?;
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(info)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
+}
+
+fn zero<P: prometheus::core::Atomic>(counters: &GenericCounterVec<P>, values: &[&str]) {
+    for value in values {
+        counters.with_label_values(&[value]);
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_the_prefix_and_a_base_unit() {
+        let text = Metrics::new().unwrap().render().unwrap();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            assert!(name.starts_with("perennial_") || name.starts_with("process_"), "{name}");
+            let (name, kind) = name.split_once(' ').unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+            assert!(!name.contains("_ms"), "{name}");
+        }
+    }
+
+    #[test]
+    fn known_label_sets_start_at_zero() {
+        let text = Metrics::new().unwrap().render().unwrap();
+        for line in [
+            r#"perennial_ingest_rows_total{outcome="rejected"} 0"#,
+            r#"perennial_ingest_files_total{outcome="quarantined"} 0"#,
+            r#"perennial_cycle_phase{phase="train"} 0"#,
+            r#"perennial_cycle_phase_duration_seconds_count{phase="evaluate"} 0"#,
+            r#"perennial_gate_decisions_total{decision="promote"} 0"#,
+            r#"perennial_cycle_runs_total{outcome="failed"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Log, metrics, status and heartbeats. A part says what happened once, with [`Telemetry::emit`]; the event knows what
+//! that means for the log line, the metrics, the status and the progress bar, so that they never tell different stories.
+
+mod activity;
+mod events;
+mod log;
+mod metrics;
+mod progress;
+
+use std::sync::Arc;
+
+pub(crate) use self::{
+    activity::{Activity, ActivityBoard},
+    events::*,
+    log::{LogControl, LogError, filter as log_filter, init as init_log},
+    metrics::Metrics,
+    progress::ProgressBar,
+};
+
+/// Where events go. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Telemetry {
+    metrics: Arc<Metrics>,
+    board: ActivityBoard,
+    progress: ProgressBar,
+}
+
+/// Something that happened.
+pub(crate) trait Event {
+    /// Writes the log line, moves the metrics, and says what is now under way.
+    fn emit(self, telemetry: &Telemetry);
+}
+
+impl Telemetry {
+    /// With metrics of its own. `progress` is [`ProgressBar::hidden`] but for commands in a terminal.
+    ///
+    /// # Errors
+    /// Where two metrics have one name, which the tests rule out.
+    pub(crate) fn new(progress: ProgressBar) -> prometheus::Result<Self> {
+        Ok(Self { metrics: Arc::new(Metrics::new()?), board: ActivityBoard::default(), progress })
+    }
+
+    /// Tells what happened. Each event is also a sign of life for the watchdog.
+    pub(crate) fn emit(&self, event: impl Event) {
+        event.emit(self);
+        self.board.beat();
+    }
+
+    /// A sign of life without anything to tell: call it in every loop that runs long.
+    pub(crate) fn beat(&self) {
+        self.board.beat();
+    }
+
+    /// The metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What is under way, and the heartbeats.
+    pub(crate) fn board(&self) -> &ActivityBoard {
+        &self.board
+    }
+
+    fn progress(&self) -> &ProgressBar {
+        &self.progress
+    }
+}
