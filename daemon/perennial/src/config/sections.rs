@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use perennial_data::replay::PolicyKind;
+use perennial_gate::{Metric, Require, Uncertain};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +94,7 @@ impl Default for Ingest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Replay {
-    pub(crate) policy: ReplayPolicy,
+    pub(crate) policy: PolicyKind,
     pub(crate) ratio: f64,
     pub(crate) capacity: u64,
     pub(crate) embedding: Embedding,
@@ -102,25 +104,13 @@ pub(crate) struct Replay {
 impl Default for Replay {
     fn default() -> Self {
         Self {
-            policy: ReplayPolicy::Reservoir,
+            policy: PolicyKind::Reservoir,
             ratio: 0.2,
             capacity: 100_000,
             embedding: Embedding::Sif,
             layer: None,
         }
     }
-}
-
-/// Which samples of the buffer are replayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ReplayPolicy {
-    /// Each as likely as any other.
-    Reservoir,
-    /// Each domain as likely as any other.
-    Balanced,
-    /// The newest.
-    Recent,
 }
 
 /// How a sample's vector in the buffer is made.
@@ -224,6 +214,7 @@ pub(crate) struct Gate {
     pub(crate) margin: f64,
     pub(crate) resamples: usize,
     pub(crate) require: Require,
+    pub(crate) uncertain: Uncertain,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
 }
@@ -232,23 +223,14 @@ impl Default for Gate {
     fn default() -> Self {
         Self {
             confidence: 0.95,
-            margin: 0.02,
+            margin: perennial_gate::MARGIN_DEFAULT,
             resamples: 10_000,
-            require: Require::Improvement,
+            require: Require::Improved,
+            uncertain: Uncertain::Reject,
             auto: AutoSuites::default(),
             suite: Vec::new(),
         }
     }
-}
-
-/// What else it takes to be promoted once no protected suite fell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Require {
-    /// At least one target suite improved.
-    Improvement,
-    /// Nothing.
-    NotWorse,
 }
 
 /// `[gate.auto]`: the suites made of held-out samples, one a domain.
@@ -256,7 +238,8 @@ pub(crate) enum Require {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AutoSuites {
     pub(crate) items_max: usize,
-    pub(crate) metric: Metric,
+    /// Chosen from the references where it is unset.
+    pub(crate) metric: Option<Metric>,
     pub(crate) protected: bool,
     pub(crate) target: bool,
     pub(crate) max_new_tokens: usize,
@@ -266,11 +249,11 @@ pub(crate) struct AutoSuites {
 impl Default for AutoSuites {
     fn default() -> Self {
         Self {
-            items_max: 64,
-            metric: Metric::Perplexity,
+            items_max: perennial_gate::ITEMS_MAX_DEFAULT,
+            metric: None,
             protected: true,
             target: true,
-            max_new_tokens: 128,
+            max_new_tokens: perennial_gate::MAX_NEW_TOKENS_DEFAULT,
             domain: BTreeMap::new(),
         }
     }
@@ -294,7 +277,8 @@ pub(crate) struct AutoDomain {
 pub(crate) struct Suite {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
-    pub(crate) metric: Metric,
+    /// Chosen from the references where it is unset.
+    pub(crate) metric: Option<Metric>,
     #[serde(default = "yes")]
     pub(crate) protected: bool,
     #[serde(default)]
@@ -302,6 +286,8 @@ pub(crate) struct Suite {
     pub(crate) margin: Option<f64>,
     #[serde(default = "max_new_tokens")]
     pub(crate) max_new_tokens: usize,
+    #[serde(default = "items_max")]
+    pub(crate) items_max: usize,
 }
 
 fn yes() -> bool {
@@ -309,25 +295,11 @@ fn yes() -> bool {
 }
 
 fn max_new_tokens() -> usize {
-    AutoSuites::default().max_new_tokens
+    perennial_gate::MAX_NEW_TOKENS_DEFAULT
 }
 
-/// How an item is scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Metric {
-    /// The answer is the reference, but for outer white space.
-    ExactMatch,
-    /// The answer holds the reference.
-    Contains,
-    /// F1 of the words.
-    TokenF1,
-    /// The answer is JSON.
-    JsonValid,
-    /// F1 of the JSON fields.
-    JsonFieldF1,
-    /// How likely the reference is; nothing is generated.
-    Perplexity,
+fn items_max() -> usize {
+    perennial_gate::ITEMS_MAX_DEFAULT
 }
 
 /// `[http]`
