@@ -1,10 +1,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use perennial_registry::Phase as State;
 use perennial_types::{AdapterId, CycleId, Domain};
 use tracing::{debug, error, info, warn};
 
 use super::{Event, Telemetry};
-use crate::ports::{Cause, CycleEnd, IntakeReport, Waiting};
+use crate::ports::{Cause, CycleEnd, IntakeReport};
 
 /// A cycle's phases as work under way. (The registry records the states that they end in: `train` ends in `trained`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,20 @@ pub(crate) enum Phase {
     Decide,
     /// Putting the new champion where production reads it.
     Publish,
+}
+
+impl From<State> for Phase {
+    /// The work that ends in this state.
+    fn from(state: State) -> Self {
+        match state {
+            State::Collected => Self::Collect,
+            State::Mixed => Self::Mix,
+            State::Trained => Self::Train,
+            State::Evaluated => Self::Evaluate,
+            State::Decided => Self::Decide,
+            State::Published => Self::Publish,
+        }
+    }
 }
 
 impl Phase {
@@ -138,11 +153,11 @@ impl Event for BufferSized<'_> {
 }
 
 /// So many samples wait for a cycle now.
-pub(crate) struct SamplesWaiting(pub(crate) Waiting);
+pub(crate) struct SamplesWaiting(pub(crate) u64);
 
 impl Event for SamplesWaiting {
     fn emit(self, telemetry: &Telemetry) {
-        telemetry.metrics().cycle.waiting.set(whole(self.0.samples));
+        telemetry.metrics().cycle.waiting.set(whole(self.0));
     }
 }
 
@@ -187,13 +202,17 @@ impl Event for CycleEnded<'_> {
                 info!(%cycle, %adapter, "cycle ended: candidate rejected");
                 ("rejected", None)
             }
+            Ok(CycleEnd::Failed(reason)) => {
+                error!(%cycle, reason, "cycle failed for good");
+                ("failed", None)
+            }
             Ok(CycleEnd::Stopped) => {
                 info!(%cycle, "cycle stopped at a safe point; it goes on at the next start");
                 ("stopped", None)
             }
             Err(problem) => {
                 error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on");
-                ("failed", Some(format!("cycle {cycle}: {problem:#}")))
+                ("interrupted", Some(format!("cycle {cycle}: {problem:#}")))
             }
         };
         let metrics = &telemetry.metrics().cycle;

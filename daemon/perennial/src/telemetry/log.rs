@@ -1,6 +1,6 @@
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, filter::LevelFilter, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use super::ProgressBar;
 use crate::config::{Log, LogFormat};
@@ -19,7 +19,7 @@ pub(crate) enum LogError {
         level: String,
         /// What is wrong with it.
         #[source]
-        source: tracing_subscriber::filter::ParseError,
+        source: Option<tracing_subscriber::filter::ParseError>,
     },
     /// There is a log already.
     #[error("the log was set up before")]
@@ -59,5 +59,10 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let quiet = ["lance", "lancedb", "lance_core", "lance_index", "lance_io", "lance_table", "lance_encoding", "datafusion"];
     let mut directives: Vec<String> = quiet.iter().map(|target| format!("{target}=warn")).collect();
     directives.push(level.to_owned());
-    EnvFilter::try_new(directives.join(",")).map_err(|source| LogError::Level { level: level.to_owned(), source })
+    let error = |source| LogError::Level { level: level.to_owned(), source };
+    // EnvFilter takes a lone word that is no level for the name of a target, and would then log nothing at all.
+    if !level.split(',').all(|part| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok()) {
+        return Err(error(None));
+    }
+    EnvFilter::try_new(directives.join(",")).map_err(|source| error(Some(source)))
 }
