@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::BufRead,
+    io::Read,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -50,17 +50,9 @@ pub(crate) trait Intake: Send + Sync {
     /// quarantine; the caller then moves the file away. Called again for the same file after a crash: ids make that harmless.
     fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError>;
 
-    /// Takes the rows of one request in, with the same promise.
-    fn take_rows(&self, rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError>;
-}
-
-/// Where rows come from, for their `source` and for quarantine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// A file's name, or a channel's (`http`).
-    pub(crate) source: String,
-    /// The number of the first line, counted from 1: a file sent in several requests keeps its line numbers.
-    pub(crate) first_line: u64,
+    /// Takes the rows of one request in (plain or compressed, as files are), with the same promise. `source` is the name
+    /// that the sender gave, or the channel's (`http`).
+    fn take_rows(&self, source: &str, rows: &mut dyn Read) -> Result<IntakeReport, IntakeError>;
 }
 
 /// How many rejected rows a report names; all of them are in quarantine.
