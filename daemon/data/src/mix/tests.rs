@@ -12,7 +12,7 @@ use super::*;
 use crate::replay::ReplayRow;
 
 fn sample(n: u32) -> Sample {
-    let domain = if n % 4 == 0 { "rare" } else { "common" };
+    let domain = if n.is_multiple_of(4) { "rare" } else { "common" };
     let line =
         json!({"prompt": format!("p{n}"), "completion": "c", "domain": domain, "note": n, "half": 0.1 + f64::from(n)});
     Sample::from_row(Row::from_value(line).unwrap(), &Domain::default(), "a.jsonl", i64::from(n))

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -107,12 +107,10 @@ impl ReplayBuffer {
             Ok((table, dim)) => Self { table, dim }.rows().await.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(durable::failed("remove", folder)(error).into());
-            }
-            _ => Ok((Self::open(folder, dim).await?, rows)),
+        if folder.exists() {
+            fs::remove_dir_all(folder).map_err(durable::failed("remove", folder))?;
         }
+        Ok((Self::open(folder, dim).await?, rows))
     }
 
     /// The length of the embeddings.

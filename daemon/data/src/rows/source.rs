@@ -9,13 +9,13 @@ use super::sniff::{Compression, Peeked};
 /// connection can be told from a damaged archive.
 pub(super) struct Tap<R> {
     inner: R,
-    hasher: blake3::Hasher,
+    hasher: Box<blake3::Hasher>,
     pub(super) failed: bool,
 }
 
 impl<R: Read> Tap<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, hasher: blake3::Hasher::new(), failed: false }
+        Self { inner, hasher: Box::default(), failed: false }
     }
 
     /// Reads what is left, and gives the fingerprint of all the bytes.
@@ -43,7 +43,7 @@ type Compressed<R> = BufReader<Peeked<Tap<R>>>;
 /// A source, decompressed as its first bytes say.
 pub(super) enum Source<R: Read> {
     Plain(Peeked<Tap<R>>),
-    Gzip(MultiGzDecoder<Compressed<R>>),
+    Gzip(Box<MultiGzDecoder<Compressed<R>>>),
     Zstd(zstd::Decoder<'static, Compressed<R>>),
 }
 
@@ -53,7 +53,7 @@ impl<R: Read> Source<R> {
         let raw = Peeked::new(Tap::new(reader));
         Ok(match Compression::of(raw.head()) {
             Compression::None => Self::Plain(raw),
-            Compression::Gzip => Self::Gzip(MultiGzDecoder::new(BufReader::new(raw))),
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(raw)))),
             Compression::Zstd => Self::Zstd(zstd::Decoder::with_buffer(BufReader::new(raw))?),
         })
     }

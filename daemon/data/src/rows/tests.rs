@@ -16,8 +16,13 @@ fn row(text: &str) -> String {
     serde_json::json!({ "text": text }).to_string()
 }
 
-/// Line and text of each good row, line and reason of each refusal.
-fn told(lines: &[Line]) -> (Vec<(u64, String)>, Vec<(Option<u64>, String)>) {
+/// Line and text of each good row.
+type Good = Vec<(u64, String)>;
+
+/// Line and reason of each refusal.
+type Bad = Vec<(Option<u64>, String)>;
+
+fn told(lines: &[Line]) -> (Good, Bad) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for line in lines {
         match line {

@@ -21,7 +21,10 @@ fn stored(n: usize) -> Stored {
         serde_json::json!({"prompt": format!("p{n}")}),
     ];
     let row = Row::from_value(lines[n % lines.len()].clone()).unwrap();
-    Stored { sample: Sample::from_row(row, &Domain::default(), "a.jsonl", ARRIVED_MS + n as i64), held_out: n % 3 == 0 }
+    Stored {
+        sample: Sample::from_row(row, &Domain::default(), "a.jsonl", ARRIVED_MS + n as i64),
+        held_out: n.is_multiple_of(3),
+    }
 }
 
 fn batch(count: usize) -> Vec<Stored> {

@@ -138,3 +138,16 @@ async fn destroyed_buffer_is_rebuilt_empty() {
     assert!(rows.is_empty());
     assert_eq!(rebuilt.count().await.unwrap(), 0);
 }
+
+#[test]
+fn work_on_a_buffer_can_move_between_threads() {
+    fn is_send<T: Send>(_: T) {}
+    is_send(async {
+        let buffer = ReplayBuffer::open(Path::new("never"), DIM).await?;
+        buffer.upsert(Vec::new()).await?;
+        buffer.mark_replayed(CycleId(1), &BTreeSet::new()).await?;
+        buffer.delete(&BTreeSet::new()).await?;
+        buffer.nearest(&[], 1).await?;
+        buffer.optimize(Duration::ZERO).await
+    });
+}
