@@ -1,1 +1,117 @@
-fn main(){}
+//! kill -9 at moments all over a cycle: nothing acknowledged is lost, nothing is there twice, and a cycle ends as if it had never
+//! been disturbed.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use perennial_registry::Cycle;
+use perennial_tests::{Daemon, Fixture, task};
+
+const KILLS: u32 = 10;
+
+/// Longer than a cycle takes that is killed again and again.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn cycle_killed_at_ten_moments_ends_in_the_same_adapter() {
+    let prepared = Fixture::new().unwrap().with(&["train.checkpoint_steps=3", "train.epochs=1"]);
+    let file = prepared.file("tickets.jsonl", rows(0..300)).unwrap();
+    prepared.program.run(&["ingest".as_ref(), file.as_os_str()]).unwrap().success().unwrap();
+
+    let undisturbed = eager(prepared.copy().unwrap());
+    let start = Instant::now();
+    let expected = finish(&undisturbed).unwrap();
+    let whole = start.elapsed();
+
+    let mut moments = Moments(0.0);
+    let mut disturbed = eager(prepared.copy().unwrap());
+    let mut kills = 0;
+    while kills < KILLS {
+        let daemon = Daemon::spawn(&disturbed.program).unwrap();
+        thread::sleep(whole.mul_f64(moments.next()));
+        daemon.kill();
+        kills += 1;
+        if ended(&disturbed).unwrap().is_some() {
+            assert_same(&expected, &disturbed).unwrap();
+            disturbed = eager(prepared.copy().unwrap());
+        }
+    }
+    finish(&disturbed).unwrap();
+    assert_same(&expected, &disturbed).unwrap();
+}
+
+#[test]
+fn rows_are_stored_once_however_often_intake_is_killed() {
+    const FILES: usize = 6;
+    let fixture = Fixture::new().unwrap();
+    let mut moments = Moments(0.5);
+    for file in 0..FILES {
+        fixture.drop_into_inbox(&format!("part-{file}.jsonl"), rows(file * 50..(file + 1) * 50)).unwrap();
+        let daemon = Daemon::spawn(&fixture.program).unwrap();
+        thread::sleep(Duration::from_secs_f64(1.5 * moments.next()));
+        daemon.kill();
+        fixture.registry().unwrap();
+    }
+    let mut daemon = fixture.start().unwrap();
+    let inbox = fixture.state().join("inbox");
+    daemon
+        .wait_for("an empty inbox", LIMIT, || {
+            let waiting = fs::read_dir(&inbox)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
+            Ok((waiting == 0).then_some(()))
+        })
+        .unwrap();
+    let registry = fixture.registry().unwrap();
+    let stored: u64 = registry.sample_counts().unwrap().iter().map(|count| count.count).sum();
+    assert_eq!(stored, 50 * FILES as u64);
+}
+
+fn rows(range: std::ops::Range<usize>) -> String {
+    task("tickets_train").unwrap()[range].iter().map(|row| format!("{row}\n")).collect()
+}
+
+/// The same state directory with a policy that starts a cycle at once.
+fn eager(fixture: Fixture) -> Fixture {
+    fixture.with(&["cycle.samples_min=100"])
+}
+
+/// Lets the daemon run until the first cycle has ended.
+fn finish(fixture: &Fixture) -> Result<Cycle> {
+    let mut daemon = fixture.start()?;
+    daemon.wait_for("the end of the cycle", LIMIT, || ended(fixture))
+}
+
+fn ended(fixture: &Fixture) -> Result<Option<Cycle>> {
+    let cycles = fixture.registry()?.cycles(2)?;
+    ensure!(cycles.len() <= 1, "a second cycle was begun: {cycles:?}");
+    Ok(cycles.into_iter().next().filter(|cycle| cycle.finished_ms.is_some()))
+}
+
+/// The same mix, the same adapter, the same decision and the same published bytes.
+fn assert_same(expected: &Cycle, disturbed: &Fixture) -> Result<()> {
+    let found = ended(disturbed)?.context("the cycle has not ended")?;
+    ensure!(found.mix == expected.mix, "mix {:?}, not {:?}", found.mix, expected.mix);
+    ensure!(found.candidate == expected.candidate, "adapter {:?}, not {:?}", found.candidate, expected.candidate);
+    ensure!(found.outcome == expected.outcome, "{:?}, not {:?}", found.outcome, expected.outcome);
+    let adapter = found.candidate.context("the cycle has no candidate")?;
+    let registry = disturbed.registry()?;
+    let files = registry.adapter(&adapter)?.context("the candidate is not in the registry")?.files;
+    perennial_registry::publish::verify_adapter(&disturbed.state().join("adapters"), &files)?;
+    let champion = registry.champion()?.map(|champion| champion.to_string());
+    ensure!(disturbed.published() == champion, "{:?} is published, not {champion:?}", disturbed.published());
+    Ok(())
+}
+
+/// Moments as shares of a whole, spread evenly over it in a scattered order: multiples of the golden ratio, less what is
+/// whole of them.
+struct Moments(f64);
+
+impl Moments {
+    fn next(&mut self) -> f64 {
+        const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+        self.0 = (self.0 + GOLDEN_RATIO).fract();
+        self.0
+    }
+}

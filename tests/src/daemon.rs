@@ -53,7 +53,9 @@ impl Daemon {
         let log = program.state().with_extension("log");
         let output = File::options().create(true).append(true).open(&log)?;
         let child = program
-            .command(&["run", "--listen", &address.to_string()])
+            .clone()
+            .with(&format!("http.listen={address}"))
+            .command(&["run"])
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()

@@ -1,15 +1,17 @@
 //! Drives the built program from the outside, as its users do: command line, HTTP, files and signals.
 //!
-//! The scenarios, the crash tests and `cargo xtask demo` share it. It knows the program by its documented interface
-//! alone and depends on none of its crates.
+//! The scenarios, the crash tests and `cargo xtask demo` share it. It knows the program by its documented interface, and
+//! the registry, whose functions for the safety properties serve the program and its tests alike.
 
 mod daemon;
+mod fixture;
 mod http;
 mod metrics;
 mod program;
 mod workspace;
 
 pub use daemon::{Daemon, Exit};
+pub use fixture::{Fixture, task};
 pub use http::{Http, Response};
 pub use metrics::Metrics;
 pub use program::{Finished, Program};

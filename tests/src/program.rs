@@ -13,6 +13,7 @@ pub struct Program {
     binary: PathBuf,
     config: PathBuf,
     state: PathBuf,
+    settings: Vec<String>,
 }
 
 /// How a command ended.
@@ -32,7 +33,7 @@ impl Program {
     /// # Errors
     /// Where it is not built.
     pub fn new(config: &Path, state: &Path) -> Result<Self> {
-        Ok(Self { binary: find_binary()?, config: config.to_owned(), state: state.to_owned() })
+        Ok(Self { binary: find_binary()?, config: config.to_owned(), state: state.to_owned(), settings: Vec::new() })
     }
 
     /// The state directory.
@@ -40,9 +41,10 @@ impl Program {
         &self.state
     }
 
-    /// The configuration file.
-    pub fn config(&self) -> &Path {
-        &self.config
+    /// The same program with one key of the configuration set, as `train.epochs=1`.
+    pub fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
     }
 
     /// The same program with another state directory.
@@ -53,7 +55,11 @@ impl Program {
     /// A command with these arguments, not yet started.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--config").arg(&self.config).arg("--state").arg(&self.state).args(arguments).stdin(Stdio::null());
+        command.arg("--config").arg(&self.config).arg("--state").arg(&self.state);
+        self.settings.iter().for_each(|setting| {
+            command.args(["--set", setting]);
+        });
+        command.args(arguments).stdin(Stdio::null());
         command
     }
 

@@ -26,8 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.quick {
         Shell::cargo().args(["test", "--workspace", "--doc"]).args(filter).run()?;
     }
-    let runner: &[&str] =
-        if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
+    let runner: &[&str] = if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
     Shell::cargo().args(runner).args(kinds).args(filter).run()
 }
 

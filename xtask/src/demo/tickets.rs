@@ -13,7 +13,7 @@ pub(crate) const SUITE_ROWS: usize = 40;
 /// The domain of the rows.
 pub(crate) const DOMAIN: &str = "tickets";
 
-const INSTRUCTION: &str = "Turn the message into a support ticket.";
+const INSTRUCTION: &str = "Turn this message into a support ticket:";
 
 const SEED: u64 = 2;
 
@@ -81,7 +81,10 @@ const CATEGORIES: &Vocabulary = &[
 
 const URGENCIES: &Vocabulary = &[
     ("high", &["This is urgent.", "I need this solved today.", "I cannot work until this is done.", "Please hurry."]),
-    ("normal", &["I hope to hear from you this week.", "Please answer in the next days.", "Thanks for looking into it."]),
+    (
+        "normal",
+        &["I hope to hear from you this week.", "Please answer in the next days.", "Thanks for looking into it."],
+    ),
     ("low", &["There is no rush.", "Take your time.", "It can wait until next month.", "Whenever you find the time."]),
 ];
 
@@ -131,7 +134,8 @@ impl Ticket {
         let issue = say(CATEGORIES, self.category).replace("{}", product);
         let (urgency, request) = (say(URGENCIES, self.urgency), say(REQUESTS, self.request));
         let greeting = random.pick(GREETINGS).copied().unwrap_or_default();
-        let orders = [[issue.as_str(), request, urgency], [issue.as_str(), urgency, request], [urgency, &issue, request]];
+        let orders =
+            [[issue.as_str(), request, urgency], [issue.as_str(), urgency, request], [urgency, &issue, request]];
         let sentences = random.pick(&orders).map(|order| order.join(" ")).unwrap_or_default();
         let message = format!("{greeting} {sentences}");
         let ticket = json!({
@@ -142,8 +146,7 @@ impl Ticket {
         });
         json!({
             "messages": [
-                { "role": "system", "content": INSTRUCTION },
-                { "role": "user", "content": message.trim() },
+                { "role": "user", "content": format!("{INSTRUCTION} {}", message.trim()) },
                 { "role": "assistant", "content": ticket.to_string() },
             ],
             "domain": DOMAIN,
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     fn answers(rows: &[Value]) -> BTreeSet<String> {
-        rows.iter().map(|row| row["messages"][2]["content"].as_str().unwrap().to_owned()).collect()
+        rows.iter().map(|row| row["messages"][1]["content"].as_str().unwrap().to_owned()).collect()
     }
 
     #[test]

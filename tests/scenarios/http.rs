@@ -1,0 +1,60 @@
+use perennial_tests::{Fixture, task};
+
+use crate::support::{lines, stored};
+
+#[test]
+fn rows_sent_over_http_are_stored_when_the_answer_comes() {
+    let fixture = Fixture::new().unwrap();
+    let daemon = fixture.start().unwrap();
+    let rows = task("tickets_train").unwrap();
+    let body = lines(&rows[..30]) + "{broken\n";
+    let answer = daemon.http.post("/v1/samples", "application/jsonl", body.as_bytes()).unwrap().json().unwrap();
+    assert_eq!(stored(&fixture.registry().unwrap()).unwrap(), 30);
+    assert_eq!((&answer["accepted"], &answer["rejected"], &answer["duplicates"]), (&30.into(), &1.into(), &0.into()));
+    assert_eq!(answer["rejections"][0]["line"], 31, "{answer}");
+    let again = daemon.http.post("/v1/samples", "application/jsonl", lines(&rows[..31]).as_bytes()).unwrap();
+    let again = again.json().unwrap();
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&1.into(), &30.into()));
+}
+
+#[test]
+fn body_over_the_limit_is_refused_and_nothing_of_it_is_stored() {
+    let fixture = Fixture::new().unwrap().with(&["http.body_bytes_max=4096"]);
+    let daemon = fixture.start().unwrap();
+    let rows = task("tickets_train").unwrap();
+    let answer = daemon.http.post("/v1/samples", "application/jsonl", lines(&rows).as_bytes()).unwrap();
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert_eq!(stored(&fixture.registry().unwrap()).unwrap(), 0);
+}
+
+#[test]
+fn every_page_answers() {
+    let fixture = Fixture::new().unwrap();
+    let daemon = fixture.start().unwrap();
+    for path in ["/live", "/ready", "/metrics", "/v1/status", "/v1/adapters", "/v1/cycles"] {
+        let answer = daemon.http.get(path).unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(!path.starts_with("/v1/") || answer.json().is_ok(), "{path}: {}", answer.body);
+    }
+    assert_eq!(daemon.http.get("/v1/nothing").unwrap().status, 404);
+}
+
+#[test]
+fn metrics_start_at_zero() {
+    let fixture = Fixture::new().unwrap();
+    let daemon = fixture.start().unwrap();
+    let metrics = daemon.metrics().unwrap();
+    for (name, label, values) in [
+        ("perennial_ingest_rows_total", "outcome", &["accepted", "duplicate", "rejected"][..]),
+        ("perennial_ingest_files_total", "outcome", &["taken", "quarantined", "failed"]),
+        ("perennial_cycle_phase", "phase", &["collect", "mix", "train", "evaluate", "decide", "publish"]),
+        ("perennial_cycle_runs_total", "outcome", &["promoted", "rejected", "stopped", "failed"]),
+        ("perennial_gate_decisions_total", "decision", &["promote", "reject", "forced", "roll_back"]),
+    ] {
+        for value in values {
+            assert_eq!(metrics.sum(name, &[(label, value)]), Some(0.0), "{name}{{{label}={value:?}}}");
+        }
+    }
+    assert_eq!(metrics.sum("perennial_build_info", &[]), Some(1.0));
+    assert!(metrics.sum("process_resident_memory_bytes", &[]).is_some_and(|bytes| bytes > 0.0));
+}
