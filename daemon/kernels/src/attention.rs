@@ -54,7 +54,7 @@ pub(crate) struct Heads {
 
 impl Heads {
     pub(crate) fn new(q_cols: usize, kv_cols: usize, dim: usize) -> Result<Self> {
-        if dim == 0 || kv_cols == 0 || q_cols % kv_cols != 0 || kv_cols % dim != 0 {
+        if dim == 0 || kv_cols == 0 || !q_cols.is_multiple_of(kv_cols) || !kv_cols.is_multiple_of(dim) {
             bail!("attention: {q_cols} query and {kv_cols} key columns are not groups of heads of {dim}");
         }
         Ok(Self { q_heads: q_cols / dim, kv_heads: kv_cols / dim, dim })

@@ -22,7 +22,7 @@ pub(crate) fn exp_inline(x: f32) -> f32 {
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
+    p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
     // n is at most 128: two factors, since 2¹²⁸ alone is not an f32.
     let bits = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;

@@ -1,4 +1,26 @@
 //! LoRA adapters in the format of PEFT.
+//!
+//! An adapter adds `scale · B · A` to linear layers of a base model (arXiv 2106.09685). It is an argument of the forward
+//! pass and never merged into the weights.
 
-/// LoRA matrices for a base model.
-pub struct Adapter;
+mod config;
+pub(crate) mod durable;
+mod error;
+mod fingerprint;
+mod peft_config;
+mod peft_files;
+mod projection;
+mod weights;
+
+pub use config::LoraConfig;
+pub use error::AdapterError;
+pub(crate) use peft_files::tensor_name;
+pub use projection::Projection;
+#[cfg(test)]
+pub(crate) use weights::tests::tiny_model;
+pub use weights::{Adapter, LoraSlot};
+
+/// PEFT's file of the configuration.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// PEFT's file of the weights.
+pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";

@@ -1,1 +1,33 @@
-//! Supervised fine-tuning.
+//! Supervised fine-tuning of an adapter: packing, batches, gradients, AdamW, schedules, checkpoints.
+//!
+//! [`train`] runs on the calling thread, with rayon inside the kernels. Give it a thread of its own with a stack of
+//! [`TRAINING_STACK_BYTES`], since candle walks the graph of a forward pass recursively; never run it on an async runtime.
+//!
+//! A run is a pure function of model, parent adapter, examples and configuration. The order of the examples depends on the
+//! seed and the epoch alone, so parameters, optimiser state and the number of the step are all that a checkpoint needs, and
+//! an interrupted run ends with the same bytes as one that never was.
+
+mod adamw;
+mod batches;
+mod checkpoint;
+mod config;
+mod error;
+mod gradients;
+mod metrics;
+mod packing;
+mod parameters;
+mod schedule;
+mod sft;
+mod stop;
+mod trainer;
+
+pub use config::{Schedule, TrainConfig};
+pub use error::TrainError;
+pub use gradients::{LossAndGradients, loss_and_gradients};
+pub use metrics::{METRICS_FILE, Progress};
+pub use packing::pack;
+pub use stop::StopFlag;
+pub use trainer::{Outcome, Trained, run_fingerprint, train};
+
+/// The stack that a thread needs to train a model of a hundred layers.
+pub const TRAINING_STACK_BYTES: usize = 64 << 20;

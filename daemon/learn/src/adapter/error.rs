@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+/// Why an adapter could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The configuration is not JSON of the form that PEFT writes.
+    #[error("{path} is not a PEFT adapter configuration: {source}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        source: serde_json::Error,
+    },
+    /// The adapter uses something that this program cannot serve.
+    #[error("{path}: {feature} is not supported; only plain LoRA on the linear layers of the decoder is", path = path.display())]
+    Unsupported {
+        /// The configuration.
+        path: PathBuf,
+        /// What it asks for.
+        feature: String,
+    },
+    /// The weights are not a safetensors file.
+    #[error("{path} is not a safetensors file: {source}", path = path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor is missing, unknown, or of the wrong shape or type.
+    #[error("{path}: tensor {name}: {problem}", path = path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The adapter was made for another model.
+    #[error("the adapter does not fit the model: {0}")]
+    Mismatch(String),
+    /// The configuration of a new adapter makes no sense.
+    #[error("cannot make an adapter: {0}")]
+    Invalid(String),
+    /// A computation on the weights failed.
+    #[error("the adapter's weights: {0}")]
+    Tensors(#[from] candle_core::Error),
+}

@@ -1,0 +1,239 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs, io,
+    path::Path,
+};
+
+use candle_core::{Device, Tensor};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::{Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, durable, peft_config};
+
+/// What PEFT puts before the path of a module.
+const PREFIX: &str = "base_model.model.";
+
+/// The name of a matrix in PEFT's file; `part` is `A` or `B`.
+pub(crate) fn tensor_name(layer: usize, projection: Projection, part: char) -> String {
+    format!("{PREFIX}{}.lora_{part}.weight", projection.module_path(layer))
+}
+
+/// The layer, projection and part that a tensor's name means.
+fn parse_name(name: &str) -> Option<(usize, Projection, char)> {
+    let (path, part) = name.strip_prefix(PREFIX)?.strip_suffix(".weight")?.rsplit_once(".lora_")?;
+    let part = match part {
+        "A" => 'A',
+        "B" => 'B',
+        _ => return None,
+    };
+    let (layer, module) = path.strip_prefix("model.layers.")?.split_once('.')?;
+    let (layer, projection) = (layer.parse().ok()?, Projection::from_name(module.rsplit('.').next()?)?);
+    (projection.module_path(layer) == path).then_some((layer, projection, part))
+}
+
+pub(super) fn save(adapter: &Adapter, dir: &Path, base_name: &str) -> Result<(), AdapterError> {
+    let io_error = |source| AdapterError::Io { action: "write", path: dir.to_owned(), source };
+    let weights = serialize(adapter)?;
+    let mut config = serde_json::to_vec_pretty(&peft_config::to_json(adapter.config(), base_name))
+        .map_err(|source| AdapterError::Config { path: dir.join(CONFIG_FILE), source })?;
+    config.push(b'\n');
+    fs::create_dir_all(dir).map_err(io_error)?;
+    durable::write(&dir.join(WEIGHTS_FILE), &weights).map_err(io_error)?;
+    durable::write(&dir.join(CONFIG_FILE), &config).map_err(io_error)
+}
+
+/// The bytes of the weights file: the same for the same adapter.
+fn serialize(adapter: &Adapter) -> Result<Vec<u8>, AdapterError> {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for ((layer, projection), slot) in adapter.slots() {
+        for (part, tensor) in [('A', &slot.a), ('B', &slot.b)] {
+            let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((tensor_name(layer, projection, part), tensor.dims().to_vec(), bytes));
+        }
+    }
+    let failed = |source| AdapterError::Safetensors { path: WEIGHTS_FILE.into(), source };
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(failed)
+}
+
+pub(super) fn load(dir: &Path) -> Result<Adapter, AdapterError> {
+    let config_path = dir.join(CONFIG_FILE);
+    let config = peft_config::parse(&config_path, &String::from_utf8_lossy(&read(&config_path)?))?;
+    let path = dir.join(WEIGHTS_FILE);
+    let bytes = read(&path)?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|source| AdapterError::Safetensors { path: path.clone(), source })?;
+    Reader { path: &path, tensors }.adapter(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AdapterError> {
+    fs::read(path).map_err(|source: io::Error| AdapterError::Io { action: "read", path: path.to_owned(), source })
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+}
+
+impl Reader<'_> {
+    fn adapter(&self, mut config: LoraConfig) -> Result<Adapter, AdapterError> {
+        let mut parts = BTreeMap::new();
+        for name in self.tensors.names() {
+            let at = parse_name(name)
+                .ok_or_else(|| self.problem(name, "is not a LoRA matrix of a decoder's linear layer".to_owned()))?;
+            parts.insert(at, self.matrix(name)?);
+        }
+        let mut slots = BTreeMap::new();
+        for (layer, projection) in parts.keys().map(|(layer, projection, _)| (*layer, *projection)) {
+            let part = |part: char| {
+                let missing = || self.problem(&tensor_name(layer, projection, part), "is missing".to_owned());
+                parts.get(&(layer, projection, part)).cloned().ok_or_else(missing)
+            };
+            let (a, b) = (part('A')?, part('B')?);
+            if a.dim(0)? != config.r || b.dim(1)? != config.r {
+                let problem = format!("is not of rank {}: {:?} and {:?}", config.r, a.dims(), b.dims());
+                return Err(self.problem(&tensor_name(layer, projection, 'A'), problem));
+            }
+            slots.insert((layer, projection), LoraSlot { a, b, scale: config.scale() });
+        }
+        let targets: BTreeSet<Projection> = slots.keys().map(|(_, projection)| *projection).collect();
+        if config.target_modules.is_empty() {
+            config.target_modules = targets.clone();
+        }
+        if slots.is_empty() || config.target_modules != targets {
+            let problem = format!("target_modules are {:?}, but the weights have {targets:?}", config.target_modules);
+            return Err(AdapterError::Mismatch(problem));
+        }
+        Ok(Adapter::from_slots(config, slots))
+    }
+
+    fn matrix(&self, name: &str) -> Result<Tensor, AdapterError> {
+        let view = self
+            .tensors
+            .tensor(name)
+            .map_err(|source| AdapterError::Safetensors { path: self.path.to_owned(), source })?;
+        let [rows, cols] = view.shape() else {
+            return Err(self.problem(name, format!("has the shape {:?}, a matrix was expected", view.shape())));
+        };
+        let values = widen(&view).ok_or_else(|| {
+            self.problem(name, format!("has the type {:?}, one of F32, F16 and BF16 was expected", view.dtype()))
+        })?;
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(self.problem(name, "holds a value that is not finite".to_owned()));
+        }
+        Ok(Tensor::from_slice(&values, (*rows, *cols), &Device::Cpu)?)
+    }
+
+    fn problem(&self, name: &str, problem: String) -> AdapterError {
+        AdapterError::Tensor { path: self.path.to_owned(), name: name.to_owned(), problem }
+    }
+}
+
+/// The values as f32.
+fn widen(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let data = view.data();
+    Some(match view.dtype() {
+        Dtype::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::weights::tests::tiny_model;
+
+    fn adapter() -> Adapter {
+        let config = LoraConfig { r: 3, alpha: 6.0, ..LoraConfig::default() };
+        let fresh = Adapter::init(&config, &tiny_model(), 1).unwrap();
+        let other = Adapter::init(&config, &tiny_model(), 2).unwrap();
+        // Something other than zero in B.
+        let slots = fresh.slots().zip(other.slots()).map(|((at, slot), (_, other))| {
+            let (outputs, inputs) = (slot.b.dim(0).unwrap(), other.a.dim(1).unwrap());
+            let columns: Vec<u32> = (0..outputs).map(|i| (i % inputs) as u32).collect();
+            let columns = Tensor::from_vec(columns, outputs, &Device::Cpu).unwrap();
+            let b = other.a.index_select(&columns, 1).unwrap().t().unwrap().contiguous().unwrap();
+            (at, LoraSlot { a: slot.a.clone(), b, scale: slot.scale })
+        });
+        Adapter::from_slots(config, slots.collect())
+    }
+
+    fn saved() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        adapter().save_peft(dir.path(), "base").unwrap();
+        dir
+    }
+
+    fn rewrite(dir: &Path, keep: impl Fn(&str) -> bool, extra: Option<(&str, TensorView<'_>)>) {
+        let bytes = fs::read(dir.join(WEIGHTS_FILE)).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let kept = tensors.tensors().into_iter().filter(|(name, _)| keep(name));
+        let all: Vec<_> = kept.chain(extra.map(|(name, view)| (name.to_owned(), view))).collect();
+        fs::write(dir.join(WEIGHTS_FILE), safetensors::serialize(all, None).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_round_trips_to_the_byte() {
+        let dir = saved();
+        let loaded = Adapter::load_peft(dir.path()).unwrap();
+        assert_eq!(loaded.config(), adapter().config());
+        assert_eq!(loaded.fingerprint().unwrap(), adapter().fingerprint().unwrap());
+        let again = tempfile::tempdir().unwrap();
+        loaded.save_peft(again.path(), "base").unwrap();
+        for file in [CONFIG_FILE, WEIGHTS_FILE] {
+            assert_eq!(fs::read(dir.path().join(file)).unwrap(), fs::read(again.path().join(file)).unwrap());
+        }
+    }
+
+    #[test]
+    fn half_precision_is_widened() {
+        let dir = saved();
+        let name = tensor_name(0, Projection::QProj, 'A');
+        let bytes: Vec<u8> = (0..36).flat_map(|i| bf16::from_f32(i as f32).to_le_bytes()).collect();
+        rewrite(dir.path(), |n| n != name, Some((&name, TensorView::new(Dtype::BF16, vec![3, 12], &bytes).unwrap())));
+        let loaded = Adapter::load_peft(dir.path()).unwrap();
+        let a: Vec<f32> = loaded.get(0, Projection::QProj).unwrap().a.flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(a, (0..36).map(|i| i as f32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damaged_weights_are_refused_by_name() {
+        let missing = tensor_name(1, Projection::UpProj, 'B');
+        let dir = saved();
+        rewrite(dir.path(), |name| name != missing, None);
+        assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains(&missing));
+
+        let dir = saved();
+        let bytes = [0; 4];
+        let view = TensorView::new(Dtype::F32, vec![1, 1], &bytes).unwrap();
+        rewrite(dir.path(), |_| true, Some(("base_model.model.lm_head.lora_A.weight", view)));
+        assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("lm_head"));
+
+        let dir = saved();
+        let name = tensor_name(0, Projection::QProj, 'A');
+        let bytes = f32::NAN.to_le_bytes().repeat(36);
+        let view = TensorView::new(Dtype::F32, vec![3, 12], &bytes).unwrap();
+        rewrite(dir.path(), |n| n != name, Some((&name, view)));
+        assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("not finite"));
+
+        let dir = saved();
+        let view = TensorView::new(Dtype::F32, vec![4, 9], &bytes).unwrap();
+        rewrite(dir.path(), |n| n != name, Some((&name, view)));
+        assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("rank 3"));
+
+        let dir = saved();
+        let whole = fs::read(dir.path().join(WEIGHTS_FILE)).unwrap();
+        fs::write(dir.path().join(WEIGHTS_FILE), &whole[..whole.len() / 2]).unwrap();
+        assert!(matches!(Adapter::load_peft(dir.path()), Err(AdapterError::Safetensors { .. })));
+        fs::remove_file(dir.path().join(WEIGHTS_FILE)).unwrap();
+        assert!(matches!(Adapter::load_peft(dir.path()), Err(AdapterError::Io { .. })));
+    }
+}

@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+use crate::adapter::AdapterError;
+
+/// Why a run could not start or go on. What has been trained is kept in the last checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A value of the configuration makes no sense.
+    #[error("training: {key} {rule}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What its value must be.
+        rule: &'static str,
+    },
+    /// There is nothing to learn from.
+    #[error("training: there are no examples")]
+    NoExamples,
+    /// An example has no target.
+    #[error("training: example {example} has no supervised token after its first; leave it out")]
+    NothingSupervised {
+        /// Its index.
+        example: usize,
+    },
+    /// The parent adapter has another shape than the configuration asks for.
+    #[error(
+        "training: the parent adapter has {parent}, but the configuration asks for {config}; start afresh or align lora"
+    )]
+    OtherShape {
+        /// The parent's shape.
+        parent: String,
+        /// The configured shape.
+        config: String,
+    },
+    /// The folder holds a checkpoint of another run.
+    #[error(
+        "{path} is a checkpoint of another run (other model, parent, examples or configuration); \
+         use another folder or remove it", path = path.display()
+    )]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The computation left the numbers.
+    #[error(
+        "training: {what} is not finite in step {step}, over the examples {examples:?}; lower learning_rate, or look at them"
+    )]
+    NotFinite {
+        /// The loss or the gradient.
+        what: &'static str,
+        /// The optimiser step, from 1.
+        step: u64,
+        /// Indices of the examples it was computed from.
+        examples: Vec<usize>,
+    },
+    /// A checkpoint or the metrics could not be written or read.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A checkpoint could not be put into its format.
+    #[error("cannot serialize a checkpoint: {0}")]
+    Checkpoint(String),
+    /// The adapter could not be made or does not fit.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// A tensor operation failed.
+    #[error("training: {0}")]
+    Tensors(#[from] candle_core::Error),
+}

@@ -1,0 +1,108 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::adapter::durable;
+
+/// The file of a run's progress, one JSON object per optimiser step.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+
+/// One optimiser step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps that are through, this one included.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Epochs that are through.
+    pub epoch: f64,
+    /// The loss before the step, in nats per target.
+    pub loss: f64,
+    /// The learning rate of the step.
+    pub learning_rate: f64,
+    /// The global norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read in the step.
+    pub tokens: usize,
+    /// Targets among them.
+    pub supervised_tokens: usize,
+    /// Wall time of the step.
+    pub seconds: f64,
+    /// Tokens read per second.
+    pub tokens_per_second: f64,
+}
+
+/// Appends to the metrics file.
+pub(super) struct Metrics {
+    path: PathBuf,
+    file: File,
+}
+
+impl Metrics {
+    /// Opens the file in a folder. Lines of steps after `step` are dropped: they were taken after the checkpoint that the
+    /// run goes on from, and will be taken again. So is what a crash left of a line.
+    pub(super) fn open(dir: &Path, step: u64) -> Result<Self, TrainError> {
+        let path = dir.join(METRICS_FILE);
+        Self::try_open(&path, step).map(|file| Self { path: path.clone(), file }).map_err(|source| TrainError::Io {
+            action: "open",
+            path,
+            source,
+        })
+    }
+
+    fn try_open(path: &Path, step: u64) -> io::Result<File> {
+        let old = match fs::read(path) {
+            Ok(old) => String::from_utf8_lossy(&old).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let counts = |line: &&str| serde_json::from_str::<Progress>(line).is_ok_and(|progress| progress.step <= step);
+        let kept: String = old.lines().filter(counts).flat_map(|line| [line, "\n"]).collect();
+        durable::write(path, kept.as_bytes())?;
+        OpenOptions::new().append(true).open(path)
+    }
+
+    pub(super) fn append(&mut self, progress: &Progress) -> Result<(), TrainError> {
+        let line = serde_json::to_string(progress).map_err(io::Error::from);
+        let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
+        written.map_err(|source| TrainError::Io { action: "append to", path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(step: u64) -> Progress {
+        Progress {
+            step,
+            steps: 9,
+            epoch: 0.5,
+            loss: 1.0,
+            learning_rate: 1e-4,
+            gradient_norm: 0.1,
+            tokens: 10,
+            supervised_tokens: 5,
+            seconds: 2.0,
+            tokens_per_second: 5.0,
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_drops_what_it_will_do_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::open(dir.path(), 0).unwrap();
+        (1..=4).for_each(|step| metrics.append(&progress(step)).unwrap());
+        metrics.file.write_all(b"{\"step\": 5, \"st").unwrap();
+        let mut metrics = Metrics::open(dir.path(), 3).unwrap();
+        metrics.append(&progress(4)).unwrap();
+        let text = fs::read_to_string(dir.path().join(METRICS_FILE)).unwrap();
+        let steps: Vec<u64> = text.lines().map(|line| serde_json::from_str::<Progress>(line).unwrap().step).collect();
+        assert_eq!(steps, [1, 2, 3, 4]);
+    }
+}

@@ -1,0 +1,164 @@
+use std::{path::Path, time::Instant};
+
+use perennial_types::{Fingerprint, Fingerprinter};
+
+use super::{
+    Progress, StopFlag, TrainConfig, TrainError,
+    adamw::{AdamW, clip},
+    batches::Batches,
+    checkpoint::{Checkpoints, State, create_dir},
+    gradients::{Batch, targets_of},
+    metrics::Metrics,
+    parameters::Parameters,
+    schedule::learning_rate,
+};
+use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It went through all its steps.
+    Finished(Trained),
+    /// It was asked to stop, and goes on from its checkpoint when it is started again.
+    Stopped {
+        /// Optimiser steps that are through.
+        step: u64,
+    },
+}
+
+/// The result of a run.
+#[derive(Debug)]
+pub struct Trained {
+    /// The adapter.
+    pub adapter: Adapter,
+    /// Optimiser steps of the run.
+    pub steps: u64,
+    /// The run that made it.
+    pub run: Fingerprint,
+}
+
+/// Trains an adapter, from `parent` or afresh, on the examples. Checkpoints and metrics go to `checkpoint_dir`, and a run
+/// that was interrupted goes on from there and ends with the same bytes. `on_step` hears of every optimiser step.
+///
+/// Needs a thread with a stack of [`TRAINING_STACK_BYTES`](super::TRAINING_STACK_BYTES).
+///
+/// # Errors
+/// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
+pub fn train(
+    model: &Model,
+    parent: Option<Adapter>,
+    examples: Vec<Encoded>,
+    config: &TrainConfig,
+    checkpoint_dir: &Path,
+    stop: &StopFlag,
+    on_step: &mut dyn FnMut(Progress),
+) -> Result<Outcome, TrainError> {
+    config.check()?;
+    check_examples(&examples)?;
+    let run = run_fingerprint(model, parent.as_ref(), &examples, config)?;
+    let start = start_of(model, parent, config)?;
+    create_dir(checkpoint_dir)?;
+    let checkpoints = Checkpoints { dir: checkpoint_dir, run };
+    let mut state = checkpoints.load_newest(&start)?.unwrap_or(start);
+    let mut saved_at = state.optimizer.step;
+    let mut metrics = Metrics::open(checkpoint_dir, saved_at)?;
+    let mut batches = Batches::new(config, examples.len());
+    let steps = batches.steps();
+
+    while state.optimizer.step < steps {
+        let (step, started) = (state.optimizer.step, Instant::now());
+        let chosen = batches.batch(step).to_vec();
+        let batch = Batch {
+            model,
+            examples: &examples,
+            chosen: &chosen,
+            tokens_per_micro_batch: config.tokens_per_micro_batch,
+            step: step + 1,
+        };
+        let Some(mut result) = batch.run(&state.parameters, stop)? else {
+            if saved_at != step {
+                checkpoints.save(&state)?;
+            }
+            return Ok(Outcome::Stopped { step });
+        };
+        let gradient_norm = clip(&mut result.gradients, config.gradient_norm_max);
+        if !gradient_norm.is_finite() {
+            return Err(TrainError::NotFinite { what: "the norm of the gradient", step: step + 1, examples: chosen });
+        }
+        let rate = learning_rate(config, step, steps);
+        state.optimizer.update(&mut state.parameters, &result.gradients, rate, config);
+
+        let seconds = started.elapsed().as_secs_f64();
+        let progress = Progress {
+            step: step + 1,
+            steps,
+            epoch: batches.epochs_after(step + 1),
+            loss: result.loss,
+            learning_rate: rate,
+            gradient_norm,
+            tokens: result.tokens,
+            supervised_tokens: result.supervised_tokens,
+            seconds,
+            tokens_per_second: result.tokens as f64 / seconds,
+        };
+        metrics.append(&progress)?;
+        on_step(progress);
+        if state.optimizer.step == steps || state.optimizer.step - saved_at >= config.checkpoint_interval_steps {
+            checkpoints.save(&state)?;
+            saved_at = state.optimizer.step;
+        }
+    }
+    Ok(Outcome::Finished(Trained { adapter: state.parameters.to_adapter()?, steps, run }))
+}
+
+/// Names everything that a run's result depends on: model, parent, examples and configuration, but not how often it
+/// writes checkpoints.
+///
+/// # Errors
+/// [`TrainError::Adapter`]
+pub fn run_fingerprint(
+    model: &Model,
+    parent: Option<&Adapter>,
+    examples: &[Encoded],
+    config: &TrainConfig,
+) -> Result<Fingerprint, TrainError> {
+    let relevant = TrainConfig { checkpoint_interval_steps: 1, ..config.clone() };
+    let mut fingerprinter = Fingerprinter::new().part(model.fingerprint.as_bytes());
+    fingerprinter.add(format!("{relevant:?}").as_bytes());
+    match parent {
+        Some(parent) => fingerprinter.add(parent.fingerprint()?.as_bytes()),
+        None => fingerprinter.add(b""),
+    }
+    for example in examples {
+        let tokens: Vec<u8> = example.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let supervised: Vec<u8> = example.supervised.iter().map(|supervised| u8::from(*supervised)).collect();
+        fingerprinter.add(&tokens);
+        fingerprinter.add(&supervised);
+    }
+    Ok(fingerprinter.finish())
+}
+
+fn check_examples(examples: &[Encoded]) -> Result<(), TrainError> {
+    if examples.is_empty() {
+        return Err(TrainError::NoExamples);
+    }
+    match examples.iter().position(|example| targets_of(example).next().is_none()) {
+        Some(example) => Err(TrainError::NothingSupervised { example }),
+        None => Ok(()),
+    }
+}
+
+fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainConfig) -> Result<State, TrainError> {
+    let adapter = match parent {
+        Some(parent) if parent.config() != &config.lora => {
+            let (parent, config) = (format!("{:?}", parent.config()), format!("{:?}", config.lora));
+            return Err(TrainError::OtherShape { parent, config });
+        }
+        Some(parent) => parent,
+        None => Adapter::init(&config.lora, &model.config, config.seed)?,
+    };
+    adapter.check_fits(&model.config)?;
+    let parameters = Parameters::from_adapter(&adapter)?;
+    let optimizer = AdamW::new(&parameters);
+    Ok(State { parameters, optimizer })
+}
