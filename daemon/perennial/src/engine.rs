@@ -29,7 +29,9 @@ impl Engine {
     pub(crate) fn model(&self, config: &config::Model) -> anyhow::Result<Arc<Model>> {
         let path = models::locate(config)?;
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = slot.as_ref().filter(|loaded| loaded.path == path).and_then(|loaded| loaded.model.upgrade()) {
+        if let Some(model) =
+            slot.as_ref().filter(|loaded| loaded.path == path).and_then(|loaded| loaded.model.upgrade())
+        {
             return Ok(model);
         }
         let model = Arc::new(load(&path)?);

@@ -39,14 +39,15 @@ const BODIES_PER_LOOK: usize = 16;
 impl Judge for ModelJudge<'_> {
     fn answer(&mut self, questions: &[&Content], max_new_tokens: usize) -> Result<Vec<String>, JudgeError> {
         let Model { tokenizer, template, config, .. } = self.model;
-        let prompt = |question: &&Content| tokenize::encode_prompt(question, tokenizer, template);
+        let prompt = |question: &&Content| lenient(tokenize::encode_prompt(question, tokenizer, template));
         let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
         // A question that fills the context leaves no room for an answer, on either side.
-        let fits = |prompt: &Vec<u32>| !prompt.is_empty() && prompt.len() < config.context_length;
+        let fits = |prompt: &Vec<u32>| !prompt.is_empty() && prompt.len() < config.positions_max;
         let (at, asked): (Vec<usize>, Vec<Vec<u32>>) =
-            prompts.into_iter().enumerate().filter(|(_, prompt)| fits(prompt)).unzip();
+            prompts.into_iter().enumerate().filter_map(|(at, prompt)| Some((at, prompt.filter(fits)?))).unzip();
         if asked.len() < questions.len() {
-            warn!(questions = questions.len() - asked.len(), "questions longer than the model's context count as unanswered");
+            let questions = questions.len() - asked.len();
+            warn!(questions, "questions that the template refuses or that fill the context count as unanswered");
         }
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
         let completions = generate::generate(self.model, self.adapter, &asked, &options, &mut |_, _| {
@@ -86,13 +87,17 @@ impl Judge for ModelJudge<'_> {
 }
 
 impl ModelJudge<'_> {
-    /// `None` where nothing to score is left within the length.
     fn encode(&self, body: &Body) -> Result<Option<Encoded>, EncodeError> {
         let Model { tokenizer, template, .. } = self.model;
-        match tokenize::encode(body, tokenizer, template, self.length_max) {
-            Ok(encoded) => Ok(Some(encoded)),
-            Err(EncodeError::NothingToLearn { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        lenient(tokenize::encode(body, tokenizer, template, self.length_max))
+    }
+}
+
+/// `None` for what is wrong with one item, which both sides then leave out; an error for what is wrong with the model.
+fn lenient<T>(encoded: Result<T, EncodeError>) -> Result<Option<T>, EncodeError> {
+    match encoded {
+        Ok(encoded) => Ok(Some(encoded)),
+        Err(error @ (EncodeError::NoChatTemplate | EncodeError::Tokenizer(_))) => Err(error),
+        Err(_) => Ok(None),
     }
 }

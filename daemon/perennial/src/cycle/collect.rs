@@ -1,0 +1,57 @@
+//! Which new samples the cycle trains on: fixed here, so that what arrives meanwhile waits for the next one.
+
+use std::fs;
+
+use anyhow::{Context as _, bail};
+use perennial_data::{durable, mix::NewSample};
+use perennial_registry::Product;
+use perennial_types::{Kind, SampleId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{CycleFolder, Scope, Step};
+use crate::{clock, ports::Indexer};
+
+/// What supervised fine-tuning learns from. The other shapes are stored and wait for objectives of their own.
+pub(crate) const TRAINED_KINDS: [Kind; 3] = [Kind::Messages, Kind::PromptCompletion, Kind::Text];
+
+/// `collected.json`
+#[derive(Serialize, Deserialize)]
+struct Collected {
+    new: Vec<CollectedSample>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CollectedSample {
+    id: SampleId,
+    arrived_ms: i64,
+}
+
+pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
+    let Scope { parts, cycle, config, folder, stop } = scope;
+    // All that may be replayed has to be in the buffer before it is drawn from, or a crash would change the draw.
+    parts.indexer.index(stop)?;
+    if stop.is_set() {
+        return Ok(Step::Stopped);
+    }
+    let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
+    let fresh = parts.registry.fresh_samples(&TRAINED_KINDS, samples_max)?;
+    if fresh.is_empty() {
+        let reason = "no new samples waited when the cycle began to collect them";
+        parts.registry.abort_cycle(cycle.id, reason, clock::now_ms())?;
+        bail!(reason);
+    }
+    let new = fresh.iter().map(|record| CollectedSample { id: record.id, arrived_ms: record.arrived_ms }).collect();
+    durable::write_durably(&folder.collected(), &serde_json::to_vec(&Collected { new })?)?;
+    let detail = json!({ "new": fresh.len() });
+    parts.registry.record_phase(cycle.id, Product::Collected, &detail, clock::now_ms())?;
+    Ok(Step::Done)
+}
+
+/// The samples that were collected.
+pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Vec<NewSample>> {
+    let path = folder.collected();
+    let json = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let collected: Collected = serde_json::from_slice(&json).with_context(|| format!("{}", path.display()))?;
+    Ok(collected.new.into_iter().map(|sample| NewSample { id: sample.id, arrived_ms: sample.arrived_ms }).collect())
+}

@@ -1,0 +1,106 @@
+//! The gate's word, with the report that says why; the registry makes the candidate the champion in the same transaction.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use perennial_data::{
+    durable,
+    mix::{self, Origin},
+};
+use perennial_gate::{Policy, Report, Require, SuiteReport, compare};
+use perennial_registry::{NewDecision, Product, RegistryError};
+use perennial_types::SampleId;
+use serde_json::json;
+
+use super::{Scope, Step, evaluate, suites};
+use crate::{
+    clock, config,
+    telemetry::{Decided, SuiteScored},
+};
+
+pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
+    let Scope { parts, cycle, config, folder, .. } = scope;
+    let missing = |what: &str| format!("cycle {} has no {what}", cycle.id);
+    let candidate = cycle.candidate.clone().with_context(|| missing("candidate"))?;
+    let known = parts.registry.adapter(&candidate)?.with_context(|| missing("candidate"))?;
+    let policy = policy(&config.gate, cycle.seed);
+
+    let reports = compare_all(scope, &known.lineage.base, &policy)?;
+    for suite in &reports {
+        let SuiteReport { suite, champion, candidate, .. } = suite;
+        parts.context.telemetry.emit(SuiteScored { suite, champion: *champion, candidate: *candidate });
+    }
+    let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, policy);
+    durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
+    durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
+
+    let decision = NewDecision {
+        passed: report.decision.promotes(),
+        files: known.files,
+        base: known.lineage.base,
+        mix: cycle.mix.with_context(|| missing("mix"))?,
+        suites: report.suites.iter().map(|suite| (suite.suite.clone(), suite.fingerprint)).collect::<BTreeMap<_, _>>(),
+        reasons: serde_json::to_value(&report.decision.reasons)?,
+        consumed: consumed(scope)?,
+    };
+    let detail = json!({ "passed": decision.passed });
+    match parts.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms()) {
+        Ok(()) => {}
+        Err(error @ RegistryError::ChampionChanged { .. }) => {
+            // The comparison is void. The samples stay fresh, and the next cycle compares against the new champion.
+            parts.registry.abort_cycle(cycle.id, &error.to_string(), clock::now_ms())?;
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    announce(scope, &report);
+    Ok(Step::Done)
+}
+
+fn compare_all(
+    scope: &Scope<'_>,
+    base: &perennial_types::Fingerprint,
+    policy: &Policy,
+) -> anyhow::Result<Vec<SuiteReport>> {
+    let cycle = scope.cycle;
+    let mut reports = Vec::new();
+    for suite in suites::frozen(scope)? {
+        let scores = |side| {
+            evaluate::read(scope, base, side, &suite)?
+                .with_context(|| format!("the scores of suite {} are gone: remove nothing from scores/", suite.name))
+        };
+        let (champion, candidate) = (scores(cycle.champion.as_ref())?, scores(cycle.candidate.as_ref())?);
+        reports.push(compare(&suite, &candidate, &champion, policy)?);
+    }
+    Ok(reports)
+}
+
+/// The new samples of the mix: whatever the decision, they are no longer new.
+fn consumed(scope: &Scope<'_>) -> anyhow::Result<Vec<SampleId>> {
+    let (_, rows) = mix::read_mix(scope.folder.path())?;
+    Ok(rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id).collect())
+}
+
+fn announce(scope: &Scope<'_>, report: &Report) {
+    let telemetry = &scope.parts.context.telemetry;
+    if report.decision.promotes() {
+        telemetry.emit(Decided::Promote(&report.candidate));
+        return;
+    }
+    let reasons: Vec<String> = report.decision.reasons.iter().map(ToString::to_string).collect();
+    telemetry.emit(Decided::Reject { adapter: &report.candidate, reason: &reasons.join("; ") });
+}
+
+/// The gate's policy as configured.
+pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
+    Policy {
+        confidence: gate.confidence,
+        resamples: gate.resamples,
+        seed,
+        require: match gate.require {
+            config::Require::Improvement => Require::Improved,
+            config::Require::NotWorse => Require::NotWorse,
+        },
+        uncertain: gate.uncertain,
+    }
+}

@@ -1,0 +1,47 @@
+use std::path::{Path, PathBuf};
+
+/// The folder of a cycle: everything that its phases write, and all that a training stage needs.
+#[derive(Clone, Debug)]
+pub(crate) struct CycleFolder(PathBuf);
+
+impl CycleFolder {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The new samples that were chosen.
+    pub(crate) fn collected(&self) -> PathBuf {
+        self.0.join("collected.json")
+    }
+
+    /// The adapter that training goes on from, where there is one.
+    pub(crate) fn parent(&self) -> PathBuf {
+        self.0.join("parent")
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    /// The trained adapter, before it is stored under its name.
+    pub(crate) fn candidate(&self) -> PathBuf {
+        self.0.join("candidate")
+    }
+
+    /// The suites as they were asked, whatever becomes of the golden files.
+    pub(crate) fn suites(&self) -> PathBuf {
+        self.0.join("suites.json")
+    }
+
+    pub(crate) fn report_json(&self) -> PathBuf {
+        self.0.join("report.json")
+    }
+
+    pub(crate) fn report_markdown(&self) -> PathBuf {
+        self.0.join("report.md")
+    }
+}

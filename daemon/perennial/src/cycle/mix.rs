@@ -1,0 +1,77 @@
+//! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
+
+use std::{collections::HashSet, fs};
+
+use anyhow::Context as _;
+use perennial_data::mix::{self, MixConfig, Origin};
+use perennial_registry::{Product, publish};
+use perennial_types::{AdapterId, SampleId};
+use serde_json::json;
+
+use super::{Scope, Step, collect};
+use crate::{
+    clock,
+    config::Start,
+    indexer, replay,
+    stage::{OBJECTIVE_SFT, StageManifest},
+};
+
+pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
+    let Scope { parts, cycle, config, folder, .. } = scope;
+    let registry = &parts.registry;
+    let model = parts.engine.model(&config.model)?;
+    let parent = match config.train.start {
+        Start::Champion => cycle.champion.clone(),
+        Start::Fresh => None,
+    };
+
+    let new = collect::read(folder)?;
+    let replayable: Vec<SampleId> = registry.replayable()?.iter().map(|record| record.id).collect();
+    let candidates = {
+        let _turn = parts.buffer.hold();
+        let (buffer, _) = replay::open(&parts.context, registry, &config.replay, &model)?;
+        parts.context.runtime.block_on(buffer.select(&replayable))?
+    };
+    let mix_config = MixConfig {
+        samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
+        replay_fraction: config.replay.ratio,
+        policy: replay::policy(&config.replay),
+        seed: cycle.seed,
+    };
+    let plan = mix::plan(&mix_config, &new, &candidates);
+
+    let ids: Vec<SampleId> = plan.order.iter().map(|(id, _)| *id).collect();
+    let samples = indexer::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
+    let held_out: HashSet<SampleId> = registry.held_out_samples(None)?.iter().map(|record| record.id).collect();
+    if let Some(parent) = &parent {
+        copy_parent(scope, parent)?;
+    }
+    let stage = StageManifest {
+        cycle: cycle.id,
+        objective: OBJECTIVE_SFT.to_owned(),
+        base: model.fingerprint,
+        base_name: config.model.base.clone(),
+        parent,
+        train: config.train.clone(),
+    };
+    let manifest = mix::freeze(folder.path(), &plan, &samples, &held_out, stage.fields()?)?;
+
+    let (new, replayed) = (plan.ids(Origin::New).len(), plan.ids(Origin::Replay).len());
+    let detail = json!({ "new": new, "replay": replayed, "domains": manifest.domains });
+    registry.record_phase(cycle.id, Product::Mixed { mix: manifest.fingerprint }, &detail, clock::now_ms())?;
+    Ok(Step::Done)
+}
+
+/// The folder is all that the training stage may look at, so the parent is put into it.
+fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
+    let adapters = scope.parts.context.state.adapters();
+    let known = scope.parts.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
+    publish::verify_adapter(&adapters, &known.files)?;
+    let to = scope.folder.parent();
+    if to.exists() {
+        // Left by a crash, perhaps half written.
+        fs::remove_dir_all(&to).with_context(|| format!("{} cannot be removed", to.display()))?;
+    }
+    publish::copy_adapter(&adapters.join(parent.as_str()), &to)?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The new champion where production reads it, and the books brought up to date.
+
+use std::{collections::BTreeSet, fs, io};
+
+use anyhow::Context as _;
+use perennial_data::mix::{self, Origin};
+use perennial_registry::{Product, publish};
+use perennial_types::SampleId;
+use serde_json::json;
+
+use super::{Scope, Step};
+use crate::{clock, replay};
+
+pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
+    let Scope { parts, cycle, .. } = scope;
+    let champion = parts.registry.champion()?;
+    if let Some(champion) = &champion {
+        let known = parts.registry.adapter(champion)?.with_context(|| format!("there is no adapter {champion}"))?;
+        publish::verify_adapter(&parts.context.state.adapters(), &known.files)?;
+    }
+    parts.publish_champion()?;
+    mark_buffer(scope)?;
+    remove_checkpoints(scope)?;
+    parts.registry.record_phase(cycle.id, Product::Published, &json!({ "champion": champion }), clock::now_ms())?;
+    Ok(Step::Done)
+}
+
+/// Notes in the replay buffer what the champion learned. Told twice after a crash, it counts once.
+fn mark_buffer(scope: &Scope<'_>) -> anyhow::Result<()> {
+    let Scope { parts, cycle, config, folder, .. } = scope;
+    let (_, rows) = mix::read_mix(folder.path())?;
+    let ids = |origin| -> BTreeSet<SampleId> {
+        rows.iter().filter(|row| row.origin == origin).map(|row| row.sample.id).collect()
+    };
+    let model = parts.engine.model(&config.model)?;
+    let _turn = parts.buffer.hold();
+    let (buffer, _) = replay::open(&parts.context, &parts.registry, &config.replay, &model)?;
+    let runtime = &parts.context.runtime;
+    runtime.block_on(buffer.mark_trained(cycle.id, &ids(Origin::New)))?;
+    runtime.block_on(buffer.mark_replayed(cycle.id, &ids(Origin::Replay)))?;
+    Ok(())
+}
+
+/// They are large, and of no use once the adapter is stored.
+fn remove_checkpoints(scope: &Scope<'_>) -> anyhow::Result<()> {
+    let path = scope.folder.checkpoints();
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,97 @@
+//! The replay buffer of a state directory: opened with the embedding that the configuration asks for, and rebuilt where it
+//! was made with another one.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::Context as _;
+use perennial_data::{
+    durable,
+    replay::{PolicyKind, ReplayBuffer, ReplayRow},
+};
+use perennial_learn::{embed::Method, model::Model};
+use perennial_registry::Registry;
+use perennial_types::{Fingerprint, SampleId};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::{
+    config::{self, Embedding},
+    ports::Context,
+};
+
+/// What the vectors in a buffer were made with. Kept beside the table, since vectors of two makes cannot be compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Make {
+    base: Fingerprint,
+    embedding: Embedding,
+    layer: Option<usize>,
+}
+
+const MAKE_FILE: &str = "embedding.json";
+
+/// Lets one thread at a time change the buffer. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct BufferLock(Arc<Mutex<()>>);
+
+impl BufferLock {
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The histories of rows that a rebuilt buffer lost, to be kept when the rows come back.
+pub(crate) type Histories = BTreeMap<SampleId, ReplayRow>;
+
+/// Opens the buffer for embeddings of this base model, or rebuilds it for them: then the registry forgets what was
+/// indexed, and all of it waits for the indexer again.
+pub(crate) fn open(
+    context: &Context,
+    registry: &Registry,
+    config: &config::Replay,
+    model: &Model,
+) -> anyhow::Result<(ReplayBuffer, Histories)> {
+    let folder = context.state.lance();
+    let make = Make { base: model.fingerprint, embedding: config.embedding, layer: config.layer };
+    let dim = model.config.hidden_size;
+    if read_make(context)?.as_ref() == Some(&make) {
+        let buffer = context.runtime.block_on(ReplayBuffer::open(&folder, dim)).context("the replay buffer")?;
+        return Ok((buffer, Histories::new()));
+    }
+    let (buffer, rows) = context.runtime.block_on(ReplayBuffer::rebuild(&folder, dim)).context("the replay buffer")?;
+    if !rows.is_empty() {
+        warn!(rows = rows.len(), "the replay buffer was made with another base model or embedding and is built anew");
+    }
+    registry.forget_index()?;
+    // Last: without this file, a crash before here means another rebuild.
+    durable::write_durably(&folder.join(MAKE_FILE), &serde_json::to_vec_pretty(&make)?)?;
+    Ok((buffer, rows.into_iter().map(|row| (row.id, row)).collect()))
+}
+
+fn read_make(context: &Context) -> anyhow::Result<Option<Make>> {
+    match fs::read(context.state.lance().join(MAKE_FILE)) {
+        Ok(json) => Ok(serde_json::from_slice(&json).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("the replay buffer's embedding.json cannot be read"),
+    }
+}
+
+/// The learner's name for the configured embedding. A layer that is not configured is the middle one.
+pub(crate) fn method(config: &config::Replay, model: &Model) -> Method {
+    match config.embedding {
+        Embedding::Sif => Method::Sif,
+        Embedding::Hidden => Method::Hidden { layers: config.layer.unwrap_or(model.config.layers.div_ceil(2)) },
+    }
+}
+
+/// The data crate's name for the configured policy.
+pub(crate) fn policy(config: &config::Replay) -> PolicyKind {
+    match config.policy {
+        config::ReplayPolicy::Reservoir => PolicyKind::Reservoir,
+        config::ReplayPolicy::Balanced => PolicyKind::Balanced,
+        config::ReplayPolicy::Recent => PolicyKind::Recent,
+    }
+}
