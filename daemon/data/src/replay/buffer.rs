@@ -2,6 +2,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use arrow::{
 };
 use futures::TryStreamExt;
 use lancedb::{
-    Table,
+    Session, Table,
     query::{ExecutableQuery, QueryBase, Select},
     table::{CompactionOptions, OptimizeAction},
 };
@@ -27,6 +28,9 @@ use crate::{
 };
 
 const TABLE: &str = "samples";
+
+/// Of each of LanceDB's two caches, which would else grow to gigabytes beside production.
+const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Rows of one merge: bounds memory, and the length of the list of ids in a filter.
 const CHUNK_ROWS_MAX: usize = 1024;
@@ -302,7 +306,9 @@ impl ReplayBuffer {
 /// The table in this folder, made for `dim` where there is none, and the length of its embeddings.
 async fn open_table(folder: &Path, dim: usize) -> Result<(Table, usize), ReplayError> {
     durable::create_folder_durably(folder)?;
-    let connection = lancedb::connect(&folder.to_string_lossy()).execute().await.map_err(refused("open"))?;
+    let session = Arc::new(Session::new(CACHE_BYTES_MAX, CACHE_BYTES_MAX, Arc::default()));
+    let connection = lancedb::connect(&folder.to_string_lossy()).session(session);
+    let connection = connection.execute().await.map_err(refused("open"))?;
     let names = connection.table_names().execute().await.map_err(refused("open"))?;
     if !names.iter().any(|name| name == TABLE) {
         let made = connection.create_empty_table(TABLE, row::schema(dim)).execute().await;

@@ -10,7 +10,7 @@ pub struct Excerpt {
     /// Whether `text` is base64 (the standard alphabet, padded) because the bytes are not UTF-8.
     #[serde(rename = "row_is_base64", default, skip_serializing_if = "std::ops::Not::not")]
     pub base64: bool,
-    /// How long the whole row is, in bytes; where the input ended inside it, what was seen of it.
+    /// How long the whole row is, in bytes; where the input ended inside it or was refused as a whole, what was seen of it.
     pub row_bytes: u64,
     /// Whether `text` is only the beginning of the row.
     #[serde(rename = "row_is_cut", default, skip_serializing_if = "std::ops::Not::not")]

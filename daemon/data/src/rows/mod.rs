@@ -162,7 +162,10 @@ impl<R: Read> Rows<R> {
 
     fn refuse_source(&mut self, reason: String) -> Line {
         self.buffer = self.reader.get_ref().head().to_vec();
-        self.rejected(None, reason, self.buffer.len() as u64)
+        let mut excerpt = Excerpt::new(&self.buffer, self.buffer.len() as u64, self.limits.excerpt_bytes_max);
+        // Nothing beyond the head was looked at, nor will it be.
+        excerpt.cut |= self.buffer.len() == sniff::HEAD_BYTES;
+        Line::Rejected(Rejected { source: self.name.clone(), line: None, reason, excerpt })
     }
 }
 
