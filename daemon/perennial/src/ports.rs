@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
+    io::BufRead,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -25,7 +25,7 @@ pub(crate) struct Context {
     pub(crate) config: SharedConfig,
     /// Where everything lies.
     pub(crate) state: StateDir,
-    /// What is known of everything there. Opened by whoever holds the state directory's lock.
+    /// What is known of everything there.
     pub(crate) registry: Registry,
     /// Where events go: log, metrics, status, watchdog.
     pub(crate) telemetry: Telemetry,
@@ -50,9 +50,17 @@ pub(crate) trait Intake: Send + Sync {
     /// quarantine; the caller then moves the file away. Called again for the same file after a crash: ids make that harmless.
     fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError>;
 
-    /// Takes the rows of one request in (plain or compressed, as files are), with the same promise. `source` is the name
-    /// that the sender gave, or the channel's (`http`).
-    fn take_rows(&self, source: &str, rows: &mut dyn Read) -> Result<IntakeReport, IntakeError>;
+    /// Takes the rows of one request in, with the same promise.
+    fn take_rows(&self, rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError>;
+}
+
+/// Where rows come from, for their `source` and for quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// A file's name, or a channel's (`http`).
+    pub(crate) source: String,
+    /// The number of the first line, counted from 1: a file sent in several requests keeps its line numbers.
+    pub(crate) first_line: u64,
 }
 
 /// How many rejected rows a report names; all of them are in quarantine.
@@ -118,16 +126,39 @@ pub(crate) trait Indexer: Send + Sync {
     fn index(&self, stop: &Stop) -> anyhow::Result<u64>;
 }
 
-/// Starts and carries out cycles. One at a time: the platform sees to that, and asks the registry what waits and what is
-/// unfinished.
+/// Starts and carries out cycles. One at a time: the platform sees to that.
 pub(crate) trait Cycles: Send + Sync {
+    /// What has come in and been in no cycle yet.
+    fn waiting(&self) -> anyhow::Result<Waiting>;
+
+    /// The cycle that was begun and not ended, if any: it goes on before another may start.
+    fn unfinished(&self) -> anyhow::Result<Option<CycleId>>;
+
     /// Begins a cycle: durable when this returns.
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId>;
 
     /// Carries a cycle on from its last recorded phase to its end, or, once `stop` is set, to the next safe point
-    /// (a checkpoint in training). Phases, steps, scores and the decision go to the context's telemetry. An error leaves
-    /// the cycle unfinished: it is run again later.
+    /// (a checkpoint in training). Events go to the context's telemetry.
     fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd>;
+
+    /// Gives an ended cycle's new samples back, so that a later cycle trains on them. Returns how many.
+    fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64>;
+
+    /// Puts an adapter in service against or without the gate's word, and publishes it.
+    fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()>;
+
+    /// Puts the champion before this one (or the named one) back in service, and publishes it. Returns its id; `None`
+    /// is the base model without an adapter.
+    fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>>;
+}
+
+/// Samples that wait for a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// How many training samples (held-out ones do not count).
+    pub(crate) samples: u64,
+    /// When the oldest of them came in, in milliseconds since the Unix epoch.
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 /// Why a cycle was begun.
@@ -142,17 +173,6 @@ pub(crate) enum Cause {
     Manual,
 }
 
-impl Cause {
-    /// The name, as serde writes it: the `reason` that the registry records.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Samples => "samples",
-            Self::Age => "age",
-            Self::Manual => "manual",
-        }
-    }
-}
-
 /// How a run of a cycle ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CycleEnd {
@@ -160,8 +180,6 @@ pub(crate) enum CycleEnd {
     Promoted(AdapterId),
     /// The gate refused the candidate; it is kept with its report.
     Rejected(AdapterId),
-    /// It can never be finished, and the registry has recorded why (no sample could be trained on, say).
-    Failed(String),
     /// Told to stop; goes on when it is run again.
     Stopped,
 }

@@ -286,8 +286,6 @@ pub(crate) struct Suite {
     pub(crate) margin: Option<f64>,
     #[serde(default = "max_new_tokens")]
     pub(crate) max_new_tokens: usize,
-    #[serde(default = "items_max")]
-    pub(crate) items_max: usize,
 }
 
 fn yes() -> bool {
@@ -296,10 +294,6 @@ fn yes() -> bool {
 
 fn max_new_tokens() -> usize {
     perennial_gate::MAX_NEW_TOKENS_DEFAULT
-}
-
-fn items_max() -> usize {
-    perennial_gate::ITEMS_MAX_DEFAULT
 }
 
 /// `[http]`

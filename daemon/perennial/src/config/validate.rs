@@ -107,7 +107,6 @@ fn gate(config: &Config, found: &mut Problems) {
         }
         found.at_least(&key("margin"), suite.margin.unwrap_or(0.0), 0.0);
         found.at_least(&key("max_new_tokens"), suite.max_new_tokens as f64, 1.0);
-        found.at_least(&key("items_max"), suite.items_max as f64, 1.0);
     }
 }
 

@@ -202,17 +202,13 @@ impl Event for CycleEnded<'_> {
                 info!(%cycle, %adapter, "cycle ended: candidate rejected");
                 ("rejected", None)
             }
-            Ok(CycleEnd::Failed(reason)) => {
-                error!(%cycle, reason, "cycle failed for good");
-                ("failed", None)
-            }
             Ok(CycleEnd::Stopped) => {
                 info!(%cycle, "cycle stopped at a safe point; it goes on at the next start");
                 ("stopped", None)
             }
             Err(problem) => {
                 error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on");
-                ("interrupted", Some(format!("cycle {cycle}: {problem:#}")))
+                ("failed", Some(format!("cycle {cycle}: {problem:#}")))
             }
         };
         let metrics = &telemetry.metrics().cycle;

@@ -112,7 +112,7 @@ impl CycleMetrics {
             phase_duration.with_label_values(&[name]);
         }
         let ended = counters(registry, "perennial_cycle_runs_total", "Runs of a cycle by how they ended.", "outcome")?;
-        zero(&ended, &["promoted", "rejected", "failed", "stopped", "interrupted"]);
+        zero(&ended, &["promoted", "rejected", "stopped", "failed"]);
         let waiting = IntGauge::new("perennial_cycle_waiting_samples", "Training samples that no cycle has seen yet.")?;
         Ok(Self { phase, phase_duration, ended, waiting: register(registry, waiting)? })
     }

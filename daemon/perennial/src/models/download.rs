@@ -1,0 +1,77 @@
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use reqwest::{
+    StatusCode,
+    blocking::{Client, Response},
+    header::RANGE,
+};
+
+use super::{known::PinnedFile, pull::Watch};
+
+/// A hub that does not answer within this time is out of reach: another source is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A transfer that gives nothing for this long is broken off; it goes on from there the next time.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A client for large files.
+pub(super) fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(None)
+        .tcp_keepalive(READ_TIMEOUT)
+        .user_agent(concat!("perennial/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Brings a file, going on where a former try left off in `part`.
+///
+/// # Errors
+/// Where the server does not answer, refuses, or sends another number of bytes than the pinned one.
+pub(super) fn resume(client: &Client, url: &str, pinned: &PinnedFile, part: &Path, watch: &Watch<'_>) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(part)?;
+    let mut have = file.metadata()?.len();
+    if have > pinned.bytes {
+        file.set_len(0)?;
+        have = 0;
+    }
+    if have < pinned.bytes {
+        let mut response = request(client, url, have)?;
+        if have > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
+            file.set_len(0)?;
+            have = 0;
+        }
+        have += append(&mut response, &mut file, |got| watch.bytes(pinned.name, have + got, pinned.bytes))?;
+    }
+    file.sync_all()?;
+    if have != pinned.bytes {
+        bail!("{url} ended after {have} of {} bytes: try again, it goes on from there", pinned.bytes);
+    }
+    Ok(())
+}
+
+fn request(client: &Client, url: &str, from: u64) -> anyhow::Result<Response> {
+    let request = client.get(url);
+    let request = if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request };
+    Ok(request.send()?.error_for_status()?)
+}
+
+fn append(response: &mut Response, file: &mut File, on_bytes: impl Fn(u64)) -> anyhow::Result<u64> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut got = 0;
+    loop {
+        let read = response.read(&mut chunk).context("the transfer broke off: try again, it goes on from there")?;
+        if read == 0 {
+            return Ok(got);
+        }
+        file.write_all(&chunk[..read])?;
+        got += read as u64;
+        on_bytes(got);
+    }
+}
