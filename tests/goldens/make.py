@@ -95,6 +95,10 @@ def tensor_number(key: str) -> int:
     return layer * TENSORS_PER_LAYER + projection * 2 + ("lora_B" in parts)
 
 
+def load(folder: Path):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
 def strings(models: dict[str, Path]) -> None:
     golden = {"strings": STRINGS, "conversations": CONVERSATIONS, "models": {}}
     for name, folder in models.items():
@@ -111,7 +115,7 @@ def strings(models: dict[str, Path]) -> None:
 
 def logits(name: str, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = load(folder).double()
     prompts, rows, hidden = [], [], []
     for prompt in PROMPTS[name]:
         chat = isinstance(prompt, list)
@@ -123,7 +127,8 @@ def logits(name: str, folder: Path) -> None:
         prompts.append({"text": text, "tokens": tokens})
         hidden.append(state)
     write_json(f"logits_{name}.json", {"prompts": prompts})
-    save_file({"logits": torch.stack(rows), "hidden": torch.stack(hidden)}, HERE / f"logits_{name}.safetensors")
+    tensors = {"logits": torch.stack(rows).float(), "hidden": torch.stack(hidden).float()}
+    save_file(tensors, HERE / f"logits_{name}.safetensors")
 
 
 def adapted(name: str, model) -> PeftModel:
@@ -154,38 +159,45 @@ def measures(key: str, gradient: torch.Tensor) -> dict:
     }  # fmt: skip
 
 
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    # PEFT writes a set, in another order every time.
+    config["target_modules"].sort()
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def grads(name: str, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = adapted(name, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
-    samples, total = [], 0
-    for messages in SAMPLES[name]:
-        tokens, supervised = encode_sample(tokenizer, messages)
-        samples.append({"messages": messages, "tokens": tokens, "supervised": supervised})
-        total += sum(supervised)
+    model = adapted(name, load(folder))
+    if name == "tiny":
+        save_adapter(model, HERE / "adapter_tiny")
+    model = model.double()
+    encoded = [encode_sample(tokenizer, messages) for messages in SAMPLES[name]]
+    total = sum(sum(supervised) for _, supervised in encoded)
 
-    loss = 0.0
-    for sample in samples:
-        tokens, mask = torch.tensor([sample["tokens"]]), torch.tensor([sample["supervised"]])
-        labels = torch.where(mask == 1, tokens, IGNORED)
-        # transformers' own loss, normalised over the whole batch; the sample alone, so that no padding is involved.
-        out = model(input_ids=tokens, labels=labels, num_items_in_batch=total)
-        out.loss.backward()
-        loss += out.loss.item()
-        logprobs = out.logits[0, :-1].log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
-        sample["logprobs"] = logprobs[mask[0, 1:] == 1].tolist()
+    samples, loss = [], 0.0
+    for messages, (tokens, supervised) in zip(SAMPLES[name], encoded):
+        ids, mask = torch.tensor([tokens]), torch.tensor([supervised])
+        labels = torch.where(mask == 1, ids, IGNORED)
+        # One sample at a time, so that no padding is involved.
+        out = model(input_ids=ids, labels=labels, num_items_in_batch=total)
+        logprobs = out.logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0][mask[0, 1:] == 1]
+        # transformers' own loss, but that it narrows the logits to f32 first.
+        part = -logprobs.sum() / total
+        torch.testing.assert_close(out.loss.double(), part, rtol=1e-5, atol=1e-6)
+        part.backward()
+        loss += part.item()
+        samples.append({"messages": messages, "tokens": tokens, "supervised": supervised, "logprobs": logprobs.tolist()})
 
     gradients = {key: parameter.grad for key, parameter in adapter_parameters(model).items()}
+    if set(get_peft_model_state_dict(model)) != set(gradients):
+        raise ValueError("the gradients do not have the keys of PEFT's file")
     golden = {"r": RANK, "alpha": ALPHA, "samples": samples, "supervised_tokens": total, "loss": loss}
     if name == "tiny":
-        save_file({key: gradient.contiguous() for key, gradient in gradients.items()}, HERE / "grads_tiny.safetensors")
-        model.save_pretrained(HERE / "adapter_tiny")
-        (HERE / "adapter_tiny" / "README.md").unlink(missing_ok=True)
-        config = json.loads((HERE / "adapter_tiny" / "adapter_config.json").read_text())
-        # PEFT writes a set, in another order every time.
-        config["target_modules"].sort()
-        (HERE / "adapter_tiny" / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
-        if set(get_peft_model_state_dict(model)) != set(gradients):
-            raise ValueError("the gradients do not have the keys of PEFT's file")
+        stored = {key: gradient.float().contiguous() for key, gradient in gradients.items()}
+        save_file(stored, HERE / "grads_tiny.safetensors")
     else:
         pairs = [(0, 0), (0, 1), (1, 0), (13, 575), (419, 884735), (1000, 7)]
         golden["hash_uniform"] = [[seed, i, float(hash_uniform(seed, i + 1)[i])] for seed, i in pairs]
