@@ -1,6 +1,8 @@
-use std::fmt;
+use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
+
+use super::ModelError;
 
 /// The members of the Llama family that the decoder knows. They differ in flags of [`ModelConfig`], and in what their
 /// files call things.
@@ -21,6 +23,9 @@ pub enum Architecture {
 
 /// The architectures of [`Architecture::from_model_type`], for messages.
 pub(crate) const SUPPORTED_ARCHITECTURES: &str = "llama, mistral, qwen2, qwen3, smollm3";
+
+/// The ways of stretching rotary frequencies that [`RopeScaling`] has, for messages.
+pub(crate) const SUPPORTED_ROPE_SCALINGS: &str = "linear and llama3";
 
 impl Architecture {
     /// The architecture that Hugging Face's `model_type` names.
@@ -139,6 +144,37 @@ impl ModelConfig {
     /// Width of all key heads together.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
+    }
+
+    /// That the numbers make a model at all.
+    pub(super) fn check(&self, path: &Path) -> Result<(), ModelError> {
+        let problem = |key: &str, problem: &str| {
+            let (key, problem) = (key.to_owned(), problem.to_owned());
+            Err(ModelError::Config { path: path.to_owned(), key, problem })
+        };
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("num_key_value_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
+            ("max_position_embeddings", self.positions_max),
+        ];
+        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return problem(key, "is 0");
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return problem("num_key_value_heads", "does not divide the number of attention heads");
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return problem("head_dim", "is odd: it cannot be rotated");
+        }
+        if self.rope_layers.len() != self.layers {
+            return problem("no_rope_layers", "has another length than there are layers");
+        }
+        Ok(())
     }
 }
 

@@ -1,19 +1,29 @@
 //! Base models: reading them from Hugging Face folders and GGUF files, and the decoder.
 
+mod assemble;
 mod config;
+mod config_gguf;
+mod config_hf;
 mod decoder;
 mod error;
+mod export;
+mod files;
+mod gguf;
+mod hf_tokenizer;
+mod load;
+pub(crate) mod metadata;
+mod names;
 mod rows;
-
-use std::path::Path;
+mod safetensors;
 
 pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
 pub use decoder::{Attention, Decoder};
 pub use error::ModelError;
-use perennial_types::Fingerprint;
+pub use files::ModelSource;
+use perennial_types::{Body, Content, Fingerprint};
 pub use rows::Rows;
 
-use crate::tokenize::{ChatTemplate, Tokenizer};
+use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Tokenizer};
 
 /// A base model, ready to run. It never changes; adapters are arguments of what runs it. Cloning is cheap.
 #[derive(Clone)]
@@ -31,24 +41,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model: a folder with Hugging Face files (`config.json`, `tokenizer.json`, `*.safetensors`), a GGUF file,
-    /// or a folder with one GGUF file in it. Weights become f32.
+    /// [`tokenize::encode`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// A [`ModelError`] that names the file, and the setting or tensor in it.
-    pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let _ = path;
-        todo!()
+    /// As there.
+    pub fn encode(&self, body: &Body, length_max: usize) -> Result<Encoded, EncodeError> {
+        tokenize::encode(body, &self.tokenizer, &self.template, length_max)
     }
 
-    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in f32, `tokenizer.json`,
-    /// `tokenizer_config.json` with the chat template, `generation_config.json`), so that transformers and PEFT can
-    /// load a base that came as GGUF.
+    /// [`tokenize::encode_prompt`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// Where a file cannot be written.
-    pub fn export_hf(&self, folder: &Path) -> Result<(), ModelError> {
-        let _ = folder;
-        todo!()
+    /// As there.
+    pub fn encode_prompt(&self, content: &Content) -> Result<Vec<u32>, EncodeError> {
+        tokenize::encode_prompt(content, &self.tokenizer, &self.template)
     }
 }

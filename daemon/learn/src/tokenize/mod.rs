@@ -1,11 +1,16 @@
 //! Text as tokens: tokenizers, chat templates, and which tokens of a sample are learned.
 
+mod clock;
 mod encode;
 mod error;
+mod gguf;
+mod pre_tokenizer;
 mod template;
 mod tokenizer;
+mod turns;
 
 pub use encode::{Encoded, encode, encode_prompt};
 pub use error::{EncodeError, TokenizerError};
+pub(crate) use gguf::from_gguf;
 pub use template::ChatTemplate;
 pub use tokenizer::{SpecialTokens, Tokenizer};

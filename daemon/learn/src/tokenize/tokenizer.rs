@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::TokenizerError;
 
@@ -109,11 +109,11 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Writes `tokenizer.json`.
+    /// The content of a `tokenizer.json`.
     ///
     /// # Errors
-    /// Where the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), TokenizerError> {
-        self.inner.save(path, false).map_err(|error| TokenizerError::Invalid(format!("cannot be saved: {error}")))
+    /// Where the tokenizer cannot be written as JSON.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.inner.to_string(false).map_err(|error| TokenizerError::Invalid(format!("cannot be written: {error}")))
     }
 }

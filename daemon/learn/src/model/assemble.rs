@@ -1,0 +1,142 @@
+use std::{collections::BTreeMap, path::Path};
+
+use candle_core::Tensor;
+
+use super::{
+    Decoder, ModelConfig, ModelError,
+    decoder::{Layer, Linear},
+    names,
+};
+
+/// The tensors of a model by Hugging Face's names, f32, in Hugging Face's row order.
+pub(super) type Tensors = BTreeMap<String, Tensor>;
+
+impl Decoder {
+    /// Puts a decoder together. Every tensor must have the shape that the configuration implies, and none may be left
+    /// over: a bias or a norm that went unused would be a model that runs and is wrong.
+    pub(super) fn assemble(path: &Path, config: &ModelConfig, tensors: Tensors) -> Result<Self, ModelError> {
+        let mut source = Source { path, tensors };
+        let embeddings = source.take(names::EMBEDDINGS, &[config.vocab_size, config.hidden_size])?;
+        let norm = source.take(names::NORM, &[config.hidden_size])?;
+        let head = if config.tied_head {
+            source.tensors.remove(names::HEAD);
+            None
+        } else {
+            Some(source.take(names::HEAD, &[config.vocab_size, config.hidden_size])?)
+        };
+        let layers = (0..config.layers).map(|layer| source.layer(layer, config)).collect::<Result<_, _>>()?;
+        source.expect_empty()?;
+        Ok(Self {
+            embeddings,
+            layers,
+            norm,
+            head,
+            rope: Self::rope_table(config),
+            head_dim: config.head_dim,
+            kv_heads: config.kv_heads,
+            eps: config.rms_norm_eps as f32,
+        })
+    }
+
+    /// The tensors that [`assemble`](Self::assemble) takes.
+    pub(super) fn tensors(&self) -> Tensors {
+        let mut tensors = Tensors::new();
+        let mut add = |name: String, tensor: &Tensor| {
+            tensors.insert(name, tensor.clone());
+        };
+        add(names::EMBEDDINGS.to_owned(), &self.embeddings);
+        add(names::NORM.to_owned(), &self.norm);
+        if let Some(head) = &self.head {
+            add(names::HEAD.to_owned(), head);
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            add(names::weight(index, names::ATTENTION_NORM), &layer.attention_norm);
+            add(names::weight(index, names::FEED_FORWARD_NORM), &layer.feed_forward_norm);
+            if let Some((q_norm, k_norm)) = &layer.qk_norms {
+                add(names::weight(index, names::Q_NORM), q_norm);
+                add(names::weight(index, names::K_NORM), k_norm);
+            }
+            for (part, linear) in layer.linears() {
+                add(names::weight(index, part), &linear.weight);
+                if let Some(linear_bias) = &linear.bias {
+                    add(names::bias(index, part), linear_bias);
+                }
+            }
+        }
+        tensors
+    }
+}
+
+impl Layer {
+    pub(super) fn linears(&self) -> [(&'static str, &Linear); 7] {
+        [
+            (names::Q, &self.q),
+            (names::K, &self.k),
+            (names::V, &self.v),
+            (names::O, &self.o),
+            (names::GATE, &self.gate),
+            (names::UP, &self.up),
+            (names::DOWN, &self.down),
+        ]
+    }
+}
+
+struct Source<'a> {
+    path: &'a Path,
+    tensors: Tensors,
+}
+
+impl Source<'_> {
+    fn layer(&mut self, layer: usize, config: &ModelConfig) -> Result<Layer, ModelError> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let (q_width, kv_width) = (config.q_width(), config.kv_width());
+        let qk_norms = if config.qk_norm {
+            let q_norm = self.take(&names::weight(layer, names::Q_NORM), &[config.head_dim])?;
+            let k_norm = self.take(&names::weight(layer, names::K_NORM), &[config.head_dim])?;
+            Some((q_norm, k_norm))
+        } else {
+            None
+        };
+        Ok(Layer {
+            attention_norm: self.take(&names::weight(layer, names::ATTENTION_NORM), &[hidden])?,
+            q: self.linear(layer, names::Q, q_width, hidden)?,
+            k: self.linear(layer, names::K, kv_width, hidden)?,
+            v: self.linear(layer, names::V, kv_width, hidden)?,
+            o: self.linear(layer, names::O, hidden, q_width)?,
+            qk_norms,
+            feed_forward_norm: self.take(&names::weight(layer, names::FEED_FORWARD_NORM), &[hidden])?,
+            gate: self.linear(layer, names::GATE, wide, hidden)?,
+            up: self.linear(layer, names::UP, wide, hidden)?,
+            down: self.linear(layer, names::DOWN, hidden, wide)?,
+            rope: config.rope_layers.get(layer).copied().unwrap_or(true),
+        })
+    }
+
+    /// Members of the family differ in which linear layers have a bias, so the file decides.
+    fn linear(&mut self, layer: usize, part: &str, out: usize, width: usize) -> Result<Linear, ModelError> {
+        let weight = self.take(&names::weight(layer, part), &[out, width])?;
+        let bias = names::bias(layer, part);
+        let bias = self.tensors.contains_key(&bias).then(|| self.take(&bias, &[out])).transpose()?;
+        Ok(Linear { weight, bias })
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        let tensor = self.tensors.remove(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
+        if tensor.dims() != shape {
+            let problem = format!("has the shape {:?}, but the configuration implies {shape:?}", tensor.dims());
+            return Err(self.problem(name, problem));
+        }
+        Ok(tensor)
+    }
+
+    fn expect_empty(&self) -> Result<(), ModelError> {
+        match self.tensors.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(self.problem(name, "is not one that a model of this configuration has".to_owned())),
+        }
+    }
+
+    fn problem(&self, tensor: &str, problem: String) -> ModelError {
+        ModelError::Tensor { path: self.path.to_owned(), tensor: tensor.to_owned(), problem }
+    }
+}

@@ -1,0 +1,97 @@
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{Model, ModelError, assemble::Tensors};
+
+impl Model {
+    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in f32, `tokenizer.json`,
+    /// `tokenizer_config.json` with the chat template, `generation_config.json`), so that transformers and PEFT can
+    /// load a base that came as GGUF.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn export_hf(&self, folder: &Path) -> Result<(), ModelError> {
+        fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
+        let special = self.tokenizer.special();
+        let id = |token: &Option<String>| token.as_deref().and_then(|token| self.tokenizer.token_id(token));
+        let ids = json!({
+            "bos_token_id": id(&special.bos),
+            "eos_token_id": self.tokenizer.end_tokens(),
+            "pad_token_id": id(&special.pad),
+        });
+        write_json(&folder.join("generation_config.json"), &ids)?;
+
+        let mut config = self.config.to_hf();
+        config.insert("bos_token_id".to_owned(), json!(id(&special.bos)));
+        config.insert("eos_token_id".to_owned(), json!(id(&special.eos)));
+        config.insert("pad_token_id".to_owned(), json!(id(&special.pad)));
+        write_json(&folder.join("config.json"), &Value::Object(config))?;
+
+        let mut settings = Map::new();
+        settings.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
+        settings.insert("model_max_length".to_owned(), self.config.positions_max.into());
+        settings.insert("clean_up_tokenization_spaces".to_owned(), false.into());
+        let tokens = [
+            ("bos_token", &special.bos),
+            ("eos_token", &special.eos),
+            ("unk_token", &special.unk),
+            ("pad_token", &special.pad),
+        ];
+        let texts = tokens.into_iter().filter_map(|(key, token)| Some((key, token.as_deref()?)));
+        for (key, text) in texts.chain(self.template.source().map(|source| ("chat_template", source))) {
+            settings.insert(key.to_owned(), text.into());
+        }
+        write_json(&folder.join("tokenizer_config.json"), &Value::Object(settings))?;
+
+        let path = folder.join("tokenizer.json");
+        let text = self.tokenizer.to_json().map_err(ModelError::tokenizer(&path))?;
+        write(&path, text.as_bytes())?;
+
+        write_weights(&folder.join("model.safetensors"), &self.decoder.tensors())?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(ModelError::io(folder))
+    }
+}
+
+/// Writes a safetensors file tensor by tensor: a model may fill most of the memory, so it is not copied as a whole first.
+fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelError> {
+    let mut header = Map::new();
+    // transformers wants to be told which framework's row order the tensors have.
+    header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
+    let mut end = 0;
+    for (name, tensor) in tensors {
+        let start = end;
+        end += tensor.elem_count() * size_of::<f32>();
+        header.insert(name.clone(), json!({ "dtype": "F32", "shape": tensor.dims(), "data_offsets": [start, end] }));
+    }
+    let mut header = Value::Object(header).to_string();
+    let padded = header.len().next_multiple_of(size_of::<u64>());
+    header.extend(std::iter::repeat_n(' ', padded - header.len()));
+
+    let partial = path.with_extension("partial");
+    let mut file = File::create(&partial).map_err(ModelError::io(&partial))?;
+    file.write_all(&(padded as u64).to_le_bytes()).map_err(ModelError::io(&partial))?;
+    file.write_all(header.as_bytes()).map_err(ModelError::io(&partial))?;
+    for tensor in tensors.values() {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        file.write_all(&bytes).map_err(ModelError::io(&partial))?;
+    }
+    file.sync_all().map_err(ModelError::io(&partial))?;
+    fs::rename(&partial, path).map_err(ModelError::io(path))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {
+    write(path, format!("{value:#}\n").as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let partial = path.with_extension("partial");
+    let mut file = File::create(&partial).map_err(ModelError::io(&partial))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ModelError::io(&partial))?;
+    fs::rename(&partial, path).map_err(ModelError::io(path))
+}

@@ -1,0 +1,110 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use safetensors::{Dtype, tensor::TensorInfo};
+
+use super::{ModelError, assemble::Tensors, names};
+
+/// A header longer than this is no header: safetensors' own limit.
+const HEADER_BYTES_MAX: u64 = 100_000_000;
+const INDEX: &str = "model.safetensors.index.json";
+const SINGLE: &str = "model.safetensors";
+
+/// The weight files of a Hugging Face folder, sorted: those of the index where there is one, else `model.safetensors`.
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let index = folder.join(INDEX);
+    if !index.is_file() {
+        let single = folder.join(SINGLE);
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        let problem = format!("no weights: neither `{SINGLE}` nor `{INDEX}` is there");
+        return Err(ModelError::NotAModel { path: folder.to_owned(), problem });
+    }
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let bytes = std::fs::read(&index).map_err(ModelError::io(&index))?;
+    let Index { weight_map } = serde_json::from_slice(&bytes)
+        .map_err(|error| ModelError::NotAModel { path: index, problem: format!("not an index of weights: {error}") })?;
+    let files: BTreeSet<String> = weight_map.into_values().collect();
+    Ok(files.into_iter().map(|file| folder.join(file)).collect())
+}
+
+/// All tensors of these files as f32.
+pub(super) fn read(files: &[PathBuf]) -> Result<Tensors, ModelError> {
+    let headers = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<_> = headers.iter().flat_map(|shard| shard.infos.iter().map(move |entry| (shard, entry))).collect();
+    all.into_par_iter()
+        .filter(|(_, (name, _))| !names::is_ignored(name))
+        .map(|(shard, (name, info))| Ok((name.clone(), shard.tensor(name, info)?)))
+        .collect()
+}
+
+struct Shard {
+    path: PathBuf,
+    file: File,
+    infos: BTreeMap<String, TensorInfo>,
+    data_start: u64,
+    data_bytes: u64,
+}
+
+impl Shard {
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        let damaged = |problem: String| ModelError::NotAModel { path: path.to_owned(), problem };
+        let mut file = File::open(path).map_err(ModelError::io(path))?;
+        let file_bytes = file.metadata().map_err(ModelError::io(path))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(ModelError::io(path))?;
+        let header_bytes = u64::from_le_bytes(length);
+        if header_bytes > HEADER_BYTES_MAX || header_bytes + 8 > file_bytes {
+            return Err(damaged("not a safetensors file, or cut short: its header does not fit in it".to_owned()));
+        }
+        let mut header = vec![0; header_bytes as usize];
+        file.read_exact(&mut header).map_err(ModelError::io(path))?;
+        let mut entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)
+            .map_err(|error| damaged(format!("not a safetensors file: its header is no JSON object: {error}")))?;
+        entries.remove("__metadata__");
+        let infos = entries.into_iter().map(|(name, info)| {
+            let info = serde_json::from_value(info);
+            let info = info.map_err(|error| damaged(format!("the header's entry `{name}` is malformed: {error}")))?;
+            Ok((name, info))
+        });
+        let infos = infos.collect::<Result<_, ModelError>>()?;
+        let data_start = header_bytes + 8;
+        Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start })
+    }
+
+    fn tensor(&self, name: &str, info: &TensorInfo) -> Result<Tensor, ModelError> {
+        let problem = |problem: String| ModelError::Tensor {
+            path: self.path.clone(),
+            tensor: name.to_owned(),
+            problem,
+        };
+        let dtype = match info.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => return Err(problem(format!("is stored as {other:?}; f32, f16 and bf16 can be read"))),
+        };
+        let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+        let elements = info.shape.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim));
+        let expected = elements.and_then(|elements| elements.checked_mul(dtype.size_in_bytes()));
+        if end > self.data_bytes || start > end || expected != Some((end - start) as usize) {
+            return Err(problem("does not lie within the file as its shape says: the file is damaged".to_owned()));
+        }
+        let mut bytes = vec![0; (end - start) as usize];
+        self.file.read_exact_at(&mut bytes, self.data_start + start).map_err(ModelError::io(&self.path))?;
+        Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)
+            .and_then(|tensor| tensor.to_dtype(DType::F32))
+            .map_err(|error| problem(format!("cannot be read: {error}")))
+    }
+}
