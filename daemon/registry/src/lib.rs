@@ -1,1 +1,32 @@
 //! Cycles, adapters and lineage in SQLite, and publishing.
+//!
+//! - [`Registry`]: the catalogue of segments and samples, the ingest ledger, cycles with their phases, adapters with their
+//!   lineage, and the champion, in one SQLite database. Every function that writes is one transaction that is on disk when
+//!   it returns.
+//! - [`invariants`]: each safety property as one function, which the code that could break it calls before it commits, and
+//!   which tests and [`Registry::check`] call too.
+//! - [`publish`]: adapter folders that never change, and the link to the one in service.
+//!
+//! Times are milliseconds since the Unix epoch and are given by the caller: nothing here reads a clock.
+
+mod adapter;
+mod catalogue;
+mod champion;
+mod column;
+mod cycle;
+mod cycles;
+mod database;
+mod error;
+pub mod invariants;
+pub mod publish;
+mod samples;
+mod sources;
+
+pub use adapter::{Adapter, AdapterState, GateRecord, Lineage};
+pub use catalogue::{NewSample, NewSegment};
+pub use champion::{Promotion, PromotionReason};
+pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product};
+pub use database::Registry;
+pub use error::RegistryError;
+pub use samples::{DomainCounts, Fresh, SampleCount, SampleRecord};
+pub use sources::{Source, Taken};

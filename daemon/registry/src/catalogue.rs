@@ -1,0 +1,178 @@
+use std::collections::BTreeSet;
+
+use perennial_types::{CycleId, Domain, Fingerprint, Kind, SampleId};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+
+use crate::{Registry, RegistryError, champion};
+
+/// An immutable segment file that is synced and renamed, and now joins the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSegment {
+    /// Its path, relative to the state directory.
+    pub path: String,
+    /// The fingerprint of its bytes.
+    pub fingerprint: Fingerprint,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written.
+    pub created_ms: i64,
+}
+
+/// One of its samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSample {
+    /// The sample.
+    pub id: SampleId,
+    /// Its domain.
+    pub domain: Domain,
+    /// Its shape.
+    pub kind: Kind,
+    /// Whether it is kept from training, for the domain's auto suite.
+    pub held_out: bool,
+    /// When it arrived.
+    pub arrived_ms: i64,
+}
+
+impl Registry {
+    /// Which of these samples are in the catalogue.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn known(&self, ids: &[SampleId]) -> Result<BTreeSet<SampleId>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT 1 FROM samples WHERE id = ?1")?;
+        let mut known = BTreeSet::new();
+        for id in ids {
+            if statement.exists([id.0.as_bytes()])? {
+                known.insert(*id);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Adds a segment and its samples; when it returns, they may be acknowledged.
+    ///
+    /// # Errors
+    /// Where a sample or the segment is in the catalogue already, or the counts differ: then nothing is added.
+    pub fn add_segment(&self, segment: &NewSegment, samples: &[NewSample]) -> Result<(), RegistryError> {
+        if segment.rows != samples.len() as u64 {
+            let (path, rows) = (segment.path.clone(), segment.rows);
+            return Err(RegistryError::SegmentRows { path, rows, samples: samples.len() });
+        }
+        self.write(|transaction| {
+            let number = insert_segment(transaction, segment)?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO samples (id, segment, domain, kind, held_out, arrived_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for sample in samples {
+                let NewSample { id, domain, kind, held_out, arrived_ms } = sample;
+                insert
+                    .execute(params![id.0.as_bytes(), number, domain.as_str(), kind.as_str(), held_out, arrived_ms])
+                    .map_err(|error| if_taken(error, RegistryError::DuplicateSample(*id)))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether a segment of this path is in the catalogue: a segment file that is not was left by a crash, was never
+    /// acknowledged, and may go.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn has_segment(&self, path: &str) -> Result<bool, RegistryError> {
+        let connection = self.lock();
+        Ok(connection.prepare_cached("SELECT 1 FROM segments WHERE path = ?1")?.exists([path])?)
+    }
+
+    /// The segments' number, rows and bytes in all.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn segment_totals(&self) -> Result<(u64, u64, u64), RegistryError> {
+        let connection = self.lock();
+        let sql = "SELECT count(*), ifnull(sum(rows), 0), ifnull(sum(bytes), 0) FROM segments";
+        Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+    }
+
+    /// Notes that these samples are in the replay buffer's index. Doing so twice is harmless.
+    ///
+    /// # Errors
+    /// Where one of them is unknown or held out: then none is marked.
+    pub fn mark_indexed(&self, ids: &[SampleId]) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            let mut update =
+                transaction.prepare_cached("UPDATE samples SET indexed = 1 WHERE id = ?1 AND held_out = 0")?;
+            for id in ids {
+                if update.execute([id.0.as_bytes()])? != 1 {
+                    return Err(RegistryError::NotIndexable(*id));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes that no sample is in the replay buffer's index, which was lost or is built anew (another embedding).
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn forget_index(&self) -> Result<(), RegistryError> {
+        self.write(|transaction| Ok(transaction.execute("UPDATE samples SET indexed = 0 WHERE indexed = 1", [])?))?;
+        Ok(())
+    }
+
+    /// Makes the samples that a rejected cycle consumed, or one whose adapter was rolled back, fresh again, and returns
+    /// how many.
+    ///
+    /// # Errors
+    /// Where the cycle is unknown or under way, or its adapter belongs to the champion's line.
+    pub fn requeue(&self, cycle: CycleId) -> Result<usize, RegistryError> {
+        self.write(|transaction| {
+            let finished = "SELECT finished_ms IS NOT NULL FROM cycles WHERE id = ?1";
+            let finished = transaction.query_row(finished, [cycle.0], |row| row.get(0)).optional()?;
+            match finished {
+                None => return Err(RegistryError::UnknownCycle(cycle)),
+                Some(false) => return Err(RegistryError::NotRequeueable(cycle, "it is under way")),
+                Some(true) => {}
+            }
+            let in_line = "SELECT 1 FROM candidates WHERE cycle = ?1 AND adapter IN (SELECT value FROM json_each(?2))";
+            let line = serde_json::to_string(&champion::line(transaction)?)?;
+            if transaction.prepare(in_line)?.exists(params![cycle.0, line])? {
+                return Err(RegistryError::NotRequeueable(cycle, "the champion has learned them"));
+            }
+            Ok(transaction.execute("UPDATE samples SET cycle = NULL WHERE cycle = ?1", [cycle.0])?)
+        })
+    }
+}
+
+/// Marks samples as consumed by a cycle, in the transaction of its decision.
+pub(crate) fn consume(connection: &Connection, cycle: CycleId, ids: &[SampleId]) -> Result<(), RegistryError> {
+    let mut update =
+        connection.prepare_cached("UPDATE samples SET cycle = ?2 WHERE id = ?1 AND held_out = 0 AND cycle IS NULL")?;
+    for id in ids {
+        if update.execute(params![id.0.as_bytes(), cycle.0])? != 1 {
+            return Err(RegistryError::NotFresh(*id));
+        }
+    }
+    Ok(())
+}
+
+fn insert_segment(transaction: &Transaction<'_>, segment: &NewSegment) -> Result<i64, RegistryError> {
+    let NewSegment { path, fingerprint, rows, bytes, created_ms } = segment;
+    transaction
+        .execute(
+            "INSERT INTO segments (path, fingerprint, rows, bytes, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![path, fingerprint.to_string(), rows, bytes, created_ms],
+        )
+        .map_err(|error| if_taken(error, RegistryError::DuplicateSegment(path.clone())))?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// `taken` where the row's key is there already, else the error itself.
+fn if_taken(error: rusqlite::Error, taken: RegistryError) -> RegistryError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => taken,
+        _ => error.into(),
+    }
+}

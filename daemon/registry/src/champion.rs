@@ -1,0 +1,148 @@
+use perennial_types::{AdapterId, CycleId};
+use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
+
+use crate::{Registry, RegistryError, column, invariants};
+
+/// Why the champion changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromotionReason {
+    /// A candidate passed the gate.
+    Passed,
+    /// Someone promoted it by hand.
+    Forced,
+    /// Someone went back.
+    Rollback,
+}
+
+impl PromotionReason {
+    /// The name, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Forced => "forced",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// One change of the champion. `None` stands for the base model without an adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Promotion {
+    /// When.
+    pub at_ms: i64,
+    /// The champion before.
+    pub from: Option<AdapterId>,
+    /// The champion after.
+    pub to: Option<AdapterId>,
+    /// Why.
+    pub reason: PromotionReason,
+    /// The cycle whose candidate passed; only there.
+    pub cycle: Option<CycleId>,
+}
+
+impl Registry {
+    /// The adapter in service; `None` where the base model is in service without one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn champion(&self) -> Result<Option<AdapterId>, RegistryError> {
+        read(&self.lock())
+    }
+
+    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced.
+    ///
+    /// # Errors
+    /// Where there is no such adapter, or it is the champion already.
+    pub fn force_promote(&self, adapter: &AdapterId, at_ms: i64) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            if !transaction.prepare_cached("SELECT 1 FROM adapters WHERE id = ?1")?.exists([adapter.as_str()])? {
+                return Err(RegistryError::UnknownAdapter(adapter.clone()));
+            }
+            if read(transaction)?.as_ref() == Some(adapter) {
+                return Err(RegistryError::AlreadyChampion(adapter.clone()));
+            }
+            change(transaction, Some(adapter), PromotionReason::Forced, None, at_ms)
+        })
+    }
+
+    /// Goes back to the champion that the present one replaced, or to the base model where it replaced that. Going back
+    /// twice goes back two steps. Returns who is in service now.
+    ///
+    /// # Errors
+    /// Where the base model is in service.
+    pub fn roll_back(&self, at_ms: i64) -> Result<Option<AdapterId>, RegistryError> {
+        self.write(|transaction| {
+            let mut line = line(transaction)?;
+            if line.pop().is_none() {
+                return Err(RegistryError::NothingToRollBack);
+            }
+            let previous = line.pop();
+            change(transaction, previous.as_ref(), PromotionReason::Rollback, None, at_ms)?;
+            Ok(previous)
+        })
+    }
+
+    /// Every change of the champion, oldest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn promotions(&self) -> Result<Vec<Promotion>, RegistryError> {
+        history(&self.lock())
+    }
+}
+
+pub(crate) fn read(connection: &Connection) -> Result<Option<AdapterId>, RegistryError> {
+    let sql = "SELECT adapter FROM champion";
+    Ok(connection.query_row(sql, [], |row| column::parsed_optional(row, "adapter"))?)
+}
+
+/// The champion's line: the adapters that rolling back would go through, the champion last. Empty for the base model.
+pub(crate) fn line(connection: &Connection) -> Result<Vec<AdapterId>, RegistryError> {
+    let mut line = Vec::new();
+    for promotion in history(connection)? {
+        match (promotion.reason, promotion.to) {
+            (PromotionReason::Rollback, _) => {
+                line.pop();
+            }
+            (_, to) => line.extend(to),
+        }
+    }
+    Ok(line)
+}
+
+/// Moves the pointer, the states and the history together; this is the only function that does.
+pub(crate) fn change(
+    connection: &Connection,
+    to: Option<&AdapterId>,
+    reason: PromotionReason,
+    cycle: Option<CycleId>,
+    at_ms: i64,
+) -> Result<(), RegistryError> {
+    let to = to.map(AdapterId::as_str);
+    connection.execute(
+        "INSERT INTO promotions (at_ms, from_adapter, to_adapter, reason, cycle)
+         VALUES (?1, (SELECT adapter FROM champion), ?2, ?3, ?4)",
+        params![at_ms, to, reason.as_str(), cycle.map(|cycle| cycle.0)],
+    )?;
+    connection.execute("UPDATE adapters SET state = 'retired' WHERE state = 'champion'", [])?;
+    connection.execute("UPDATE adapters SET state = 'champion' WHERE id = ?1", [to])?;
+    connection.execute("UPDATE champion SET adapter = ?1", [to])?;
+    invariants::exactly_one_champion(connection)
+}
+
+pub(crate) fn history(connection: &Connection) -> Result<Vec<Promotion>, RegistryError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM promotions ORDER BY number")?;
+    Ok(statement.query_map([], promotion)?.collect::<Result<_, _>>()?)
+}
+
+fn promotion(row: &Row<'_>) -> rusqlite::Result<Promotion> {
+    Ok(Promotion {
+        at_ms: row.get("at_ms")?,
+        from: column::parsed_optional(row, "from_adapter")?,
+        to: column::parsed_optional(row, "to_adapter")?,
+        reason: column::named(row, "reason")?,
+        cycle: row.get::<_, Option<u64>>("cycle")?.map(CycleId),
+    })
+}

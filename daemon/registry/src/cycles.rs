@@ -1,0 +1,304 @@
+use std::collections::BTreeMap;
+
+use perennial_types::{AdapterId, CycleId, Fingerprint};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde_json::Value;
+
+use crate::{
+    Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, PromotionReason, Registry,
+    RegistryError, catalogue, champion, column, column::Seed, invariants,
+};
+
+impl Registry {
+    /// Starts a cycle against the present champion.
+    ///
+    /// # Errors
+    /// Where one is under way.
+    pub fn begin_cycle(&self, new: &NewCycle, at_ms: i64) -> Result<CycleId, RegistryError> {
+        self.write(|transaction| {
+            if let Some(open) = open_id(transaction)? {
+                return Err(RegistryError::CycleOpen(open));
+            }
+            transaction.execute(
+                "INSERT INTO cycles (reason, config, seed, champion, started_ms)
+                 VALUES (?1, ?2, ?3, (SELECT adapter FROM champion), ?4)",
+                params![new.reason, new.config.to_string(), Seed(new.seed), at_ms],
+            )?;
+            Ok(CycleId(transaction.last_insert_rowid().cast_unsigned()))
+        })
+    }
+
+    /// Records a phase with what it produced, and all that follows from it:
+    /// - `Trained` adds the candidate, whose folder must be stored by then;
+    /// - `Decided` marks the consumed samples and, where the gate passed, makes the candidate the champion; where it did
+    ///   not, the cycle is finished;
+    /// - `Published` finishes the cycle.
+    ///
+    /// # Errors
+    /// Where the cycle is finished, the phase is not the next one, or its product does not fit what was recorded before:
+    /// then nothing changes.
+    pub fn record_phase(
+        &self,
+        cycle: CycleId,
+        product: Product<'_>,
+        detail: &Value,
+        at_ms: i64,
+    ) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            let known = open_cycle_of(transaction, cycle)?;
+            let (found, expected) = (product.phase(), known.next_phase());
+            if expected != Some(found) {
+                return Err(RegistryError::WrongPhase { cycle, found, expected });
+            }
+            match product {
+                Product::Collected => {}
+                Product::Mixed { mix } => set(transaction, cycle, "mix", &mix.to_string())?,
+                Product::Trained(adapter) => add_candidate(transaction, &known, adapter, at_ms)?,
+                Product::Evaluated { suites } => {
+                    set(transaction, cycle, "suites", &serde_json::to_string(suites)?)?;
+                }
+                Product::Decided(decision) => decide(transaction, &known, decision, at_ms)?,
+                Product::Published => finish(transaction, cycle, &CycleOutcome::Promoted, at_ms)?,
+            }
+            transaction.execute(
+                "INSERT INTO phases (cycle, phase, detail, at_ms) VALUES (?1, ?2, ?3, ?4)",
+                params![cycle.0, found as u8, detail.to_string(), at_ms],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Ends a cycle that cannot go on. Its samples stay fresh.
+    ///
+    /// # Errors
+    /// Where it is finished, or its candidate is the champion already.
+    pub fn fail_cycle(&self, cycle: CycleId, reason: &str, at_ms: i64) -> Result<(), RegistryError> {
+        self.call_off(cycle, &CycleOutcome::Failed { reason: reason.to_owned() }, at_ms)
+    }
+
+    /// Ends a cycle that is not wanted any more. Its samples stay fresh.
+    ///
+    /// # Errors
+    /// Where it is finished, or its candidate is the champion already.
+    pub fn abort_cycle(&self, cycle: CycleId, reason: &str, at_ms: i64) -> Result<(), RegistryError> {
+        self.call_off(cycle, &CycleOutcome::Aborted { reason: reason.to_owned() }, at_ms)
+    }
+
+    /// The cycle under way.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn open_cycle(&self) -> Result<Option<Cycle>, RegistryError> {
+        let connection = self.lock();
+        open_id(&connection)?.map_or(Ok(None), |open| read(&connection, open))
+    }
+
+    /// A cycle; `None` where there is none of this number.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn cycle(&self, cycle: CycleId) -> Result<Option<Cycle>, RegistryError> {
+        read(&self.lock(), cycle)
+    }
+
+    /// The latest cycles, latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn cycles(&self, limit: usize) -> Result<Vec<Cycle>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT id FROM cycles ORDER BY id DESC LIMIT ?1")?;
+        let ids: Vec<CycleId> =
+            statement.query_map([limit], |row| column::cycle_id(row, "id"))?.collect::<Result<_, _>>()?;
+        let cycles = ids.into_iter().map(|id| read(&connection, id)?.ok_or(RegistryError::UnknownCycle(id)));
+        cycles.collect()
+    }
+
+    fn call_off(&self, cycle: CycleId, outcome: &CycleOutcome, at_ms: i64) -> Result<(), RegistryError> {
+        self.write(|transaction| {
+            if open_cycle_of(transaction, cycle)?.phase() == Some(Phase::Decided) {
+                return Err(RegistryError::AlreadyPromoted(cycle));
+            }
+            reject_candidate(transaction, cycle)?;
+            finish(transaction, cycle, outcome, at_ms)
+        })
+    }
+}
+
+fn add_candidate(
+    transaction: &Transaction<'_>,
+    cycle: &Cycle,
+    adapter: &NewAdapter,
+    at_ms: i64,
+) -> Result<(), RegistryError> {
+    if cycle.mix != Some(adapter.mix) {
+        return Err(RegistryError::Mismatch { cycle: cycle.id, what: "mix", phase: Phase::Trained });
+    }
+    let id = AdapterId::of(&adapter.files);
+    // The same bytes may come out of a later cycle again; they are a candidate again unless they have been champion.
+    transaction.execute(
+        "INSERT INTO adapters (id, files, state, created_ms) VALUES (?1, ?2, 'candidate', ?3)
+         ON CONFLICT (id) DO UPDATE SET state = 'candidate' WHERE state = 'rejected' AND files = excluded.files",
+        params![id.as_str(), adapter.files.to_string(), at_ms],
+    )?;
+    transaction.execute(
+        "INSERT INTO candidates (cycle, adapter, parent, base, mix, config, seed, code_version)
+         VALUES (?1, (SELECT id FROM adapters WHERE id = ?2 AND files = ?3), ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            cycle.id.0,
+            id.as_str(),
+            adapter.files.to_string(),
+            adapter.parent.as_ref().map(AdapterId::as_str),
+            adapter.base.to_string(),
+            adapter.mix.to_string(),
+            adapter.config.to_string(),
+            Seed(adapter.seed),
+            adapter.code_version
+        ],
+    )?;
+    Ok(())
+}
+
+fn decide(
+    transaction: &Transaction<'_>,
+    cycle: &Cycle,
+    decision: &NewDecision,
+    at_ms: i64,
+) -> Result<(), RegistryError> {
+    let Some(candidate) = &cycle.candidate else {
+        return Err(RegistryError::UnknownCycle(cycle.id));
+    };
+    let mismatch = |what| RegistryError::Mismatch { cycle: cycle.id, what, phase: Phase::Decided };
+    let (files, base) = made_of(transaction, cycle.id)?;
+    if decision.files != files {
+        return Err(mismatch("candidate"));
+    }
+    if decision.base != base {
+        return Err(mismatch("base model"));
+    }
+    if Some(decision.mix) != cycle.mix {
+        return Err(mismatch("mix"));
+    }
+    if Some(&decision.suites) != cycle.suites.as_ref() {
+        return Err(mismatch("suites"));
+    }
+    transaction.execute(
+        "INSERT INTO decisions (cycle, passed, files, base, mix, suites, reasons) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            cycle.id.0,
+            decision.passed,
+            decision.files.to_string(),
+            decision.base.to_string(),
+            decision.mix.to_string(),
+            serde_json::to_string(&decision.suites)?,
+            decision.reasons.to_string()
+        ],
+    )?;
+    catalogue::consume(transaction, cycle.id, &decision.consumed)?;
+    if !decision.passed {
+        reject_candidate(transaction, cycle.id)?;
+        return finish(transaction, cycle.id, &CycleOutcome::Rejected, at_ms);
+    }
+    let now = champion::read(transaction)?;
+    if now != cycle.champion {
+        return Err(RegistryError::ChampionChanged { cycle: cycle.id, then: cycle.champion.clone(), now });
+    }
+    // Training may end in the very bytes that are in service; then nothing changes hands.
+    if now.as_ref() != Some(candidate) {
+        champion::change(transaction, Some(candidate), PromotionReason::Passed, Some(cycle.id), at_ms)?;
+    }
+    set(transaction, cycle.id, "outcome", CycleOutcome::Promoted.as_str())?;
+    invariants::no_promotion_without_passed_gate(transaction)
+}
+
+/// The fingerprints of a candidate's files and of its base, as they were recorded when it was trained.
+fn made_of(connection: &Connection, cycle: CycleId) -> Result<(Fingerprint, Fingerprint), RegistryError> {
+    let sql = "SELECT files, base FROM candidates JOIN adapters ON adapters.id = adapter WHERE cycle = ?1";
+    Ok(connection.query_row(sql, [cycle.0], |row| Ok((column::parsed(row, "files")?, column::parsed(row, "base")?)))?)
+}
+
+fn reject_candidate(connection: &Connection, cycle: CycleId) -> Result<(), RegistryError> {
+    connection.execute(
+        "UPDATE adapters SET state = 'rejected'
+         WHERE state = 'candidate' AND id IN (SELECT adapter FROM candidates WHERE cycle = ?1)",
+        [cycle.0],
+    )?;
+    Ok(())
+}
+
+fn finish(connection: &Connection, cycle: CycleId, outcome: &CycleOutcome, at_ms: i64) -> Result<(), RegistryError> {
+    let explanation = match outcome {
+        CycleOutcome::Promoted | CycleOutcome::Rejected => None,
+        CycleOutcome::Failed { reason } | CycleOutcome::Aborted { reason } => Some(reason),
+    };
+    connection.execute(
+        "UPDATE cycles SET outcome = ?2, explanation = ?3, finished_ms = ?4 WHERE id = ?1",
+        params![cycle.0, outcome.as_str(), explanation, at_ms],
+    )?;
+    Ok(())
+}
+
+/// Sets one column of a cycle; `column` is one of this file's literals.
+fn set(connection: &Connection, cycle: CycleId, column: &'static str, value: &str) -> Result<(), RegistryError> {
+    connection.execute(&format!("UPDATE cycles SET {column} = ?2 WHERE id = ?1"), params![cycle.0, value])?;
+    Ok(())
+}
+
+fn open_id(connection: &Connection) -> Result<Option<CycleId>, RegistryError> {
+    let sql = "SELECT id FROM cycles WHERE finished_ms IS NULL";
+    Ok(connection.query_row(sql, [], |row| column::cycle_id(row, "id")).optional()?)
+}
+
+fn open_cycle_of(connection: &Connection, cycle: CycleId) -> Result<Cycle, RegistryError> {
+    let known = read(connection, cycle)?.ok_or(RegistryError::UnknownCycle(cycle))?;
+    if known.finished_ms.is_some() {
+        return Err(RegistryError::CycleClosed(cycle));
+    }
+    Ok(known)
+}
+
+fn read(connection: &Connection, cycle: CycleId) -> Result<Option<Cycle>, RegistryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT cycles.*, candidates.adapter AS candidate
+         FROM cycles LEFT JOIN candidates ON candidates.cycle = cycles.id WHERE cycles.id = ?1",
+    )?;
+    let phases = read_phases(connection, cycle)?;
+    Ok(statement.query_row([cycle.0], |row| cycle_of(row, phases)).optional()?)
+}
+
+fn cycle_of(row: &Row<'_>, phases: Vec<PhaseRecord>) -> rusqlite::Result<Cycle> {
+    let outcome: Option<String> = row.get("outcome")?;
+    let reason = row.get::<_, Option<String>>("explanation")?.unwrap_or_default();
+    let suites: Option<String> = row.get("suites")?;
+    Ok(Cycle {
+        id: column::cycle_id(row, "id")?,
+        reason: row.get("reason")?,
+        config: column::json(row, "config")?,
+        seed: row.get::<_, Seed>("seed")?.0,
+        champion: column::parsed_optional(row, "champion")?,
+        started_ms: row.get("started_ms")?,
+        phases,
+        mix: column::parsed_optional(row, "mix")?,
+        candidate: column::parsed_optional(row, "candidate")?,
+        suites: suites.map(|_| column::json::<BTreeMap<String, Fingerprint>>(row, "suites")).transpose()?,
+        outcome: outcome.map(|name| match name.as_str() {
+            "promoted" => CycleOutcome::Promoted,
+            "rejected" => CycleOutcome::Rejected,
+            "failed" => CycleOutcome::Failed { reason },
+            _ => CycleOutcome::Aborted { reason },
+        }),
+        finished_ms: row.get("finished_ms")?,
+    })
+}
+
+fn read_phases(connection: &Connection, cycle: CycleId) -> Result<Vec<PhaseRecord>, RegistryError> {
+    let mut statement =
+        connection.prepare_cached("SELECT phase, detail, at_ms FROM phases WHERE cycle = ?1 ORDER BY phase")?;
+    let rows = statement.query_map([cycle.0], |row| {
+        let ordinal: usize = row.get("phase")?;
+        let phase = Phase::ALL.get(ordinal).copied();
+        let phase = phase.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, ordinal as i64))?;
+        Ok(PhaseRecord { phase, at_ms: row.get("at_ms")?, detail: column::json(row, "detail")? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

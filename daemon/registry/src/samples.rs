@@ -1,0 +1,219 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use perennial_types::{Domain, Kind, SampleId};
+use rusqlite::{Connection, Params, Row};
+
+use crate::{Registry, RegistryError, champion, column};
+
+/// Where a sample is and what the catalogue knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleRecord {
+    /// The sample.
+    pub id: SampleId,
+    /// The path of its segment, relative to the state directory; shared between the records of one answer.
+    pub segment: Arc<str>,
+    /// Its domain.
+    pub domain: Domain,
+    /// Its shape.
+    pub kind: Kind,
+    /// When it arrived.
+    pub arrived_ms: i64,
+}
+
+/// How many samples a domain has on either side of the split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainCounts {
+    /// Kept from training.
+    pub held_out: u64,
+    /// Open to training.
+    pub training: u64,
+}
+
+/// The samples that wait for a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fresh {
+    /// How many.
+    pub count: u64,
+    /// When the oldest arrived; `None` where there are none.
+    pub oldest_ms: Option<i64>,
+}
+
+/// A count of samples, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleCount {
+    /// The domain.
+    pub domain: Domain,
+    /// The shape.
+    pub kind: Kind,
+    /// Which side of the split.
+    pub held_out: bool,
+    /// How many.
+    pub count: u64,
+}
+
+const RECORDS: &str = "SELECT samples.id, segments.path, samples.domain, samples.kind, samples.arrived_ms
+    FROM samples JOIN segments ON segments.number = samples.segment";
+
+impl Registry {
+    /// How each domain is split, for the decision where the next sample goes.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn held_out_counts(&self) -> Result<BTreeMap<Domain, DomainCounts>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT domain, sum(held_out) AS held_out, sum(1 - held_out) AS training FROM samples GROUP BY domain",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let counts = DomainCounts { held_out: row.get("held_out")?, training: row.get("training")? };
+            Ok((domain(row)?, counts))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The held-out samples of a domain, or of all, by domain and id.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn held_out_samples(&self, domain: Option<&Domain>) -> Result<Vec<SampleRecord>, RegistryError> {
+        let sql = format!(
+            "{RECORDS} WHERE held_out = 1 AND (?1 IS NULL OR samples.domain = ?1) ORDER BY samples.domain, samples.id"
+        );
+        records(&self.lock(), &sql, [domain.map(Domain::as_str)])
+    }
+
+    /// Samples of these shapes that no cycle has consumed and that are not held out: oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn fresh_samples(&self, kinds: &[Kind], limit: usize) -> Result<Vec<SampleRecord>, RegistryError> {
+        let sql = format!(
+            "{RECORDS} WHERE held_out = 0 AND cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))
+             ORDER BY samples.arrived_ms, samples.id LIMIT ?2"
+        );
+        records(&self.lock(), &sql, (serde_json::to_string(kinds)?, limit))
+    }
+
+    /// How many [`fresh_samples`](Self::fresh_samples) there are, and the age of the oldest: what starts a cycle.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn fresh(&self, kinds: &[Kind]) -> Result<Fresh, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT count(*), min(arrived_ms) FROM samples
+             WHERE held_out = 0 AND cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))",
+        )?;
+        let fresh = |row: &Row<'_>| Ok(Fresh { count: row.get(0)?, oldest_ms: row.get(1)? });
+        Ok(statement.query_row([serde_json::to_string(kinds)?], fresh)?)
+    }
+
+    /// What may be replayed: the samples that the champion, or a predecessor that it goes back to, learned as new. What
+    /// only a rejected or rolled-back adapter learned is not among them.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn replayable(&self) -> Result<Vec<SampleRecord>, RegistryError> {
+        let connection = self.lock();
+        let line = serde_json::to_string(&champion::line(&connection)?)?;
+        let sql = format!(
+            "{RECORDS} WHERE cycle IN
+                 (SELECT cycle FROM candidates WHERE adapter IN (SELECT value FROM json_each(?1)))
+             ORDER BY samples.id"
+        );
+        records(&connection, &sql, [line])
+    }
+
+    /// Training samples that are not in the replay buffer's index: oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn unindexed(&self, limit: usize) -> Result<Vec<SampleRecord>, RegistryError> {
+        let sql =
+            format!("{RECORDS} WHERE held_out = 0 AND indexed = 0 ORDER BY samples.arrived_ms, samples.id LIMIT ?1");
+        records(&self.lock(), &sql, [limit])
+    }
+
+    /// How many training samples are not in the replay buffer's index.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn unindexed_count(&self) -> Result<u64, RegistryError> {
+        let sql = "SELECT count(*) FROM samples WHERE held_out = 0 AND indexed = 0";
+        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// All samples, counted by domain, shape and side of the split.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn sample_counts(&self) -> Result<Vec<SampleCount>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT domain, kind, held_out, count(*) AS count FROM samples
+             GROUP BY domain, kind, held_out ORDER BY domain, kind, held_out",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(SampleCount {
+                domain: domain(row)?,
+                kind: column::named(row, "kind")?,
+                held_out: row.get("held_out")?,
+                count: row.get("count")?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The records of these samples, by id; unknown ids are left out.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn sample_records(&self, ids: &[SampleId]) -> Result<Vec<SampleRecord>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&format!("{RECORDS} WHERE samples.id = ?1"))?;
+        let ids: BTreeSet<&SampleId> = ids.iter().collect();
+        let mut paths = BTreeSet::new();
+        let mut found = Vec::new();
+        for id in ids {
+            let mut rows = statement.query([id.0.as_bytes()])?;
+            if let Some(row) = rows.next()? {
+                found.push(record(row, &mut paths)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn records(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<SampleRecord>, RegistryError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut paths = BTreeSet::new();
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row, &mut paths)?);
+    }
+    Ok(records)
+}
+
+fn record(row: &Row<'_>, paths: &mut BTreeSet<Arc<str>>) -> rusqlite::Result<SampleRecord> {
+    let path = row.get_ref("path")?.as_str()?;
+    let segment = paths.get(path).cloned().unwrap_or_else(|| {
+        let segment: Arc<str> = path.into();
+        paths.insert(Arc::clone(&segment));
+        segment
+    });
+    Ok(SampleRecord {
+        id: column::sample_id(row, "id")?,
+        segment,
+        domain: domain(row)?,
+        kind: column::named(row, "kind")?,
+        arrived_ms: row.get("arrived_ms")?,
+    })
+}
+
+fn domain(row: &Row<'_>) -> rusqlite::Result<Domain> {
+    column::named(row, "domain")
+}
