@@ -309,12 +309,15 @@ async fn open_table(folder: &Path, dim: usize) -> Result<(Table, usize), ReplayE
     let session = Arc::new(Session::new(CACHE_BYTES_MAX, CACHE_BYTES_MAX, Arc::default()));
     let connection = lancedb::connect(&folder.to_string_lossy()).session(session);
     let connection = connection.execute().await.map_err(refused("open"))?;
-    let names = connection.table_names().execute().await.map_err(refused("open"))?;
-    if !names.iter().any(|name| name == TABLE) {
-        let made = connection.create_empty_table(TABLE, row::schema(dim)).execute().await;
-        return Ok((made.map_err(refused("make"))?, dim));
-    }
-    let table = connection.open_table(TABLE).execute().await.map_err(refused("open"))?;
+    let table = match connection.open_table(TABLE).execute().await {
+        Ok(table) => table,
+        // Files without a version are what a crash left of a table in the making.
+        Err(lancedb::Error::TableNotFound { .. }) => {
+            let made = connection.create_empty_table(TABLE, row::schema(dim)).execute().await;
+            return Ok((made.map_err(refused("make"))?, dim));
+        }
+        Err(error) => return Err(refused("open")(error)),
+    };
     let schema = table.schema().await.map_err(refused("open"))?;
     Ok((table, embedding_len(&schema)?))
 }

@@ -28,7 +28,8 @@ pub const EXCERPT_BYTES_MAX: usize = 64 * 1024;
 /// The limits of reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
-    /// Longer lines are rejected; memory stays within a small multiple of this.
+    /// Longer lines are rejected without being held. Memory stays within a few times this for rows of text; a row of nothing
+    /// but tiny JSON values (`[0,0,0,…]`) takes up to forty times its length while it is judged.
     pub row_bytes_max: usize,
     /// How much of a refused row its [`Excerpt`] holds.
     pub excerpt_bytes_max: usize,

@@ -151,3 +151,12 @@ fn work_on_a_buffer_can_move_between_threads() {
         buffer.optimize(Duration::ZERO).await
     });
 }
+
+#[tokio::test]
+async fn buffer_whose_making_was_cut_short_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("samples.lance/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("half.lance"), "half").unwrap();
+    assert_eq!(filled(folder.path(), 3).await.count().await.unwrap(), 3);
+}
