@@ -41,6 +41,7 @@ pub struct Progress {
 pub(super) struct Metrics {
     path: PathBuf,
     file: File,
+    last_loss: Option<f64>,
 }
 
 impl Metrics {
@@ -48,30 +49,41 @@ impl Metrics {
     /// run goes on from, and will be taken again. So is what a crash left of a line.
     pub(super) fn open(dir: &Path, step: u64) -> Result<Self, TrainError> {
         let path = dir.join(METRICS_FILE);
-        Self::try_open(&path, step).map(|file| Self { path: path.clone(), file }).map_err(|source| TrainError::Io {
-            action: "open",
-            path,
-            source,
-        })
+        let (file, last_loss) =
+            open_at(&path, step).map_err(|source| TrainError::Io { action: "open", path: path.clone(), source })?;
+        Ok(Self { path, file, last_loss })
     }
 
-    fn try_open(path: &Path, step: u64) -> io::Result<File> {
-        let old = match fs::read(path) {
-            Ok(old) => String::from_utf8_lossy(&old).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
-        let counts = |line: &&str| serde_json::from_str::<Progress>(line).is_ok_and(|progress| progress.step <= step);
-        let kept: String = old.lines().filter(counts).flat_map(|line| [line, "\n"]).collect();
-        durable::write(path, kept.as_bytes())?;
-        OpenOptions::new().append(true).open(path)
+    /// The loss of the newest step.
+    pub(super) fn last_loss(&self) -> Option<f64> {
+        self.last_loss
     }
 
     pub(super) fn append(&mut self, progress: &Progress) -> Result<(), TrainError> {
         let line = serde_json::to_string(progress).map_err(io::Error::from);
         let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
-        written.map_err(|source| TrainError::Io { action: "append to", path: self.path.clone(), source })
+        written.map_err(|source| TrainError::Io { action: "append to", path: self.path.clone(), source })?;
+        self.last_loss = Some(progress.loss);
+        Ok(())
     }
+}
+
+fn open_at(path: &Path, step: u64) -> io::Result<(File, Option<f64>)> {
+    let old = match fs::read(path) {
+        Ok(old) => String::from_utf8_lossy(&old).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let (mut kept, mut last_loss) = (String::new(), None);
+    for line in old.lines() {
+        match serde_json::from_str::<Progress>(line) {
+            Ok(progress) if progress.step <= step => last_loss = Some(progress.loss),
+            _ => continue,
+        }
+        kept.extend([line, "\n"]);
+    }
+    durable::write(path, kept.as_bytes())?;
+    Ok((OpenOptions::new().append(true).open(path)?, last_loss))
 }
 
 #[cfg(test)]

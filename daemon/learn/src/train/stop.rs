@@ -23,3 +23,10 @@ impl StopFlag {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+impl From<Arc<AtomicBool>> for StopFlag {
+    /// A flag that something else raises.
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+}

@@ -18,7 +18,7 @@ use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
 #[derive(Debug)]
 pub enum Outcome {
     /// It went through all its steps.
-    Finished(Trained),
+    Trained(Trained),
     /// It was asked to stop, and goes on from its checkpoint when it is started again.
     Stopped {
         /// Optimiser steps that are through.
@@ -33,6 +33,8 @@ pub struct Trained {
     pub adapter: Adapter,
     /// Optimiser steps of the run.
     pub steps: u64,
+    /// The loss of the last step, in nats per target; unknown where a run had ended before and its metrics are lost.
+    pub loss: Option<f64>,
     /// The run that made it.
     pub run: Fingerprint,
 }
@@ -51,7 +53,7 @@ pub fn train(
     config: &TrainConfig,
     checkpoint_dir: &Path,
     stop: &StopFlag,
-    on_step: &mut dyn FnMut(Progress),
+    on_step: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome, TrainError> {
     config.check()?;
     check_examples(&examples)?;
@@ -102,13 +104,13 @@ pub fn train(
             tokens_per_second: result.tokens as f64 / seconds,
         };
         metrics.append(&progress)?;
-        on_step(progress);
+        on_step(&progress);
         if state.optimizer.step == steps || state.optimizer.step - saved_at >= config.checkpoint_interval_steps {
             checkpoints.save(&state)?;
             saved_at = state.optimizer.step;
         }
     }
-    Ok(Outcome::Finished(Trained { adapter: state.parameters.to_adapter()?, steps, run }))
+    Ok(Outcome::Trained(Trained { adapter: state.parameters.to_adapter()?, steps, loss: metrics.last_loss(), run }))
 }
 
 /// Names everything that a run's result depends on: model, parent, examples and configuration, but not how often it
@@ -124,7 +126,7 @@ pub fn run_fingerprint(
 ) -> Result<Fingerprint, TrainError> {
     let relevant = TrainConfig { checkpoint_interval_steps: 1, ..config.clone() };
     let mut fingerprinter = Fingerprinter::new().part(model.fingerprint.as_bytes());
-    fingerprinter.add(format!("{relevant:?}").as_bytes());
+    fingerprinter.add(&serde_json::to_vec(&relevant).map_err(|error| TrainError::Checkpoint(error.to_string()))?);
     match parent {
         Some(parent) => fingerprinter.add(parent.fingerprint()?.as_bytes()),
         None => fingerprinter.add(b""),

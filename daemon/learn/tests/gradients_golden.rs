@@ -1,0 +1,207 @@
+//! Loss, log-probabilities and every adapter gradient against PEFT + transformers in f32 (see tests/goldens/README.md).
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::Tensor;
+use perennial_learn::{
+    adapter::{Adapter, CONFIG_FILE, LoraConfig, Projection, WEIGHTS_FILE},
+    model::Model,
+    tokenize::Encoded,
+    train::{LossAndGradients, loss_and_gradients},
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Deserialize;
+
+/// What the design allows.
+const RELATIVE_ERROR_MAX: f64 = 1e-4;
+
+#[derive(Deserialize)]
+struct Golden {
+    r: usize,
+    alpha: f64,
+    samples: Vec<GoldenSample>,
+    supervised_tokens: usize,
+    loss: f64,
+    #[serde(default)]
+    gradients: BTreeMap<String, Measures>,
+}
+
+#[derive(Deserialize)]
+struct GoldenSample {
+    tokens: Vec<u32>,
+    supervised: Vec<u8>,
+    logprobs: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Measures {
+    norm: f64,
+    dot: f64,
+    indices: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Golden {
+    fn read(name: &str) -> Self {
+        serde_json::from_slice(&fs::read(goldens().join(name)).unwrap()).unwrap()
+    }
+
+    fn examples(&self) -> Vec<Encoded> {
+        let example = |sample: &GoldenSample| Encoded {
+            tokens: sample.tokens.clone(),
+            supervised: sample.supervised.iter().map(|flag| *flag == 1).collect(),
+        };
+        self.samples.iter().map(example).collect()
+    }
+
+    /// Compares all but the gradients.
+    fn check_loss(&self, got: &LossAndGradients) {
+        assert_eq!(got.supervised_tokens, self.supervised_tokens);
+        let error = (got.loss - self.loss).abs() / self.loss;
+        assert!(error < RELATIVE_ERROR_MAX, "the loss is {}, expected {} (error {error:e})", got.loss, self.loss);
+        for (got, sample) in got.logprobs.iter().zip(&self.samples) {
+            assert_eq!(got.len(), sample.logprobs.len());
+            for (got, expected) in got.iter().zip(&sample.logprobs) {
+                let error = (got - expected).abs() / expected.abs().max(1.0);
+                assert!(f64::from(error) < RELATIVE_ERROR_MAX, "log-probability {got}, expected {expected}");
+            }
+        }
+    }
+}
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// One sample a micro-batch, a few together, and all in one.
+const PACKINGS: [usize; 3] = [1, 96, 8192];
+
+#[test]
+fn tiny_agrees_with_peft_however_it_is_packed() {
+    let golden = Golden::read("grads_tiny.json");
+    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
+    let bytes = fs::read(goldens().join("grads_tiny.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&bytes).unwrap();
+    for tokens_per_micro_batch in PACKINGS {
+        let got = loss_and_gradients(&model, &adapter, &golden.examples(), tokens_per_micro_batch).unwrap();
+        golden.check_loss(&got);
+        assert_eq!(got.gradients.len(), expected.len());
+        for (name, gradient) in &got.gradients {
+            let view = expected.tensor(name).unwrap();
+            assert_eq!((view.dtype(), view.shape()), (Dtype::F32, gradient.dims()));
+            let expected: Vec<f64> =
+                view.data().as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
+            let gradient = flat(gradient);
+            let difference = gradient.iter().zip(&expected).map(|(got, expected)| f64::from(*got) - expected);
+            let error = norm(difference) / norm(expected.iter().copied());
+            assert!(error < RELATIVE_ERROR_MAX, "{name} is off by {error:e} at {tokens_per_micro_batch} tokens");
+        }
+    }
+}
+
+#[test]
+fn smollm2_agrees_with_peft() {
+    let Some(path) = smollm2() else {
+        println!("skipped: no SmolLM2 (set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file)");
+        return;
+    };
+    let golden = Golden::read("grads_smollm2.json");
+    let model = Model::load(&path).unwrap();
+    let adapter = formula_adapter(&model, golden.r, golden.alpha);
+    let got = loss_and_gradients(&model, &adapter, &golden.examples(), 1024).unwrap();
+    golden.check_loss(&got);
+    assert_eq!(got.gradients.len(), golden.gradients.len());
+    for (name, gradient) in &got.gradients {
+        let measures = &golden.gradients[name];
+        let gradient = flat(gradient);
+        let probe: Vec<f64> = (0..gradient.len()).map(|i| hash_uniform(1000 + number(name), i as u64).into()).collect();
+        let got_norm = norm(gradient.iter().map(|value| f64::from(*value)));
+        let dot: f64 = gradient.iter().zip(&probe).map(|(value, probe)| f64::from(*value) * probe).sum();
+        let greatest = measures.values.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        let worst =
+            measures.indices.iter().zip(&measures.values).map(|(i, value)| (gradient[*i] - value).abs() / greatest);
+        let errors = [
+            (got_norm - measures.norm).abs() / measures.norm,
+            (dot - measures.dot).abs() / (measures.norm * norm(probe.iter().copied())),
+            f64::from(worst.fold(0.0_f32, f32::max)),
+        ];
+        assert!(
+            errors.iter().all(|error| *error < RELATIVE_ERROR_MAX),
+            "{name}: norm, dot, values are off by {errors:?}"
+        );
+    }
+}
+
+fn smollm2() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("PERENNIAL_SMOLLM2") {
+        return Some(path.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists())
+}
+
+/// The number of a tensor in the formulas of the goldens.
+fn number(name: &str) -> u64 {
+    let layer: u64 = name.split('.').nth(4).unwrap().parse().unwrap();
+    let projection = Projection::ALL.iter().position(|projection| name.contains(projection.as_str())).unwrap() as u64;
+    layer * 14 + projection * 2 + u64::from(name.contains("lora_B"))
+}
+
+fn hash_uniform(seed: u64, i: u64) -> f32 {
+    let mut z = seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    (z >> 40) as f32 / (1 << 24) as f32 - 0.5
+}
+
+/// The adapter that the goldens give by a formula, through PEFT's files.
+fn formula_adapter(model: &Model, r: usize, alpha: f64) -> Adapter {
+    let config = LoraConfig { r, alpha, ..LoraConfig::default() };
+    let dir = tempfile::tempdir().unwrap();
+    Adapter::init(&config, &model.config, 0).unwrap().save_peft(dir.path(), "base").unwrap();
+    assert!(dir.path().join(CONFIG_FILE).exists());
+    let path = dir.path().join(WEIGHTS_FILE);
+    let bytes = fs::read(&path).unwrap();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .iter()
+        .map(|(name, view)| {
+            let factor = if name.contains("lora_B") { 0.03125 } else { 0.0625 };
+            let count = view.shape().iter().product::<usize>() as u64;
+            let values = (0..count).flat_map(|i| (hash_uniform(number(name), i) * factor).to_le_bytes()).collect();
+            (name.to_owned(), view.shape().to_vec(), values)
+        })
+        .collect();
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    Adapter::load_peft(dir.path()).unwrap()
+}
+
+#[test]
+fn every_matrix_is_reached_by_the_loss() {
+    let golden = Golden::read("grads_tiny.json");
+    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let fresh = Adapter::init(&LoraConfig::default(), &model.config, 1).unwrap();
+    let got = loss_and_gradients(&model, &fresh, &golden.examples(), 8192).unwrap();
+    for (name, gradient) in &got.gradients {
+        // While B is zero, nothing flows to A.
+        let moves = flat(gradient).iter().any(|value| *value != 0.0);
+        assert_eq!(moves, name.contains("lora_B"), "{name}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Whole runs of the trainer on the tiny model: learning, stopping, resuming, refusing.
+
+use std::{fs, path::Path};
+
+use perennial_learn::{
+    adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
+    model::Model,
+    tokenize::Encoded,
+    train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained, train},
+};
+
+fn model() -> Model {
+    Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/tiny")).unwrap()
+}
+
+/// Ragged examples with a rule to learn: each token is followed by the next one.
+fn examples() -> Vec<Encoded> {
+    let example = |i: u32| {
+        let tokens: Vec<u32> = (0..6 + i % 7).map(|place| 20 + (i * 13) % 50 + place).collect();
+        let supervised = (0..tokens.len()).map(|place| place >= 2).collect();
+        Encoded { tokens, supervised }
+    };
+    (0..22).map(example).collect()
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        lora: LoraConfig { r: 4, alpha: 8.0, ..LoraConfig::default() },
+        seed: 5,
+        batch_size: 4,
+        tokens_per_micro_batch: 20,
+        epochs: 2,
+        learning_rate: 5e-3,
+        warmup_ratio: 0.1,
+        checkpoint_interval_steps: 3,
+        ..TrainConfig::default()
+    }
+}
+
+fn run(dir: &Path, config: &TrainConfig, on_step: &mut dyn FnMut(&Progress, &StopFlag)) -> Result<Outcome, TrainError> {
+    let stop = StopFlag::new();
+    train(&model(), None, examples(), config, dir, &stop, &mut |progress| on_step(progress, &stop))
+}
+
+fn finish(dir: &Path, config: &TrainConfig) -> Trained {
+    match run(dir, config, &mut |_, _| ()).unwrap() {
+        Outcome::Trained(trained) => trained,
+        Outcome::Stopped { step } => panic!("stopped at {step}"),
+    }
+}
+
+fn weights(adapter: &Adapter) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save_peft(dir.path(), "base").unwrap();
+    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
+}
+
+fn metrics(dir: &Path) -> Vec<Progress> {
+    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn learns_and_reports_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    run(dir.path(), &config(), &mut |progress, _| steps.push(progress.clone())).unwrap();
+    assert_eq!(steps.iter().map(|progress| progress.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    assert!(steps[11].loss < 0.8 * steps[0].loss, "{} to {}", steps[0].loss, steps[11].loss);
+    assert_eq!(steps[0].learning_rate, 0.0);
+    assert_eq!(steps[11].epoch, 2.0);
+    assert_eq!(metrics(dir.path()).len(), 12);
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    let whole = tempfile::tempdir().unwrap();
+    let expected = weights(&finish(whole.path(), &config()).adapter);
+
+    // Asked to stop after steps 2 and 7, neither of which a checkpoint was due at.
+    let stopped = tempfile::tempdir().unwrap();
+    for at in [2, 7] {
+        let outcome = run(stopped.path(), &config(), &mut |progress, stop| {
+            if progress.step == at {
+                stop.raise();
+            }
+        });
+        assert!(matches!(outcome, Ok(Outcome::Stopped { step }) if step == at));
+    }
+    assert_eq!(weights(&finish(stopped.path(), &config()).adapter), expected);
+
+    // Killed while the checkpoint of step 8 was written: only half of it is there, and that of step 6.
+    let killed = tempfile::tempdir().unwrap();
+    run(killed.path(), &config(), &mut |progress, stop| {
+        if progress.step == 8 {
+            stop.raise();
+        }
+    })
+    .unwrap();
+    let newest = killed.path().join("step-00000008.safetensors");
+    let whole_file = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole_file[..whole_file.len() / 2]).unwrap();
+    assert_eq!(weights(&finish(killed.path(), &config()).adapter), expected);
+
+    for dir in [&whole, &stopped, &killed] {
+        let steps: Vec<u64> = metrics(dir.path()).iter().map(|progress| progress.step).collect();
+        assert_eq!(steps, (1..=12).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_finished_run_gives_its_adapter_again_without_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = weights(&finish(dir.path(), &config()).adapter);
+    let mut steps = 0;
+    let again = run(dir.path(), &config(), &mut |_, _| steps += 1).unwrap();
+    assert!(matches!(again, Outcome::Trained(trained) if weights(&trained.adapter) == first && trained.loss.is_some()));
+    assert_eq!(steps, 0);
+}
+
+#[test]
+fn threads_and_checkpoint_interval_do_not_change_the_result() {
+    let config = TrainConfig { steps_max: Some(3), ..config() };
+    let run = |threads: usize, checkpoint_interval_steps: u64| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let config = TrainConfig { checkpoint_interval_steps, ..config.clone() };
+        weights(&pool.install(|| finish(dir.path(), &config)).adapter)
+    };
+    let one = run(1, 1);
+    assert_eq!(one, run(2, 2));
+    assert_eq!(one, run(3, 50));
+}
+
+#[test]
+fn a_run_goes_on_from_its_parent() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let parent = finish(first.path(), &config()).adapter;
+    let last_loss = metrics(first.path())[11].loss;
+    let mut losses = Vec::new();
+    let go_on = |dir: &Path, config: &TrainConfig, losses: &mut Vec<f64>| {
+        let parent = Some(parent.clone());
+        train(&model(), parent, examples(), config, dir, &StopFlag::new(), &mut |progress| losses.push(progress.loss))
+    };
+    go_on(second.path(), &config(), &mut losses).unwrap();
+    assert!(losses[0] < 1.5 * last_loss, "started at {}, the parent had ended at {last_loss}", losses[0]);
+
+    let other = TrainConfig { lora: LoraConfig { r: 8, ..LoraConfig::default() }, ..config() };
+    let refused = go_on(tempfile::tempdir().unwrap().path(), &other, &mut losses);
+    assert!(matches!(refused, Err(TrainError::OtherShape { .. })));
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    finish(dir.path(), &TrainConfig { steps_max: Some(1), ..config() });
+    let other = run(dir.path(), &config(), &mut |_, _| ());
+    assert!(matches!(other, Err(TrainError::OtherRun { .. })));
+}
+
+#[test]
+fn a_run_that_leaves_the_numbers_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let wild = TrainConfig { learning_rate: 1e30, warmup_ratio: 0.0, ..config() };
+    match run(dir.path(), &wild, &mut |_, _| ()) {
+        Err(TrainError::NotFinite { step, examples, .. }) => assert!(step > 1 && !examples.is_empty()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn examples_without_targets_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let train_on = |examples| train(&model(), None, examples, &config(), dir.path(), &StopFlag::new(), &mut |_| ());
+    assert!(matches!(train_on(vec![]), Err(TrainError::NoExamples)));
+    let mut all = examples();
+    all[3].supervised.fill(false);
+    assert!(matches!(train_on(all), Err(TrainError::NothingSupervised { example: 3 })));
+}
