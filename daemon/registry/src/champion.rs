@@ -40,6 +40,18 @@ pub struct Promotion {
     pub reason: PromotionReason,
     /// The cycle whose candidate passed; only there.
     pub cycle: Option<CycleId>,
+    /// What whoever forced it said; only there.
+    pub note: Option<String>,
+}
+
+/// What [`change`] records.
+pub(crate) enum Change<'a> {
+    /// The candidate of this cycle passed the gate.
+    Passed(&'a AdapterId, CycleId),
+    /// Someone promoted this adapter by hand, and said why.
+    Forced(&'a AdapterId, &'a str),
+    /// Someone went back to this champion, or to the base model.
+    Rollback(Option<&'a AdapterId>),
 }
 
 impl Registry {
@@ -51,11 +63,11 @@ impl Registry {
         read(&self.lock())
     }
 
-    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced.
+    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why.
     ///
     /// # Errors
     /// Where there is no such adapter, or it is the champion already.
-    pub fn force_promote(&self, adapter: &AdapterId, at_ms: i64) -> Result<(), RegistryError> {
+    pub fn force_promote(&self, adapter: &AdapterId, note: &str, at_ms: i64) -> Result<(), RegistryError> {
         self.write(|transaction| {
             if !transaction.prepare_cached("SELECT 1 FROM adapters WHERE id = ?1")?.exists([adapter.as_str()])? {
                 return Err(RegistryError::UnknownAdapter(adapter.clone()));
@@ -63,24 +75,27 @@ impl Registry {
             if read(transaction)?.as_ref() == Some(adapter) {
                 return Err(RegistryError::AlreadyChampion(adapter.clone()));
             }
-            change(transaction, Some(adapter), PromotionReason::Forced, None, at_ms)
+            change(transaction, &Change::Forced(adapter, note), at_ms)
         })
     }
 
-    /// Goes back to the champion that the present one replaced, or to the base model where it replaced that. Going back
-    /// twice goes back two steps. Returns who is in service now.
+    /// Goes back to the champion that the present one replaced, or to the base model where it replaced that; with `to`, to
+    /// that earlier champion. Going back twice goes back two steps. Returns who is in service now.
     ///
     /// # Errors
-    /// Where the base model is in service.
-    pub fn roll_back(&self, at_ms: i64) -> Result<Option<AdapterId>, RegistryError> {
+    /// Where the base model is in service, or `to` is not among the champions before the present one.
+    pub fn roll_back(&self, to: Option<&AdapterId>, at_ms: i64) -> Result<Option<AdapterId>, RegistryError> {
         self.write(|transaction| {
-            let mut line = line(transaction)?;
-            if line.pop().is_none() {
+            let mut earlier = line(transaction)?;
+            if earlier.pop().is_none() {
                 return Err(RegistryError::NothingToRollBack);
             }
-            let previous = line.pop();
-            change(transaction, previous.as_ref(), PromotionReason::Rollback, None, at_ms)?;
-            Ok(previous)
+            if let Some(to) = to.filter(|to| !earlier.contains(to)) {
+                return Err(RegistryError::NotAnEarlierChampion(to.clone()));
+            }
+            let to = to.or(earlier.last());
+            change(transaction, &Change::Rollback(to), at_ms)?;
+            Ok(to.cloned())
         })
     }
 
@@ -102,29 +117,28 @@ pub(crate) fn read(connection: &Connection) -> Result<Option<AdapterId>, Registr
 pub(crate) fn line(connection: &Connection) -> Result<Vec<AdapterId>, RegistryError> {
     let mut line = Vec::new();
     for promotion in history(connection)? {
-        match (promotion.reason, promotion.to) {
-            (PromotionReason::Rollback, _) => {
-                line.pop();
-            }
-            (_, to) => line.extend(to),
+        if promotion.reason == PromotionReason::Rollback {
+            let kept = line.iter().rposition(|earlier| Some(earlier) == promotion.to.as_ref());
+            line.truncate(kept.map_or(0, |last| last + 1));
+        } else {
+            line.extend(promotion.to);
         }
     }
     Ok(line)
 }
 
 /// Moves the pointer, the states and the history together; this is the only function that does.
-pub(crate) fn change(
-    connection: &Connection,
-    to: Option<&AdapterId>,
-    reason: PromotionReason,
-    cycle: Option<CycleId>,
-    at_ms: i64,
-) -> Result<(), RegistryError> {
+pub(crate) fn change(connection: &Connection, change: &Change<'_>, at_ms: i64) -> Result<(), RegistryError> {
+    let (to, reason, cycle, note) = match *change {
+        Change::Passed(to, cycle) => (Some(to), PromotionReason::Passed, Some(cycle.0), None),
+        Change::Forced(to, note) => (Some(to), PromotionReason::Forced, None, Some(note)),
+        Change::Rollback(to) => (to, PromotionReason::Rollback, None, None),
+    };
     let to = to.map(AdapterId::as_str);
     connection.execute(
-        "INSERT INTO promotions (at_ms, from_adapter, to_adapter, reason, cycle)
-         VALUES (?1, (SELECT adapter FROM champion), ?2, ?3, ?4)",
-        params![at_ms, to, reason.as_str(), cycle.map(|cycle| cycle.0)],
+        "INSERT INTO promotions (at_ms, from_adapter, to_adapter, reason, cycle, note)
+         VALUES (?1, (SELECT adapter FROM champion), ?2, ?3, ?4, ?5)",
+        params![at_ms, to, reason.as_str(), cycle, note],
     )?;
     connection.execute("UPDATE adapters SET state = 'retired' WHERE state = 'champion'", [])?;
     connection.execute("UPDATE adapters SET state = 'champion' WHERE id = ?1", [to])?;
@@ -144,5 +158,6 @@ fn promotion(row: &Row<'_>) -> rusqlite::Result<Promotion> {
         to: column::parsed_optional(row, "to_adapter")?,
         reason: column::named(row, "reason")?,
         cycle: row.get::<_, Option<u64>>("cycle")?.map(CycleId),
+        note: row.get("note")?,
     })
 }

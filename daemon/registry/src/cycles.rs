@@ -5,8 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
 use crate::{
-    Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, PromotionReason, Registry,
-    RegistryError, catalogue, champion, column, column::Seed, invariants,
+    Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, Registry, RegistryError,
+    catalogue,
+    champion::{self, Change},
+    column,
+    column::Seed,
+    invariants,
 };
 
 impl Registry {
@@ -205,7 +209,7 @@ fn decide(
     }
     // Training may end in the very bytes that are in service; then nothing changes hands.
     if now.as_ref() != Some(candidate) {
-        champion::change(transaction, Some(candidate), PromotionReason::Passed, Some(cycle.id), at_ms)?;
+        champion::change(transaction, &Change::Passed(candidate, cycle.id), at_ms)?;
     }
     set(transaction, cycle.id, "outcome", CycleOutcome::Promoted.as_str())?;
     invariants::no_promotion_without_passed_gate(transaction)

@@ -124,6 +124,11 @@ pub enum RegistryError {
     /// The base model is in service.
     #[error("there is nothing to roll back to: the base model is in service without an adapter")]
     NothingToRollBack,
+    /// Nobody rolls forward, or to what never was in service.
+    #[error(
+        "adapter {0} is not among the champions before the present one; `perennial promote --force` puts any adapter in service"
+    )]
+    NotAnEarlierChampion(AdapterId),
     /// A cycle's samples cannot be taken up again.
     #[error("cycle {0}: its samples cannot be requeued: {1}")]
     NotRequeueable(CycleId, &'static str),

@@ -85,14 +85,24 @@ pub fn fingerprint_files(folder: &Path) -> Result<Fingerprint, PublishError> {
 /// Where the folder cannot be read or written, or a stored adapter of the same name has other bytes.
 pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, PublishError> {
     let files = fingerprint_files(from)?;
-    let id = AdapterId::of(&files);
-    let target = adapters.join(id.as_str());
+    let target = adapters.join(AdapterId::of(&files).as_str());
     if target.exists() {
         verify_adapter(adapters, &files)?;
         return Ok(files);
     }
     fs::create_dir_all(adapters).map_err(io_error("create", adapters))?;
-    let incoming = adapters.join(format!(".incoming-{id}"));
+    let copied = copy_adapter(from, &target)?;
+    if copied == files { Ok(files) } else { Err(changed(target, &files, &copied)) }
+}
+
+/// Copies a PEFT folder, whole or not at all, read-only, and returns the fingerprint of the copy's files. The folder that
+/// holds the copy must be there, the copy must not.
+///
+/// # Errors
+/// Where the folder cannot be read or the copy cannot be written.
+pub fn copy_adapter(from: &Path, to: &Path) -> Result<Fingerprint, PublishError> {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let incoming = to.with_file_name(format!(".incoming-{name}"));
     if incoming.exists() {
         fs::remove_dir_all(&incoming).map_err(io_error("remove what a crash left", &incoming))?;
     }
@@ -101,12 +111,9 @@ pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, Publis
         copy_durably(&path, &incoming.join(name))?;
     }
     sync_folder(&incoming)?;
-    let copied = fingerprint_files(&incoming)?;
-    if copied != files {
-        return Err(changed(incoming, &files, &copied));
-    }
-    fs::rename(&incoming, &target).map_err(io_error("rename to its name", &target))?;
-    sync_folder(adapters)?;
+    let files = fingerprint_files(&incoming)?;
+    fs::rename(&incoming, to).map_err(io_error("rename to its name", to))?;
+    sync_folder(to.parent().unwrap_or(Path::new(".")))?;
     Ok(files)
 }
 

@@ -1,6 +1,6 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::{collections::HashSet, fs};
+use std::collections::HashSet;
 
 use anyhow::Context as _;
 use perennial_data::mix::{self, MixConfig, Origin};
@@ -68,10 +68,8 @@ fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
     let known = scope.parts.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
     publish::verify_adapter(&adapters, &known.files)?;
     let to = scope.folder.parent();
-    if to.exists() {
-        // Left by a crash, perhaps half written.
-        fs::remove_dir_all(&to).with_context(|| format!("{} cannot be removed", to.display()))?;
+    if !to.exists() {
+        publish::copy_adapter(&adapters.join(parent.as_str()), &to)?;
     }
-    publish::copy_adapter(&adapters.join(parent.as_str()), &to)?;
     Ok(())
 }

@@ -100,6 +100,7 @@ CREATE TABLE promotions (
     to_adapter   TEXT REFERENCES adapters (id),
     reason       TEXT NOT NULL CHECK (reason IN ('passed', 'forced', 'rollback')),
     cycle        INTEGER REFERENCES cycles (id),
+    note         TEXT,
     CHECK ((reason = 'passed') = (cycle IS NOT NULL)),
     CHECK (reason = 'rollback' OR to_adapter IS NOT NULL)
 ) STRICT;
