@@ -1,8 +1,31 @@
-//! Perennial: a daemon that keeps a deployed language model learning from what production sees, without letting it slip.
+//! Perennial: a daemon that keeps a deployed language model learning from what production sees, without letting it slip
+//! back, and the command line that goes with it.
+//!
+//! Read [`cli`] for what can be asked, [`service`] for the daemon's loop, [`cycle`] for what it does, and [`wire`] for how
+//! the parts are put together.
 
+mod api;
+mod cli;
+mod clock;
 mod config;
+mod cycle;
+mod engine;
+mod http;
+mod indexer;
+mod intake;
+mod judge;
+mod lock;
+mod models;
 mod ports;
+mod replay;
+mod service;
+mod stage;
 mod state;
 mod telemetry;
+mod wire;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

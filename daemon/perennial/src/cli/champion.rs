@@ -1,0 +1,77 @@
+use anyhow::bail;
+use perennial_types::{AdapterId, CycleId};
+use serde_json::Value;
+
+use super::{
+    output,
+    session::{Answerer, Session},
+};
+use crate::http;
+
+/// `perennial promote`
+#[derive(Debug, clap::Args)]
+pub(super) struct Promote {
+    /// The adapter's id
+    adapter: AdapterId,
+    /// Yes, without the gate's word
+    #[arg(long)]
+    force: bool,
+    /// Why, for the record
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+impl Promote {
+    pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
+        let Self { adapter, force, reason } = self;
+        if !force {
+            bail!("promoting is the gate's to decide: to put {adapter} in service without its word, add --force");
+        }
+        match session.to_write("perennial promote")? {
+            Answerer::Here(parts) => parts.ports.cycles.promote(&adapter, &reason)?,
+            Answerer::Daemon(client) => {
+                let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &http::Promote { reason })?;
+            }
+        }
+        output::line(format_args!("{adapter} is the champion now, by hand"));
+        Ok(())
+    }
+}
+
+/// `perennial rollback`
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// The adapter to go back to [default: the champion before this one]
+    #[arg(long, value_name = "ADAPTER")]
+    to: Option<AdapterId>,
+}
+
+impl Rollback {
+    pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
+        let champion = match session.to_write("perennial rollback")? {
+            Answerer::Here(parts) => parts.ports.cycles.roll_back(self.to.as_ref())?,
+            Answerer::Daemon(client) => {
+                let http::RollBack { to } = client.post("/v1/rollback", &http::RollBack { to: self.to })?;
+                to
+            }
+        };
+        match champion {
+            Some(champion) => output::line(format_args!("{champion} is the champion again")),
+            None => output::line("the base model alone is in service again"),
+        }
+        Ok(())
+    }
+}
+
+/// `perennial requeue`
+pub(super) fn requeue(session: &Session, cycle: CycleId) -> anyhow::Result<()> {
+    let samples = match session.to_write("perennial requeue")? {
+        Answerer::Here(parts) => parts.ports.cycles.requeue(cycle)?,
+        Answerer::Daemon(client) => {
+            let http::Requeued { samples } = client.post(&format!("/v1/cycles/{cycle}/requeue"), &Value::Null)?;
+            samples
+        }
+    };
+    output::line(format_args!("{samples} samples of cycle {cycle} wait again"));
+    Ok(())
+}

@@ -1,0 +1,36 @@
+use std::io::BufRead;
+
+use perennial_types::{Content, Message, Role};
+
+use super::{generate::Speaker, output, session::Session};
+
+/// `perennial chat`
+#[derive(Debug, clap::Args)]
+pub(super) struct Chat {
+    #[command(flatten)]
+    speaker: Speaker,
+}
+
+impl Chat {
+    /// Answers line after line of standard input, and remembers what was said.
+    pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
+        session.log_quietly()?;
+        let voice = self.speaker.voice(session)?;
+        let mut turns: Vec<Message> = Vec::new();
+        output::prompt("> ");
+        for question in std::io::stdin().lock().lines() {
+            let question = question?;
+            if !question.trim().is_empty() {
+                match turns.is_empty() {
+                    true => turns = self.speaker.conversation(question),
+                    false => turns.push(Message::new(Role::User, question)),
+                }
+                let answer = voice.answer(&Content::Messages(turns.clone()))?;
+                output::line("");
+                turns.push(Message::new(Role::Assistant, answer));
+            }
+            output::prompt("> ");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+use std::{
+    io::Read,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use perennial_learn::{
+    adapter::Adapter,
+    generate::{GenerateOptions, generate},
+    model::Model,
+};
+use perennial_types::{AdapterId, Content, Message, Role};
+
+use super::{output, session::Session};
+use crate::engine::Engine;
+
+/// `perennial generate`
+#[derive(Debug, clap::Args)]
+pub(super) struct Generate {
+    /// What the model is asked; `-` reads it from standard input
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// The prompt is plain text to go on from, without the chat template
+    #[arg(long, conflicts_with = "system")]
+    raw: bool,
+    #[command(flatten)]
+    speaker: Speaker,
+}
+
+/// Who speaks, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Speaker {
+    /// An adapter's id, a PEFT folder, or `champion` [default: the base model alone]
+    #[arg(long, value_name = "ADAPTER")]
+    adapter: Option<String>,
+    /// Instructions that stand above the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub(super) system: Option<String>,
+    /// The longest answer, in tokens
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    max_tokens: usize,
+    /// 0 takes the most likely token each time
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f32,
+    /// Draw from the most likely tokens that make up this probability
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    top_p: f32,
+    /// Draw from this many of the most likely tokens; 0 draws from all
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: usize,
+    /// The seed of the draws
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A text that ends the answer; may be given again
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+}
+
+impl Generate {
+    /// Prints the answer as it comes.
+    pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
+        session.log_quietly()?;
+        let prompt = match self.prompt.as_str() {
+            "-" => read_standard_input()?,
+            _ => self.prompt,
+        };
+        let voice = self.speaker.voice(session)?;
+        let content = if self.raw { Content::Text(prompt) } else { Content::Messages(self.speaker.conversation(prompt)) };
+        voice.answer(&content)?;
+        output::line("");
+        Ok(())
+    }
+}
+
+fn read_standard_input() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    Ok(text)
+}
+
+impl Speaker {
+    /// A conversation that begins with this question.
+    pub(super) fn conversation(&self, question: String) -> Vec<Message> {
+        let system = self.system.iter().map(|system| Message::new(Role::System, system.clone()));
+        system.chain([Message::new(Role::User, question)]).collect()
+    }
+
+    /// Loads who speaks.
+    pub(super) fn voice(&self, session: &Session) -> anyhow::Result<Voice> {
+        session.limit_threads()?;
+        let model = Engine::default().model(&session.config().model)?;
+        let adapter = self.adapter.as_deref().map(|name| load_adapter(session, name)).transpose()?.flatten();
+        let options = GenerateOptions {
+            max_new_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            seed: self.seed,
+            stop: self.stop.clone(),
+            ..GenerateOptions::default()
+        };
+        Ok(Voice { model, adapter, options })
+    }
+}
+
+/// `None` where the champion is the base model.
+fn load_adapter(session: &Session, name: &str) -> anyhow::Result<Option<Adapter>> {
+    let state = session.state();
+    let folder = match name {
+        "champion" => {
+            let current = state.export().join("current");
+            if !current.exists() {
+                return Ok(None);
+            }
+            current
+        }
+        _ => name.parse::<AdapterId>().map_or_else(|_| PathBuf::from(name), |id| state.adapter(&id)),
+    };
+    let adapter = Adapter::load_peft(&folder);
+    adapter.map(Some).with_context(|| format!("--adapter {name}: `perennial adapters` lists those that there are"))
+}
+
+/// A model ready to answer.
+pub(super) struct Voice {
+    model: Arc<Model>,
+    adapter: Option<Adapter>,
+    options: GenerateOptions,
+}
+
+impl Voice {
+    /// Prints the answer as it comes, and returns it.
+    pub(super) fn answer(&self, content: &Content) -> anyhow::Result<String> {
+        let prompt = self.model.encode_prompt(content)?;
+        let mut print = |_: usize, piece: &str| {
+            output::piece(piece);
+            ControlFlow::Continue(())
+        };
+        let completions = generate(&self.model, self.adapter.as_ref(), &[prompt], &self.options, &mut print)?;
+        Ok(completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
+    }
+}

@@ -1,0 +1,164 @@
+//! The command line. Commands ask the daemon where one runs on the state directory, and do the work themselves, under the
+//! state directory's lock, where none does.
+
+mod champion;
+mod chat;
+mod check;
+mod client;
+mod cycle;
+mod generate;
+mod ingest;
+mod models;
+mod output;
+mod run;
+mod session;
+mod show;
+mod table;
+mod train;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use perennial_types::CycleId;
+
+use self::session::Session;
+use crate::config::{self, Sources};
+
+/// Keeps a deployed language model learning from what production sees, without letting it slip back.
+#[derive(Debug, Parser)]
+#[command(name = "perennial", version, propagate_version = true)]
+struct Arguments {
+    /// The configuration file [default: /etc/perennial/perennial.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "PERENNIAL_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The state directory, in place of `state.dir`
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Set a key of the configuration, such as train.epochs=2; may be given again
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Run,
+    /// Take files of samples in: JSON Lines, plain, .gz or .zst
+    Ingest(ingest::Ingest),
+    /// Start a cycle now, or go on with an unfinished one
+    Cycle(cycle::Cycle),
+    /// Show how things stand
+    Status(Json),
+    /// List the last cycles
+    Cycles(Json),
+    /// List all adapters
+    Adapters(Json),
+    /// Show all that is known of an adapter or a cycle, with the gate's report
+    Show(show::Show),
+    /// Put an adapter in service by hand
+    Promote(champion::Promote),
+    /// Put an earlier champion back in service
+    Rollback(champion::Rollback),
+    /// Give an ended cycle's new samples back, so that a later one trains on them
+    Requeue {
+        /// The cycle's number
+        cycle: CycleId,
+    },
+    /// Carry out the training stage of a cycle's folder, and nothing else
+    Train(train::Train),
+    /// Base models on this machine
+    #[command(subcommand)]
+    Model(models::Model),
+    /// Let the model go on from a prompt
+    Generate(generate::Generate),
+    /// Talk with the model
+    Chat(chat::Chat),
+    /// Check configuration, model, suites and state directory, and say what `run` would do
+    Check,
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the values in force, as TOML, each with where it comes from
+    Dump,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Json {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command that was typed.
+pub(crate) fn main() -> ExitCode {
+    let Arguments { config, state, set, command } = Arguments::parse();
+    // Variables that are no Unicode cannot be one of ours.
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let sources = Sources { file: config, set, state, environment: environment.collect() };
+    match carry_out(command, sources) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
+    if let Command::Completions { shell } = command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "perennial", &mut script);
+        output::piece(&String::from_utf8_lossy(&script));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let session = Session::open(sources)?;
+    match command {
+        Command::Run => return run::run(session),
+        Command::Ingest(ingest) => return ingest.run(&session),
+        Command::Cycle(cycle) => cycle.run(&session)?,
+        Command::Status(Json { json }) => show::status(&session, json)?,
+        Command::Cycles(Json { json }) => show::cycles(&session, json)?,
+        Command::Adapters(Json { json }) => show::adapters(&session, json)?,
+        Command::Show(show) => show.run(&session)?,
+        Command::Promote(promote) => promote.run(&session)?,
+        Command::Rollback(rollback) => rollback.run(&session)?,
+        Command::Requeue { cycle } => champion::requeue(&session, cycle)?,
+        Command::Train(train) => train.run(&session)?,
+        Command::Model(model) => model.run(&session)?,
+        Command::Generate(generate) => generate.run(&session)?,
+        Command::Chat(chat) => chat.run(&session)?,
+        Command::Check => check::check(&session)?,
+        Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
+        Command::Completions { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_reads_well() {
+        let mut command = Arguments::command().term_width(100);
+        insta::assert_snapshot!(command.render_long_help());
+    }
+
+    #[test]
+    fn every_command_has_help_and_no_argument_clashes() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,185 @@
+use perennial_types::{AdapterId, CycleId};
+use serde_json::Value;
+
+use super::{
+    output,
+    session::{Answerer, Session},
+    table::{NOTHING, Table, or_nothing, time},
+};
+use crate::api::{self, AdapterRow, CycleRow, Status};
+
+/// `perennial show`
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    /// An adapter's id, or a cycle's number
+    id: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    /// Prints the report of an adapter's cycle or of a cycle, or all that is known as JSON.
+    pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
+        // Six digits name a cycle, twelve an adapter; no text can be both.
+        let answer = match self.id.parse::<AdapterId>() {
+            Ok(id) => adapter(session, &id)?,
+            Err(not_an_adapter) => match self.id.parse::<CycleId>() {
+                Ok(id) => cycle(session, id)?,
+                Err(not_a_cycle) => anyhow::bail!("{not_an_adapter}; {not_a_cycle}"),
+            },
+        };
+        match answer.get("report").and_then(Value::as_str) {
+            Some(report) if !self.json => output::line(report.trim_end()),
+            _ => output::json(&answer)?,
+        }
+        Ok(())
+    }
+}
+
+fn adapter(session: &Session, id: &AdapterId) -> anyhow::Result<Value> {
+    match session.to_read()? {
+        Answerer::Daemon(client) => client.get(&format!("/v1/adapters/{id}")),
+        Answerer::Here(parts) => api::adapter(&parts.context.state, &parts.context.registry, id),
+    }
+}
+
+fn cycle(session: &Session, id: CycleId) -> anyhow::Result<Value> {
+    match session.to_read()? {
+        Answerer::Daemon(client) => client.get(&format!("/v1/cycles/{id}")),
+        Answerer::Here(parts) => api::cycle(&parts.context.state, &parts.context.registry, id),
+    }
+}
+
+/// `perennial status`
+pub(super) fn status(session: &Session, json: bool) -> anyhow::Result<()> {
+    let status: Status = match session.to_read()? {
+        Answerer::Daemon(client) => client.get("/v1/status")?,
+        Answerer::Here(parts) => {
+            let context = &parts.context;
+            api::status(&context.state, &context.registry, &*parts.ports.cycles, None)?
+        }
+    };
+    if json {
+        return output::json(&status);
+    }
+    output::line(status_text(&status));
+    Ok(())
+}
+
+fn status_text(status: &Status) -> String {
+    let daemon = status.activity.as_ref().map_or_else(|| "not running".to_owned(), |activity| activity.line());
+    let champion = match (&status.champion, status.champion_since_ms) {
+        (Some(champion), Some(since)) => format!("{champion}, since {}", time(since)),
+        (champion, _) => champion.as_ref().map_or_else(|| "the base model".to_owned(), ToString::to_string),
+    };
+    let last_cycle = status.last_cycle.as_ref().map(|row| format!("{}, {}", row.id, state_of(row)));
+    let oldest = status.waiting.oldest_ms.map(|oldest| format!(", the oldest since {}", time(oldest))).unwrap_or_default();
+    let mut text = format!(
+        "state       {}\ndaemon      {daemon}\nchampion    {champion}\nlast cycle  {}\nwaiting     {} samples{oldest}",
+        status.state,
+        or_nothing(last_cycle),
+        status.waiting.samples,
+    );
+    if status.unindexed > 0 {
+        text.push_str(&format!("\nto index    {} samples", status.unindexed));
+    }
+    if !status.domains.is_empty() {
+        let mut table = Table::new(["DOMAIN", "TRAINING", "HELD OUT"]);
+        for (domain, samples) in &status.domains {
+            table.row([domain.to_string(), samples.training.to_string(), samples.held_out.to_string()]);
+        }
+        text.push_str(&format!("\n\n{table}"));
+    }
+    text
+}
+
+/// `perennial cycles`
+pub(super) fn cycles(session: &Session, json: bool) -> anyhow::Result<()> {
+    let rows: Vec<CycleRow> = match session.to_read()? {
+        Answerer::Daemon(client) => client.get("/v1/cycles")?,
+        Answerer::Here(parts) => api::cycles(&parts.context.registry)?,
+    };
+    if json {
+        return output::json(&rows);
+    }
+    let mut table = Table::new(["CYCLE", "BEGUN", "CAUSE", "STATE", "ENDED", "CANDIDATE"]);
+    for row in &rows {
+        table.row([
+            row.id.to_string(),
+            time(row.started_ms),
+            row.reason.clone(),
+            state_of(row),
+            or_nothing(row.finished_ms.map(time)),
+            or_nothing(row.candidate.as_ref()),
+        ]);
+    }
+    output::line(table);
+    Ok(())
+}
+
+fn state_of(row: &CycleRow) -> String {
+    match (&row.outcome, row.phase) {
+        (Some(outcome), _) => outcome.as_str().to_owned(),
+        (None, Some(phase)) => format!("under way, {phase}"),
+        (None, None) => "under way".to_owned(),
+    }
+}
+
+/// `perennial adapters`
+pub(super) fn adapters(session: &Session, json: bool) -> anyhow::Result<()> {
+    let rows: Vec<AdapterRow> = match session.to_read()? {
+        Answerer::Daemon(client) => client.get("/v1/adapters")?,
+        Answerer::Here(parts) => api::adapters(&parts.context.registry)?,
+    };
+    if json {
+        return output::json(&rows);
+    }
+    let mut table = Table::new(["ADAPTER", "STATE", "GATE", "CYCLE", "PARENT", "CREATED"]);
+    for row in &rows {
+        let gate = match row.gate_passed {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => NOTHING,
+        };
+        let state = if row.forced { format!("{}, forced", row.state.as_str()) } else { row.state.as_str().to_owned() };
+        let (cycle, parent) = (row.cycle.to_string(), or_nothing(row.parent.as_ref()));
+        table.row([row.id.to_string(), state, gate.to_owned(), cycle, parent, time(row.created_ms)]);
+    }
+    output::line(table);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use perennial_types::Domain;
+
+    use super::*;
+    use crate::{api::DomainSamples, ports::Waiting};
+
+    #[test]
+    fn status_reads_well() {
+        let status = Status {
+            version: "0.1.0".into(),
+            state: "/var/lib/perennial".into(),
+            activity: None,
+            champion: Some("0123456789ab".parse().unwrap()),
+            champion_since_ms: Some(0),
+            waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
+            unindexed: 3,
+            domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),
+            last_cycle: Some(CycleRow {
+                id: CycleId(4),
+                reason: "samples".into(),
+                phase: None,
+                outcome: None,
+                candidate: None,
+                started_ms: 0,
+                finished_ms: None,
+            }),
+        };
+        insta::assert_snapshot!(status_text(&status));
+    }
+}

@@ -1,0 +1,40 @@
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::{cycle::stop_on_interrupt, output, session::Session};
+use crate::{
+    cycle::CycleFolder,
+    engine::Engine,
+    ports::Stop,
+    stage::{self, StageEnd},
+    telemetry::{ProgressBar, Telemetry},
+};
+
+/// `perennial train`
+#[derive(Debug, clap::Args)]
+pub(super) struct Train {
+    /// The folder: `mix.parquet` and `manifest.json` go in, `candidate/` and `checkpoints/` come out
+    #[arg(long, value_name = "DIR")]
+    cycle: PathBuf,
+}
+
+impl Train {
+    /// Trains on what the folder says, whatever state directory it is from.
+    pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
+        let progress = ProgressBar::on_terminal();
+        session.log(&progress)?;
+        let runtime = session.runtime()?;
+        let telemetry = Telemetry::new(progress)?;
+        let model = Engine::default().model(&session.config().model)?;
+        let folder = CycleFolder::new(self.cycle);
+        let stop: Stop = stop_on_interrupt(runtime.handle());
+        match stage::run(&folder, &model, &stop, &telemetry)? {
+            StageEnd::Stopped => bail!("stopped at a checkpoint: the same command goes on from there"),
+            StageEnd::Trained(trained) => {
+                output::line(format_args!("{} steps, the candidate is in {}", trained.steps, folder.candidate().display()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+use std::fs::File;
+
+use perennial_types::{AdapterId, CycleId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Desk, nameless_file, on_thread};
+use crate::{
+    api::Status,
+    ports::{Context, IntakeError, IntakeReport, Origin, Ports},
+};
+
+/// What the running daemon can be asked for. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    context: Context,
+    ports: Ports,
+    desk: Desk,
+    commands: mpsc::Sender<Command>,
+    ready: watch::Receiver<bool>,
+}
+
+/// What only the loop can do.
+pub(super) enum Command {
+    /// Start a cycle now.
+    StartCycle(oneshot::Sender<Result<CycleId, Refusal>>),
+}
+
+/// Why the daemon does not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// There is one at a time.
+    #[error("a cycle is under way: `perennial status` shows how far it is")]
+    Running,
+    /// It was tried.
+    #[error("{0}")]
+    Failed(String),
+    /// It stops.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+impl Handle {
+    pub(super) fn new(
+        context: Context,
+        ports: Ports,
+        desk: Desk,
+        commands: mpsc::Sender<Command>,
+        ready: watch::Receiver<bool>,
+    ) -> Self {
+        Self { context, ports, desk, commands, ready }
+    }
+
+    /// Whether the daemon takes work.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// What all parts share.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Starts a cycle.
+    pub(crate) async fn start_cycle(&self) -> Result<CycleId, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::StartCycle(reply)).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// A file for the body of a request.
+    pub(crate) fn request_file(&self) -> std::io::Result<File> {
+        nameless_file(self.context.state.root())
+    }
+
+    /// Takes rows in; durable when this returns.
+    pub(crate) async fn take_rows(&self, rows: File, origin: Origin) -> Result<IntakeReport, IntakeError> {
+        self.desk.take_rows(rows, origin).await
+    }
+
+    /// How things stand.
+    pub(crate) async fn status(&self) -> anyhow::Result<Status> {
+        self.ask(|context, ports| {
+            let activity = context.telemetry.board().current();
+            crate::api::status(&context.state, &context.registry, &*ports.cycles, Some(activity))
+        })
+        .await
+    }
+
+    /// Puts an adapter in service by hand.
+    pub(crate) async fn promote(&self, adapter: AdapterId, reason: String) -> anyhow::Result<()> {
+        self.ask(move |_, ports| ports.cycles.promote(&adapter, &reason)).await
+    }
+
+    /// Puts an earlier champion back in service.
+    pub(crate) async fn roll_back(&self, to: Option<AdapterId>) -> anyhow::Result<Option<AdapterId>> {
+        self.ask(move |_, ports| ports.cycles.roll_back(to.as_ref())).await
+    }
+
+    /// Gives a cycle's samples back.
+    pub(crate) async fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64> {
+        self.ask(move |_, ports| ports.cycles.requeue(cycle)).await
+    }
+
+    /// Asks something that may block.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Context, &Ports) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (context, ports) = (self.context.clone(), self.ports.clone());
+        on_thread("request", move || question(&context, &ports)).await?
+    }
+}

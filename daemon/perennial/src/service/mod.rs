@@ -1,0 +1,453 @@
+//! The daemon: watches, takes in, starts cycles, answers, and stops in good order.
+//!
+//! One loop owns all state and does nothing that blocks; what blocks runs on threads of its own ([`work`]), one of each
+//! kind at a time, and is told to stop before the loop ends.
+
+mod desk;
+mod handle;
+mod inbox;
+mod policy;
+mod signals;
+mod systemd;
+mod watch;
+mod work;
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use perennial_types::CycleId;
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch as state},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+pub(crate) use self::{
+    desk::{Desk, nameless_file},
+    handle::{Handle, Refusal},
+    work::on_thread,
+};
+use self::{
+    handle::Command,
+    inbox::Scan,
+    policy::{Situation, Step},
+    signals::{Request, Signals},
+    systemd::Pulse,
+    watch::Watcher,
+};
+use crate::{
+    clock,
+    config::{ConfigError, Loaded, Reload},
+    http,
+    ports::{Cause, Context, CycleEnd, IntakeError, Ports, Stop},
+    telemetry::{ChampionInService, CycleEnded, CycleStarted, FileHandled, FileOutcome, LogControl, SamplesWaiting},
+};
+
+/// The loop takes a turn at least this often, for the watchdog.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// While it stops, systemd is asked for this much more time, again and again.
+const STOP_EXTENSION: Duration = Duration::from_secs(10);
+
+/// What the daemon is made of.
+pub(crate) struct Options {
+    /// What all parts share.
+    pub(crate) context: Context,
+    /// The parts.
+    pub(crate) ports: Ports,
+    /// Where HTTP is answered.
+    pub(crate) listener: std::net::TcpListener,
+    /// The log, whose level a reload may change.
+    pub(crate) log: LogControl,
+    /// Reads the configuration again, from the same sources.
+    pub(crate) reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+}
+
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything came to a safe point.
+    Clean,
+    /// A second signal, or the stop time was over: something was cut off, and is made good at the next start.
+    Forced,
+}
+
+/// The loop and what it owns.
+struct Service {
+    context: Context,
+    ports: Ports,
+    log: LogControl,
+    reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    desk: Desk,
+    pulse: Pulse,
+    jobs: JoinSet<Job>,
+    /// Told to everything that runs when the daemon stops.
+    stop: Stop,
+    cycle_runs: bool,
+    indexer_runs: bool,
+    inbox_runs: bool,
+    /// Something came in while the indexer ran.
+    index_again: bool,
+    renamed: BTreeSet<PathBuf>,
+    look_at: Instant,
+    failures: u32,
+    retry_ms: Option<i64>,
+}
+
+/// Work that is over.
+enum Job {
+    Cycle { cycle: Option<CycleId>, end: anyhow::Result<CycleEnd> },
+    /// A cycle that somebody asked for could not be begun, as they were told.
+    Refused,
+    Inbox(anyhow::Result<Option<Duration>>),
+    Index(anyhow::Result<u64>),
+}
+
+/// What a cycle job begins with.
+enum Which {
+    Begin(Cause),
+    Continue(CycleId),
+}
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// Where signals or the listener cannot be used. What goes wrong later is told and tried again.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
+    let Options { context, ports, listener, log, reread } = options;
+    let mut signals = Signals::new().context("signals cannot be listened to")?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+
+    let (ready, is_ready) = state::channel(false);
+    let (commands, mut inbound) = mpsc::channel(16);
+    let desk = Desk::new(ports.intake.clone());
+    let handle = Handle::new(context.clone(), ports.clone(), desk.clone(), commands, is_ready);
+
+    let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let pulse = Pulse::default();
+    tasks.spawn(http::serve(listener, handle, drain.clone()));
+    tasks.spawn(systemd::supervise(pulse.clone(), context.telemetry.board().clone(), drain.clone()));
+    tasks.close();
+
+    let mut watcher = Watcher::new(context.state.inbox());
+    let mut service = Service::new(context, ports, log, reread, desk, pulse);
+    service.tell_champion();
+    service.start_indexer();
+    ready.send_replace(true);
+    systemd::tell(&[NotifyState::Ready]);
+    info!(%address, state = %service.context.state.root().display(), "ready");
+
+    loop {
+        service.look_at_inbox();
+        let wake = service.schedule();
+        tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => break,
+                Request::Reload => service.reload(),
+            },
+            renamed = watcher.changed() => service.inbox_changed(renamed),
+            Some(command) = inbound.recv() => service.command(command),
+            Some(job) = service.jobs.join_next() => service.finished(job),
+            () = service.desk.taken() => service.start_indexer(),
+            () = sleep_until(service.look_at), if !service.inbox_runs => {}
+            () = sleep(wake) => {}
+        }
+    }
+
+    ready.send_replace(false);
+    systemd::tell(&[NotifyState::Stopping]);
+    info!("stopping; a second signal leaves at once");
+    drain.cancel();
+    Ok(service.drain(&mut signals, &tasks).await)
+}
+
+impl Service {
+    fn new(
+        context: Context,
+        ports: Ports,
+        log: LogControl,
+        reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+        desk: Desk,
+        pulse: Pulse,
+    ) -> Self {
+        Self {
+            context,
+            ports,
+            log,
+            reread,
+            desk,
+            pulse,
+            jobs: JoinSet::new(),
+            stop: Stop::default(),
+            cycle_runs: false,
+            indexer_runs: false,
+            inbox_runs: false,
+            index_again: false,
+            renamed: BTreeSet::new(),
+            look_at: Instant::now(),
+            failures: 0,
+            retry_ms: None,
+        }
+    }
+
+    fn tell_champion(&self) {
+        match self.context.registry.promotions() {
+            Ok(promotions) => {
+                let since_ms = promotions.last().and_then(|last| u64::try_from(last.at_ms).ok());
+                let since = since_ms.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+                since.into_iter().for_each(|since| self.context.telemetry.emit(ChampionInService { since }));
+            }
+            Err(error) => error!(%error, "the champion cannot be told"),
+        }
+    }
+
+    /// Starts whatever the policy says, and returns when to ask it again.
+    fn schedule(&mut self) -> Duration {
+        self.pulse.beat(self.cycle_runs);
+        if self.cycle_runs {
+            return TURN_MAX;
+        }
+        match self.situation() {
+            Err(problem) => {
+                error!(error = format!("{problem:#}"), "the registry does not answer; tried again");
+                TURN_MAX
+            }
+            Ok(situation) => {
+                self.context.telemetry.emit(SamplesWaiting(situation.waiting));
+                match policy::next(&self.context.config.current().cycle, &situation) {
+                    Step::Continue(cycle) => self.start_cycle(Which::Continue(cycle), None),
+                    Step::Begin(cause) => self.start_cycle(Which::Begin(cause), None),
+                    Step::Wait { until_ms: None } => return TURN_MAX,
+                    Step::Wait { until_ms: Some(until_ms) } => {
+                        let left_ms = u64::try_from(until_ms - situation.now_ms).unwrap_or_default();
+                        return Duration::from_millis(left_ms).min(TURN_MAX);
+                    }
+                }
+                TURN_MAX
+            }
+        }
+    }
+
+    fn situation(&self) -> anyhow::Result<Situation> {
+        let waiting = self.ports.cycles.waiting()?;
+        Ok(Situation {
+            now_ms: clock::now_ms(),
+            waiting: waiting.samples,
+            oldest_ms: waiting.oldest_ms,
+            unfinished: self.ports.cycles.unfinished()?,
+            retry_ms: self.retry_ms,
+        })
+    }
+
+    fn start_cycle(&mut self, which: Which, reply: Option<oneshot::Sender<Result<CycleId, Refusal>>>) {
+        self.cycle_runs = true;
+        let (cycles, telemetry, stop) = (self.ports.cycles.clone(), self.context.telemetry.clone(), self.stop.clone());
+        let work = move || {
+            let (cycle, cause) = match which {
+                Which::Continue(cycle) => (cycle, None),
+                Which::Begin(cause) => match cycles.begin(cause) {
+                    Ok(cycle) => (cycle, Some(cause)),
+                    Err(problem) => {
+                        let Some(reply) = reply else { return Job::Cycle { cycle: None, end: Err(problem) } };
+                        let _ = reply.send(Err(Refusal::Failed(format!("{problem:#}"))));
+                        return Job::Refused;
+                    }
+                },
+            };
+            telemetry.emit(CycleStarted { cycle, cause });
+            if let Some(reply) = reply {
+                let _ = reply.send(Ok(cycle));
+            }
+            Job::Cycle { cycle: Some(cycle), end: cycles.run(cycle, &stop) }
+        };
+        self.jobs.spawn(async {
+            on_thread("cycle", work).await.unwrap_or_else(|error| Job::Cycle { cycle: None, end: Err(error.into()) })
+        });
+    }
+
+    fn start_indexer(&mut self) {
+        if self.indexer_runs {
+            self.index_again = true;
+            return;
+        }
+        self.indexer_runs = true;
+        let (indexer, stop) = (self.ports.indexer.clone(), self.stop.clone());
+        self.jobs.spawn(async move {
+            let indexed = on_thread("indexer", move || indexer.index(&stop)).await;
+            Job::Index(indexed.unwrap_or_else(|error| Err(error.into())))
+        });
+    }
+
+    fn inbox_changed(&mut self, renamed: BTreeSet<PathBuf>) {
+        self.renamed.extend(renamed);
+        self.look_at = Instant::now();
+    }
+
+    fn look_at_inbox(&mut self) {
+        if self.inbox_runs || self.look_at > Instant::now() {
+            return;
+        }
+        let config = self.context.config.current();
+        self.inbox_runs = true;
+        self.look_at = Instant::now() + Duration::from_secs(config.ingest.rescan_seconds);
+        let settle = Duration::from_secs_f64(config.ingest.settle_seconds);
+        let renamed = std::mem::take(&mut self.renamed);
+        let (context, desk, stop) = (self.context.clone(), self.desk.clone(), self.stop.clone());
+        self.jobs.spawn(async move { Job::Inbox(empty_inbox(&context, &desk, &renamed, settle, &stop).await) });
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::StartCycle(reply) if self.cycle_runs => drop(reply.send(Err(Refusal::Running))),
+            Command::StartCycle(reply) => match self.ports.cycles.unfinished() {
+                // Somebody who asks for a cycle does not want to wait out the pause after a failure.
+                Ok(Some(cycle)) => {
+                    self.start_cycle(Which::Continue(cycle), None);
+                    drop(reply.send(Ok(cycle)));
+                }
+                Ok(None) => self.start_cycle(Which::Begin(Cause::Manual), Some(reply)),
+                Err(problem) => drop(reply.send(Err(Refusal::Failed(format!("{problem:#}"))))),
+            },
+        }
+    }
+
+    fn finished(&mut self, job: Result<Job, tokio::task::JoinError>) {
+        match job {
+            Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
+            Ok(Job::Refused) => self.cycle_runs = false,
+            Ok(Job::Inbox(outcome)) => {
+                self.inbox_runs = false;
+                match outcome {
+                    Ok(Some(settles_in)) => self.look_at = self.look_at.min(Instant::now() + settles_in),
+                    Ok(None) => {}
+                    Err(problem) => error!(error = format!("{problem:#}"), "the inbox cannot be read"),
+                }
+            }
+            Ok(Job::Index(outcome)) => {
+                self.indexer_runs = false;
+                match outcome {
+                    Ok(0) => {}
+                    Ok(samples) => info!(samples, "replay buffer is up to date"),
+                    Err(problem) => {
+                        let error = format!("{problem:#}");
+                        warn!(error, "the replay buffer is not up to date; tried again after the next ingest");
+                    }
+                }
+                if std::mem::take(&mut self.index_again) {
+                    self.start_indexer();
+                }
+            }
+            // Jobs catch their own panics and are never aborted.
+            Err(error) => error!(%error, "a job was lost"),
+        }
+    }
+
+    fn cycle_finished(&mut self, cycle: Option<CycleId>, end: &anyhow::Result<CycleEnd>) {
+        self.cycle_runs = false;
+        match cycle {
+            Some(cycle) => self.context.telemetry.emit(CycleEnded { cycle, end: end.as_ref() }),
+            None => warn!(error = end.as_ref().err().map(|problem| format!("{problem:#}")), "no cycle was begun"),
+        }
+        match end {
+            Ok(end) => {
+                (self.failures, self.retry_ms) = (0, None);
+                if matches!(end, CycleEnd::Promoted(_)) {
+                    self.tell_champion();
+                }
+            }
+            Err(_) => {
+                self.failures += 1;
+                let pause = policy::backoff(self.failures);
+                self.retry_ms = Some(clock::now_ms().saturating_add_unsigned(pause.as_millis() as u64));
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        systemd::reloading();
+        match (self.reread)() {
+            Err(problem) => error!(error = %problem, "the configuration stays as it was"),
+            Ok(loaded) => {
+                let reload = Reload::between(&self.context.config.current(), loaded.config);
+                if let Err(problem) = self.log.set_level(&reload.config.log.level) {
+                    error!(error = %problem, "the log's level stays as it was");
+                }
+                info!(applied = ?reload.applied, needs_restart = ?reload.needs_restart, "configuration read again");
+                self.context.config.replace(reload.config);
+            }
+        }
+        systemd::tell(&[NotifyState::Ready]);
+    }
+
+    /// Brings what runs to a safe point, within the stop time.
+    async fn drain(mut self, signals: &mut Signals, tasks: &TaskTracker) -> Exit {
+        self.stop.set();
+        let deadline = Instant::now() + Duration::from_secs(self.context.config.current().shutdown.stop_seconds);
+        loop {
+            let extension_us = u32::try_from(STOP_EXTENSION.as_micros()).unwrap_or(u32::MAX);
+            systemd::tell(&[NotifyState::ExtendTimeoutUsec(extension_us)]);
+            tokio::select! {
+                request = signals.next() => if request == Request::Stop {
+                    warn!("second signal: leaving at once");
+                    return Exit::Forced;
+                },
+                job = self.jobs.join_next() => match job {
+                    Some(job) => { self.index_again = false; self.finished(job) }
+                    None => break,
+                },
+                () = sleep(STOP_EXTENSION / 2) => {}
+                () = sleep_until(deadline) => {
+                    warn!("the stop time is over: leaving; the next start makes good what was cut off");
+                    return Exit::Forced;
+                }
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match timeout(left, tasks.wait()).await {
+            Ok(()) => Exit::Clean,
+            Err(_) => Exit::Forced,
+        }
+    }
+}
+
+/// Takes every file that is ready. Returns how long until the next one has settled.
+async fn empty_inbox(
+    context: &Context,
+    desk: &Desk,
+    renamed: &BTreeSet<PathBuf>,
+    settle: Duration,
+    stop: &Stop,
+) -> anyhow::Result<Option<Duration>> {
+    let Scan { ready, settles_in } = inbox::scan(context.state.inbox(), renamed, settle, SystemTime::now())?;
+    for file in ready {
+        if stop.is_set() {
+            break;
+        }
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (folder, outcome, reason) = match desk.take_file(&file).await {
+            Ok(_) => (context.state.taken(), FileOutcome::Taken, None),
+            Err(IntakeError::Unreadable { reason, .. }) => {
+                (context.state.quarantine(), FileOutcome::Quarantined, Some(reason))
+            }
+            Err(error @ IntakeError::Storage(_)) => {
+                let reason = Some(format!("{:#}", anyhow::Error::from(error)));
+                context.telemetry.emit(FileHandled { file: &name, outcome: FileOutcome::Failed, reason });
+                continue;
+            }
+        };
+        let moved = inbox::move_into(&file, &folder);
+        moved.with_context(|| format!("{} cannot be moved to {}", file.display(), folder.display()))?;
+        context.telemetry.emit(FileHandled { file: &name, outcome, reason });
+    }
+    Ok(settles_in)
+}

@@ -1,0 +1,49 @@
+//! Puts the parts together. Only here is it known which part stands behind which port.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use perennial_registry::{Registry, publish};
+
+use crate::{
+    config::{Config, SharedConfig},
+    cycle::StateCycles,
+    engine::Engine,
+    indexer::StateIndexer,
+    intake::StateIntake,
+    ports::{Context, Ports},
+    replay::BufferLock,
+    state::StateDir,
+    telemetry::Telemetry,
+};
+
+/// The parts of a state directory, whose lock the caller holds if anything is to be written.
+///
+/// # Errors
+/// Where the registry cannot be opened.
+pub(crate) fn wire(
+    config: Config,
+    state: StateDir,
+    telemetry: Telemetry,
+    runtime: tokio::runtime::Handle,
+) -> anyhow::Result<(Context, Ports)> {
+    let registry = Registry::open(&state.database())?;
+    let context =
+        Context { config: SharedConfig::new(config), state, registry: registry.clone(), telemetry, runtime };
+    let (engine, buffer) = (Engine::default(), BufferLock::default());
+    let ports = Ports {
+        intake: Arc::new(StateIntake::new(context.clone(), registry.clone())),
+        indexer: Arc::new(StateIndexer::new(context.clone(), registry.clone(), engine.clone(), buffer.clone())),
+        cycles: Arc::new(StateCycles::new(context.clone(), registry, engine, buffer)),
+    };
+    Ok((context, ports))
+}
+
+/// Makes good what a crash may have left between the registry and the link that production reads.
+///
+/// # Errors
+/// Where the champion's folder is gone, or the link cannot be switched.
+pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
+    let champion = context.registry.champion()?;
+    publish::switch_current(&context.state.export(), champion.as_ref()).context("the champion cannot be published")
+}
