@@ -1,6 +1,8 @@
 //! kill -9 at moments all over a cycle: nothing acknowledged is lost, nothing is there twice, and a cycle ends as if it had never
 //! been disturbed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper that fails is a test that fails")]
+
 use std::{
     fs, thread,
     time::{Duration, Instant},

@@ -21,8 +21,8 @@ fn rows_sent_over_http_are_stored_when_the_answer_comes() {
 fn body_over_the_limit_is_refused_and_nothing_of_it_is_stored() {
     let fixture = Fixture::new().unwrap().with(&["http.body_bytes_max=4096"]);
     let daemon = fixture.start().unwrap();
-    let rows = task("tickets_train").unwrap();
-    let answer = daemon.http.post("/v1/samples", "application/jsonl", lines(&rows).as_bytes()).unwrap();
+    let body: String = lines(&task("tickets_train").unwrap()).chars().take(5000).collect();
+    let answer = daemon.http.post("/v1/samples", "application/jsonl", body.as_bytes()).unwrap();
     assert_eq!(answer.status, 413, "{}", answer.body);
     assert_eq!(stored(&fixture.registry().unwrap()).unwrap(), 0);
 }
@@ -37,6 +37,9 @@ fn every_page_answers() {
         assert!(!path.starts_with("/v1/") || answer.json().is_ok(), "{path}: {}", answer.body);
     }
     assert_eq!(daemon.http.get("/v1/nothing").unwrap().status, 404);
+    assert_eq!(daemon.http.get("/v1/cycles/9").unwrap().status, 404);
+    let unreadable = daemon.http.post("/v1/samples", "application/jsonl", b"\x00\x01\x02\x03 binary \xff\xfe").unwrap();
+    assert!((400..500).contains(&unreadable.status), "{}: {}", unreadable.status, unreadable.body);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What users do with the built program, and what must come of it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper that fails is a test that fails")]
+
 mod config;
 mod cycle;
 mod http;

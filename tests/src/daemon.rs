@@ -18,6 +18,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    kill_when_dropped: bool,
     /// Its HTTP interface.
     pub http: Http,
     log: PathBuf,
@@ -60,7 +61,7 @@ impl Daemon {
             .stderr(output)
             .spawn()
             .context("starting the daemon")?;
-        Ok(Self { child, http: Http::new(address), log })
+        Ok(Self { child, kill_when_dropped: true, http: Http::new(address), log })
     }
 
     /// Waits until `/ready` says so.
@@ -148,6 +149,16 @@ impl Daemon {
         self.wait_exit(limit)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Leaves it to itself.
+    pub fn leave_running(mut self) {
+        self.kill_when_dropped = false;
+    }
+
     /// SIGKILL: no chance to tidy up.
     pub fn kill(mut self) {
         self.kill_now();
@@ -173,7 +184,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.kill_now();
+        if self.kill_when_dropped {
+            self.kill_now();
+        }
     }
 }
 

@@ -30,6 +30,11 @@ impl Http {
         Self { address }
     }
 
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `GET path`.
     ///
     /// # Errors

@@ -63,6 +63,17 @@ impl Program {
         command
     }
 
+    /// The command as one would type it.
+    pub fn line<A: AsRef<OsStr>>(&self, arguments: &[A]) -> String {
+        let command = self.command(arguments);
+        let words = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| {
+            let word = word.to_string_lossy();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
+            if word.chars().all(plain) { word.into_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// Runs a command to its end.
     ///
     /// # Errors

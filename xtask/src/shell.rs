@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use perennial_tests::repository;
+use perennial_tests::{Program, repository};
 
 use crate::output;
 
@@ -32,15 +32,14 @@ impl Shell {
         shell
     }
 
+    /// A command of the built program.
+    pub(crate) fn program(program: &Program, arguments: &[&str]) -> Self {
+        Self(program.command(arguments))
+    }
+
     /// Adds arguments.
     pub(crate) fn args<A: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.0.args(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
-        self
-    }
-
-    /// Sets a variable of its environment.
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.0.env(name, value);
         self
     }
 

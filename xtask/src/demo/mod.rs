@@ -1,14 +1,18 @@
 mod random;
+mod scene;
+mod show;
 mod tickets;
+mod watch;
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use perennial_tests::repository;
+use perennial_tests::{Daemon, Program, repository};
 use serde_json::Value;
 
-use crate::output;
+use self::scene::{Question, Scene};
+use crate::{output, shell::Shell};
 
 /// How to run the demo.
 #[derive(Args)]
@@ -21,26 +25,93 @@ pub(crate) struct Options {
     keep: bool,
 }
 
-const FOLDER: &str = "config/examples/demo";
+/// Runs one cycle on a fresh state directory and shows what came of it.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let scene = if options.tiny { Scene::tiny() } else { Scene::smollm2() };
+    output::note("Installs nothing on the system: the build goes to the target folder, the state directory below it.");
+    Shell::cargo().args(["build", "--workspace"]).run()?;
+    let program = Program::new(&repository().join(scene.config), &fresh_state_directory(scene.name)?)?;
+    if let Some(model) = scene.model {
+        output::note(format!("Downloads {model}, unless it is there already."));
+        Shell::program(&program, &["model", "pull", model]).run()?;
+    }
 
-pub(crate) fn run(_options: &Options) -> Result<()> {
+    let questions = scene.questions()?;
+    output::note("Asking the model three questions of the new task …");
+    let before = answers(&program, &questions, None)?;
+    output::note(format!("$ {}", program.line(&["run"])));
+    let mut daemon = Daemon::start(&program)?;
+    for file in scene.data {
+        output::note(format!("Dropping {file} into the inbox"));
+        drop_into_inbox(&repository().join(file), program.state())?;
+    }
+    let cycle = watch::cycle(&mut daemon, program.state())?;
+    let after = answers(&program, &questions, Some(&cycle.adapter))?;
+
+    show::answers(&questions, &before, &after);
+    show::report(program.state(), &cycle)?;
+    show::ways_on(&program, &cycle, &questions);
+    if options.keep {
+        output::result(format!("The daemon goes on, process {}: http://{}", daemon.id(), daemon.http.address()));
+        daemon.leave_running();
+    }
+    ensure!(cycle.promoted, "the gate refused the adapter; the report above says why");
     Ok(())
 }
 
 /// Writes the training file and the golden suite of the new task.
 pub(crate) fn write_data() -> Result<()> {
     let (training, suite) = tickets::rows();
-    let folder = repository().join(FOLDER);
-    write_lines(&folder.join("data/tickets.jsonl"), &training)?;
-    write_lines(&folder.join("suites/tickets.jsonl"), &suite)
-}
-
-fn write_lines(path: &Path, rows: &[Value]) -> Result<()> {
-    fs::write(path, lines(rows)).with_context(|| format!("writing {}", path.display()))?;
-    output::note(format!("{}: {} rows", path.display(), rows.len()));
+    for (file, rows) in [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite)] {
+        fs::write(repository().join(file), lines(&rows)).with_context(|| format!("writing {file}"))?;
+        output::note(format!("{file}: {} rows", rows.len()));
+    }
     Ok(())
 }
 
 fn lines(rows: &[Value]) -> String {
     rows.iter().map(|row| format!("{row}\n")).collect()
+}
+
+fn fresh_state_directory(name: &str) -> Result<std::path::PathBuf> {
+    let own = std::env::current_exe().context("finding the running executable")?;
+    let target = own.ancestors().nth(2).context("the executable lies in no target folder")?;
+    let state = target.join("demo").join(name);
+    if state.exists() {
+        fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
+    }
+    fs::create_dir_all(state.join("inbox")).with_context(|| format!("making {}", state.display()))?;
+    Ok(state)
+}
+
+fn answers(program: &Program, questions: &[Question], adapter: Option<&str>) -> Result<Vec<String>> {
+    questions.iter().map(|question| answer(program, question, adapter)).collect()
+}
+
+fn answer(program: &Program, question: &Question, adapter: Option<&str>) -> Result<String> {
+    let mut arguments = vec!["generate", "--temperature", "0", "--max-tokens", "48", "--prompt", &question.text];
+    arguments.extend(adapter.iter().flat_map(|adapter| ["--adapter", adapter]));
+    Ok(program.run(&arguments)?.success()?.trim().to_owned())
+}
+
+/// As a careful writer does: under another name first, then renamed, so that the daemon never sees half a file.
+fn drop_into_inbox(file: &Path, state: &Path) -> Result<()> {
+    let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+    let unfinished = state.join("unfinished");
+    fs::copy(file, &unfinished).with_context(|| format!("copying {}", file.display()))?;
+    fs::rename(&unfinished, state.join("inbox").join(name)).context("renaming into the inbox")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_data_is_what_the_generator_writes() {
+        let (training, suite) = tickets::rows();
+        for (file, rows) in [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite)] {
+            let committed = fs::read_to_string(repository().join(file)).unwrap();
+            assert!(committed == lines(&rows), "{file} differs: run `cargo xtask demo-data`");
+        }
+    }
 }

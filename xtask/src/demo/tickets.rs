@@ -4,6 +4,12 @@ use serde_json::{Value, json};
 
 use super::random::Random;
 
+/// What is dropped into the inbox.
+pub(crate) const TRAINING_FILE: &str = "config/examples/demo/data/tickets.jsonl";
+
+/// The golden suite.
+pub(crate) const SUITE_FILE: &str = "config/examples/demo/suites/tickets.jsonl";
+
 /// Rows of the training file.
 pub(crate) const TRAINING_ROWS: usize = 300;
 
