@@ -4,6 +4,7 @@
 
 mod config;
 mod cycle;
+mod generate;
 mod http;
 mod inbox;
 mod ingest;

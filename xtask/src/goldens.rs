@@ -16,7 +16,7 @@ pub(crate) fn references() -> Result<()> {
 /// Trains the tiny test model.
 pub(crate) fn tiny_model() -> Result<()> {
     let python = python()?;
-    Shell::new(&python).args(["tests/goldens/tiny.py"]).run()
+    Shell::new(&python).args(["tests/goldens/make_tiny.py"]).run()
 }
 
 // The virtual environment's Python, with what the scripts need.

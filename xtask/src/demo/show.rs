@@ -39,7 +39,8 @@ pub(crate) fn ways_on(program: &Program, cycle: &Cycle, questions: &[Question]) 
         output::result(format!("Published as:     {}", program.state().join("export/current").display()));
     }
     if let Some(question) = questions.first() {
-        output::result(format!("Try it:           {}", program.line(&["generate", "--prompt", &question.text])));
+        let line = program.line(&["generate", "--adapter", &cycle.adapter, "--prompt", &question.text]);
+        output::result(format!("Try it:           {line}"));
     }
 }
 
