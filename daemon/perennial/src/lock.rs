@@ -5,6 +5,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     net::SocketAddr,
     path::PathBuf,
+    time::Duration,
 };
 
 use perennial_data::durable::write_durably;
@@ -50,7 +51,7 @@ impl StateLock {
         state.create().map_err(io)?;
         let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).clone();
         let mut file = options.open(state.lock()).map_err(io)?;
-        match file.try_lock() {
+        match try_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -66,6 +67,19 @@ impl StateLock {
         write!(file, "`{what}`, process {}", std::process::id()).map_err(io)?;
         Ok(Self { _file: file })
     }
+}
+
+/// [`DaemonFile::find`] holds the lock for a moment; that is not being in use.
+fn try_patiently(file: &File) -> Result<(), TryLockError> {
+    const TRIES: usize = 5;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 /// How the daemon that runs on a state directory is reached.

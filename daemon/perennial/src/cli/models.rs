@@ -2,7 +2,7 @@ use std::{cell::RefCell, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use perennial_learn::model::{Model as BaseModel, ModelSource};
+use perennial_learn::model::{Architecture, Model as BaseModel, ModelConfig, ModelSource};
 
 use super::{
     output,
@@ -132,7 +132,7 @@ fn show(config: &config::Model) -> anyhow::Result<()> {
     let lines = [
         ("path", path.display().to_string()),
         ("architecture", shape.architecture.to_string()),
-        ("parameters", parameters(&model).to_string()),
+        ("parameters", parameters(shape).to_string()),
         ("layers", shape.layers.to_string()),
         ("hidden size", shape.hidden_size.to_string()),
         ("feed-forward", shape.intermediate_size.to_string()),
@@ -150,6 +150,13 @@ fn show(config: &config::Model) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parameters(model: &BaseModel) -> usize {
-    model.decoder.tensors().iter().map(|(_, tensor)| tensor.elem_count()).sum()
+/// How many numbers the weights are.
+fn parameters(shape: &ModelConfig) -> usize {
+    let ModelConfig { vocab_size, hidden_size, intermediate_size, layers, head_dim, .. } = *shape;
+    let (q, kv) = (shape.q_width(), shape.kv_width());
+    let tables = vocab_size * hidden_size * if shape.tied_head { 1 } else { 2 };
+    let attention = hidden_size * (2 * q + 2 * kv);
+    let biases = if shape.architecture == Architecture::Qwen2 { q + 2 * kv } else { 0 };
+    let norms = 2 * hidden_size + if shape.qk_norm { 2 * head_dim } else { 0 };
+    tables + layers * (attention + biases + 3 * hidden_size * intermediate_size + norms) + hidden_size
 }

@@ -2,6 +2,7 @@ use std::{net::TcpListener, process::ExitCode};
 
 use anyhow::Context as _;
 use listenfd::ListenFd;
+use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use crate::{
@@ -33,6 +34,7 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
         listener,
         log,
         reread: Box::new(move || config::load(&sources)),
+        shutdown: CancellationToken::new(),
     };
     let exit = parts.runtime.block_on(service::run(options))?;
     // Threads that did not come to their end in time are not waited for.

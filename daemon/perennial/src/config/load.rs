@@ -3,7 +3,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
 use toml::{Table, Value, de::DeTable};
 
 use super::{
@@ -167,7 +166,7 @@ fn apply(table: &Table, key: &str, text: &str, origin: &Origin) -> Result<(Confi
         if !insert(&mut table, key, value) {
             continue;
         }
-        match Config::deserialize(table.clone()) {
+        match table.clone().try_into() {
             Ok(config) => return Ok((config, table)),
             Err(error) => first_error = first_error.or(Some(error.message().to_owned())),
         }

@@ -8,6 +8,8 @@ mod load;
 mod place;
 mod reload;
 mod sections;
+#[cfg(test)]
+mod shipped;
 mod validate;
 
 use std::sync::Arc;

@@ -12,6 +12,9 @@ mod systemd;
 mod watch;
 mod work;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -69,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) log: LogControl,
     /// Reads the configuration again, from the same sources.
     pub(crate) reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    /// Ends the daemon as SIGTERM does.
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// How the daemon ended.
@@ -122,7 +127,7 @@ enum Which {
 /// # Errors
 /// Where signals or the listener cannot be used. What goes wrong later is told and tried again.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
-    let Options { context, ports, listener, log, reread } = options;
+    let Options { context, ports, listener, log, reread, shutdown } = options;
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -155,6 +160,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
                 Request::Stop => break,
                 Request::Reload => service.reload(),
             },
+            () = shutdown.cancelled() => break,
             renamed = watcher.changed() => service.inbox_changed(renamed),
             Some(command) = inbound.recv() => service.command(command),
             Some(job) = service.jobs.join_next() => service.finished(job),

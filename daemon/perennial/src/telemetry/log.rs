@@ -47,6 +47,12 @@ pub(crate) fn init(log: &Log, progress: &ProgressBar) -> Result<LogControl, LogE
 }
 
 impl LogControl {
+    /// Of no log, for tests: what is told to it has no effect.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        Self(reload::Layer::new(EnvFilter::default()).1)
+    }
+
     /// Changes the level.
     pub(crate) fn set_level(&self, level: &str) -> Result<(), LogError> {
         Ok(self.0.reload(filter(level)?)?)

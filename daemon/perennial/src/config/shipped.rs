@@ -1,0 +1,109 @@
+//! The shipped configuration is the documentation: these tests keep it whole.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, de};
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../../../config/perennial.toml");
+
+#[test]
+fn shipped_configuration_equals_the_defaults() {
+    assert_eq!(toml::from_str::<Config>(SHIPPED).unwrap(), Config::default());
+}
+
+#[test]
+fn every_key_is_documented_in_its_section_and_no_other_is() {
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    for (section, keys) in [
+        ("state", keys::<State>()),
+        ("model", keys::<Model>()),
+        ("ingest", keys::<Ingest>()),
+        ("replay", keys::<Replay>()),
+        ("cycle", keys::<Cycle>()),
+        ("train", keys::<Train>()),
+        ("gate", keys::<Gate>()),
+        ("gate.auto", keys::<AutoSuites>()),
+        ("gate.auto.domain.tickets", keys::<AutoDomain>()),
+        ("gate.suite", keys::<Suite>()),
+        ("http", keys::<Http>()),
+        ("resources", keys::<Resources>()),
+        ("log", keys::<Log>()),
+        ("shutdown", keys::<Shutdown>()),
+    ] {
+        expected.extend(keys.iter().map(|key| format!("{section}.{key}")));
+    }
+    // Those are sections of their own.
+    for table in ["gate.auto", "gate.suite", "gate.auto.domain"] {
+        assert!(expected.remove(table), "{table}");
+    }
+    let sections: BTreeSet<&str> = expected.iter().filter_map(|key| key.split('.').next()).collect();
+    assert_eq!(sections, keys::<Config>().iter().copied().collect());
+    assert_eq!(documented(SHIPPED), expected);
+}
+
+#[test]
+fn every_key_has_a_comment_above_it() {
+    let mut above = "";
+    for line in SHIPPED.lines() {
+        let in_example = above.starts_with("# [gate.auto.domain") || key_of(above).is_some() && line.starts_with('#');
+        assert!(key_of(line).is_none() || above.starts_with('#') || in_example, "{line}");
+        above = line;
+    }
+}
+
+/// The keys that a text sets, or shows in a comment, with their sections.
+fn documented(text: &str) -> BTreeSet<String> {
+    let mut section = String::new();
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = header.trim_matches(['[', ']']).to_owned();
+        } else if let Some(key) = key_of(line) {
+            found.insert(format!("{section}.{key}"));
+        }
+    }
+    found
+}
+
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("# ").unwrap_or(line);
+    let (key, _) = line.split_once(" = ")?;
+    key.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(key)
+}
+
+/// The fields that a structure is read from.
+fn keys<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    let _ = T::deserialize(Introspector(&mut keys));
+    assert!(!keys.is_empty());
+    keys
+}
+
+/// Reads nothing, and notes which fields it was asked for.
+struct Introspector<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> de::Deserializer<'de> for Introspector<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_struct<V: de::Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(de::Error::custom("introspected"))
+    }
+
+    fn deserialize_any<V: de::Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not a structure"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

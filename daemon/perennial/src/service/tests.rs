@@ -1,0 +1,268 @@
+//! The daemon with parts that do nothing but count: what is tested is the loop, HTTP and the inbox.
+
+use std::{
+    io::Read,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use perennial_registry::Registry;
+use perennial_types::AdapterId;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    config::{Config, SharedConfig},
+    ports::{Cycles, Indexer, Intake, IntakeReport, Origin, Source, Waiting},
+    state::StateDir,
+    telemetry::{ProgressBar, Telemetry},
+};
+
+/// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored.
+#[derive(Default)]
+struct Fake {
+    waiting: AtomicU64,
+    begun: AtomicU64,
+    unfinished: AtomicU64,
+    may_end: AtomicBool,
+    fails: AtomicBool,
+}
+
+impl Fake {
+    fn take(&self, text: &str) -> Result<IntakeReport, IntakeError> {
+        if text.starts_with('!') {
+            return Err(IntakeError::Unreadable { source: Source("fake".into()), reason: "no rows".into() });
+        }
+        if text.starts_with('?') {
+            return Err(IntakeError::Storage(anyhow::anyhow!("disk full")));
+        }
+        let accepted = text.lines().count() as u64;
+        self.waiting.fetch_add(accepted, SeqCst);
+        Ok(IntakeReport { accepted, ..Default::default() })
+    }
+}
+
+impl Intake for Fake {
+    fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError> {
+        self.take(&std::fs::read_to_string(file).unwrap())
+    }
+
+    fn take_rows(&self, rows: &mut dyn std::io::BufRead, _origin: &Origin) -> Result<IntakeReport, IntakeError> {
+        let mut text = String::new();
+        rows.read_to_string(&mut text).unwrap();
+        self.take(&text)
+    }
+}
+
+impl Indexer for Fake {
+    fn index(&self, _stop: &Stop) -> anyhow::Result<u64> {
+        Ok(0)
+    }
+}
+
+impl Cycles for Fake {
+    fn waiting(&self) -> anyhow::Result<Waiting> {
+        Ok(Waiting { samples: self.waiting.load(SeqCst), oldest_ms: Some(clock::now_ms()) })
+    }
+
+    fn unfinished(&self) -> anyhow::Result<Option<CycleId>> {
+        Ok(Some(self.unfinished.load(SeqCst)).filter(|&cycle| cycle > 0).map(CycleId))
+    }
+
+    fn begin(&self, _cause: Cause) -> anyhow::Result<CycleId> {
+        anyhow::ensure!(self.waiting.swap(0, SeqCst) > 0, "no new samples wait");
+        let cycle = self.begun.fetch_add(1, SeqCst) + 1;
+        self.unfinished.store(cycle, SeqCst);
+        Ok(CycleId(cycle))
+    }
+
+    fn run(&self, _cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
+        while !self.may_end.load(SeqCst) {
+            if stop.is_set() {
+                return Ok(CycleEnd::Stopped);
+            }
+            anyhow::ensure!(!self.fails.load(SeqCst), "out of memory");
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.unfinished.store(0, SeqCst);
+        Ok(CycleEnd::Promoted("0123456789ab".parse()?))
+    }
+
+    fn requeue(&self, _cycle: CycleId) -> anyhow::Result<u64> {
+        Ok(3)
+    }
+
+    fn promote(&self, _adapter: &AdapterId, _reason: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn roll_back(&self, _to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>> {
+        Ok(None)
+    }
+}
+
+struct Running {
+    fake: Arc<Fake>,
+    folder: TempDir,
+    base: String,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    service: tokio::task::JoinHandle<anyhow::Result<Exit>>,
+    context: Context,
+}
+
+impl Running {
+    async fn start(fake: Fake, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), None);
+        state.create().unwrap();
+        let mut config = Config::default();
+        config.ingest.settle_seconds = 0.0;
+        change(&mut config);
+        let context = Context {
+            config: SharedConfig::new(config.clone()),
+            registry: Registry::open(&state.database()).unwrap(),
+            state,
+            telemetry: Telemetry::new(ProgressBar::hidden()).unwrap(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let fake = Arc::new(fake);
+        let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone() };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let options = Options {
+            context: context.clone(),
+            ports,
+            listener,
+            log: LogControl::detached(),
+            reread: Box::new(move || Ok(Loaded { config: config.clone(), origins: Default::default(), file: None })),
+            shutdown: shutdown.clone(),
+        };
+        let service = tokio::spawn(run(options));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let running = Self { fake, folder, base, http, shutdown, service, context };
+        running.until("ready", async |running| running.get("/ready").await.0 == 200).await;
+        running
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let answer = self.http.post(format!("{}{path}", self.base)).body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+    }
+
+    async fn until(&self, what: &str, mut is_so: impl AsyncFnMut(&Self) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self).await {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited in vain for: {what}");
+    }
+
+    fn begun(&self) -> u64 {
+        self.fake.begun.load(SeqCst)
+    }
+
+    async fn stop(self) -> Exit {
+        self.shutdown.cancel();
+        self.service.await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enough_rows_over_http_start_a_cycle_and_a_second_waits() {
+    let running = Running::start(Fake::default(), |config| config.cycle.samples_min = 3).await;
+    let (status, report) = running.post("/v1/samples?source=a.jsonl", "1\n2\n3\n").await;
+    assert_eq!((status, report["accepted"].as_u64()), (200, Some(3)));
+    running.until("a cycle", async |running| running.begun() == 1).await;
+    running.post("/v1/samples", "4\n5\n6\n").await;
+    let (status, refusal) = running.post("/v1/cycles", "").await;
+    assert_eq!((status, refusal["error"]["code"].as_str()), (409, Some("cycle_under_way")));
+    assert_eq!(running.begun(), 1);
+    running.fake.may_end.store(true, SeqCst);
+    running.until("the next cycle", async |running| running.begun() == 2).await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cycle_is_started_by_hand_only_if_samples_wait() {
+    let running = Running::start(Fake::default(), |_| {}).await;
+    let (status, refusal) = running.post("/v1/cycles", "").await;
+    assert_eq!((status, refusal["error"]["message"].as_str()), (409, Some("no new samples wait")));
+    running.post("/v1/samples", "1\n").await;
+    let (status, started) = running.post("/v1/cycles", "").await;
+    assert_eq!((status, started["cycle"].as_u64()), (202, Some(1)));
+    let (_, text) = running.get("/v1/status").await;
+    let status: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status["activity"]["cycle"], 1);
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_go_where_they_belong() {
+    let running = Running::start(Fake::default(), |_| {}).await;
+    let inbox = running.folder.path().join("inbox");
+    for (name, text) in [("good.jsonl", "1\n2\n"), ("bad.bin", "!"), ("later.jsonl", "?")] {
+        let hidden = inbox.join(format!(".{name}"));
+        std::fs::write(&hidden, text).unwrap();
+        std::fs::rename(hidden, inbox.join(name)).unwrap();
+    }
+    running.until("the files", async |running| {
+        let exists = |path: &str| running.folder.path().join(path).exists();
+        exists("inbox/taken/good.jsonl") && exists("quarantine/bad.bin")
+    })
+    .await;
+    assert!(inbox.join("later.jsonl").exists());
+    running.until("the metric", async |running| {
+        let (_, metrics) = running.get("/metrics").await;
+        metrics.contains(r#"perennial_ingest_files_total{outcome="failed"} 1"#)
+    })
+    .await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_cycle_goes_on_at_the_next_start_and_an_ailing_one_waits() {
+    let fake = Fake::default();
+    fake.unfinished.store(7, SeqCst);
+    let running = Running::start(fake, |_| {}).await;
+    running.until("the cycle", async |running| running.get("/v1/status").await.1.contains(r#""cycle":7"#)).await;
+    running.fake.fails.store(true, SeqCst);
+    running.until("the trouble", async |running| running.get("/v1/status").await.1.contains("out of memory")).await;
+    running.fake.fails.store(false, SeqCst);
+    let line = running.context.telemetry.board().current().line();
+    assert_eq!(line, "waiting to try again: cycle 000007: out of memory");
+    let (status, started) = running.post("/v1/cycles", "").await;
+    assert_eq!((status, started["cycle"].as_u64()), (202, Some(7)), "whoever asks need not wait");
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_are_json_with_a_code() {
+    let running = Running::start(Fake::default(), |config| config.http.body_bytes_max = 1024).await;
+    let code = |(status, body): (u16, Value)| (status, body["error"]["code"].as_str().unwrap_or_default().to_owned());
+    let long = "x\n".repeat(600);
+    assert_eq!(code(running.post("/v1/samples", &long).await), (413, "body_too_large".into()));
+    assert_eq!(code(running.post("/v1/samples", "!").await), (422, "unreadable".into()));
+    assert_eq!(code(running.post("/v1/samples", "?").await), (503, "unavailable".into()));
+    assert_eq!(code(running.post("/v1/samples?lines=1", "1").await), (400, "bad_request".into()));
+    assert_eq!(code(running.post("/v1/nothing", "").await), (404, "not_found".into()));
+    assert_eq!(code(running.post("/v1/status", "").await), (405, "method_not_allowed".into()));
+    assert_eq!(code(running.post("/v1/adapters/xyz/promote", "").await), (400, "bad_request".into()));
+    assert_eq!(code(running.post("/v1/rollback", "{\"from\": 1}").await), (400, "bad_request".into()));
+    let (status, _) = running.get("/v1/adapters/0123456789ab").await;
+    assert_eq!(status, 404);
+    assert_eq!(running.stop().await, Exit::Clean);
+}
