@@ -98,26 +98,16 @@ pub(crate) struct Rejection {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
     /// The input is not rows at all (binary, a broken archive): a file is moved to quarantine with this reason.
-    #[error("{source} cannot be read: {reason}")]
+    #[error("{input} cannot be read: {reason}")]
     Unreadable {
         /// The file's name or the channel.
-        source: Source,
+        input: String,
         /// What is wrong and how to mend it.
         reason: String,
     },
     /// The disk, the database or the like failed. The input stays where it is and is tried again.
     #[error("rows could not be stored")]
     Storage(#[source] anyhow::Error),
-}
-
-/// The name of an input in an error. (A newtype, since a field called `source` would else be taken for the cause.)
-#[derive(Debug)]
-pub(crate) struct Source(pub(crate) String);
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Puts stored training samples into the replay buffer.

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub(crate) use self::{
-    known::{KNOWN, Known},
+    known::KNOWN,
     pull::{Watch, link, pull},
 };
 use crate::config;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Config, SharedConfig},
-    ports::{Cycles, Indexer, Intake, IntakeReport, Origin, Source, Waiting},
+    ports::{Cycles, Indexer, Intake, IntakeReport, Origin, Waiting},
     state::StateDir,
     telemetry::{ProgressBar, Telemetry},
 };
@@ -36,7 +36,7 @@ struct Fake {
 impl Fake {
     fn take(&self, text: &str) -> Result<IntakeReport, IntakeError> {
         if text.starts_with('!') {
-            return Err(IntakeError::Unreadable { source: Source("fake".into()), reason: "no rows".into() });
+            return Err(IntakeError::Unreadable { input: "fake".into(), reason: "no rows".into() });
         }
         if text.starts_with('?') {
             return Err(IntakeError::Storage(anyhow::anyhow!("disk full")));

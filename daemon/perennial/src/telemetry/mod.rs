@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) use self::{
     activity::{Activity, ActivityBoard},
     events::*,
-    log::{LogControl, LogError, filter as log_filter, init as init_log},
+    log::{LogControl, filter as log_filter, init as init_log},
     metrics::Metrics,
     progress::ProgressBar,
 };
