@@ -1,7 +1,12 @@
 //! Batched generation, and scoring of given answers.
 
+mod batch;
 mod options;
+mod sampler;
 mod score;
+#[cfg(test)]
+mod tests;
+mod text_stream;
 
 use std::ops::ControlFlow;
 
@@ -26,6 +31,15 @@ pub fn generate(
     options: &GenerateOptions,
     on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>, GenerateError> {
-    let _ = (model, adapter, prompts, options, on_text);
-    todo!()
+    options.check()?;
+    let positions_max = model.config.positions_max;
+    for (index, prompt) in prompts.iter().enumerate() {
+        if prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt { index });
+        }
+        if prompt.len() >= positions_max {
+            return Err(GenerateError::TooLong { index, tokens: prompt.len(), tokens_max: positions_max - 1 });
+        }
+    }
+    batch::Batch::new(model, adapter, prompts, options).run(on_text)
 }

@@ -21,15 +21,29 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self {
-            max_new_tokens: 256,
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: 0,
-            stop: Vec::new(),
-            batch_max: 16,
+        Self { max_new_tokens: 256, temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, stop: Vec::new(), batch_max: 16 }
+    }
+}
+
+impl GenerateOptions {
+    pub(super) fn check(&self) -> Result<(), GenerateError> {
+        let problem = |option, problem| Err(GenerateError::Option { option, problem });
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return problem("temperature", "must be 0 or a number above it");
         }
+        if !(0.0..=1.0).contains(&self.top_p) {
+            return problem("top_p", "must lie between 0 and 1");
+        }
+        if self.max_new_tokens == 0 {
+            return problem("max_new_tokens", "must be at least 1");
+        }
+        if self.batch_max == 0 {
+            return problem("batch_max", "must be at least 1");
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return problem("stop", "holds an empty text, which everything begins with");
+        }
+        Ok(())
     }
 }
 

@@ -79,9 +79,7 @@ impl Keys<'_> {
 
     fn config(&self, architecture: Architecture, vocab_size: usize) -> Result<ModelConfig, KeyError> {
         let optional = |name: &str| self.metadata.number(&self.key(name));
-        let refuse = |name: &str, problem: &str| {
-            Err(KeyError { key: self.key(name), problem: problem.to_owned() })
-        };
+        let refuse = |name: &str, problem: &str| Err(KeyError { key: self.key(name), problem: problem.to_owned() });
         if optional("expert_count")?.is_some_and(|experts| experts > 0) {
             return refuse("expert_count", "is not 0: mixtures of experts are not supported");
         }
@@ -134,8 +132,9 @@ fn llama_3_scaling(config: &ModelConfig, factors: &[f32]) -> Option<RopeScaling>
     let plain = Rope { theta: config.rope.theta, scaling: RopeScaling::None }.inverse_frequencies(config.head_dim);
     let scaled = Rope { theta: config.rope.theta, scaling: scaling.clone() }.inverse_frequencies(config.head_dim);
     let follows = factors.len() == plain.len()
-        && factors.iter().zip(plain.iter().zip(&scaled)).all(|(factor, (plain, scaled))| {
-            (factor * scaled / plain - 1.0).abs() < ROPE_FACTOR_TOLERANCE
-        });
+        && factors
+            .iter()
+            .zip(plain.iter().zip(&scaled))
+            .all(|(factor, (plain, scaled))| (factor * scaled / plain - 1.0).abs() < ROPE_FACTOR_TOLERANCE);
     follows.then_some(scaling)
 }

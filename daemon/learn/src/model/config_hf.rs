@@ -15,7 +15,6 @@ const NO_ROPE_LAYER_INTERVAL_DEFAULT: usize = 4;
 /// What is read of `config.json`, in the forms of transformers 4 and 5.
 #[derive(Deserialize)]
 struct HfConfig {
-    model_type: String,
     vocab_size: usize,
     hidden_size: usize,
     intermediate_size: usize,
@@ -49,12 +48,12 @@ impl ModelConfig {
             key: key.to_owned(),
             problem: problem.to_owned(),
         };
-        let unsupported =
-            |what: String, supported| ModelError::Unsupported { path: path.to_owned(), what, supported };
+        let unsupported = |what: String, supported| ModelError::Unsupported { path: path.to_owned(), what, supported };
         // The architecture first: another one's file may lack what is required below.
         let raw: Map<String, Value> = serde_json::from_str(text)
             .map_err(|error| ModelError::NotAModel { path: path.to_owned(), problem: format!("not JSON: {error}") })?;
-        let model_type = raw.get("model_type").and_then(Value::as_str).ok_or_else(|| problem("model_type", "is missing"))?;
+        let model_type =
+            raw.get("model_type").and_then(Value::as_str).ok_or_else(|| problem("model_type", "is missing"))?;
         let architecture = Architecture::from_model_type(model_type)
             .ok_or_else(|| unsupported(format!("the architecture `{model_type}`"), SUPPORTED_ARCHITECTURES))?;
         let hf: HfConfig = serde_json::from_value(Value::Object(raw))

@@ -153,9 +153,8 @@ impl Decoder {
         attention: &mut Attention<'_>,
         adaptation: Adaptation<'_>,
     ) -> Result<Tensor> {
-        let linear = |x: &Tensor, linear: &Linear, projection: Projection| {
-            adaptation.linear(x, linear, index, projection)
-        };
+        let linear =
+            |x: &Tensor, linear: &Linear, projection: Projection| adaptation.linear(x, linear, index, projection);
 
         let x = rms_norm(residual, &layer.attention_norm, self.eps)?;
         let (q, k, v) = (

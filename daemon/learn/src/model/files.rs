@@ -40,7 +40,9 @@ impl ModelSource {
         }
         match <[PathBuf; 1]>::try_from(gguf_files) {
             Ok([file]) => Ok(Self::Gguf(file)),
-            Err(files) if files.is_empty() => nothing("holds no model: neither `config.json` nor a .gguf file is there"),
+            Err(files) if files.is_empty() => {
+                nothing("holds no model: neither `config.json` nor a .gguf file is there")
+            }
             Err(_) => nothing("holds several .gguf files: name the one to use"),
         }
     }

@@ -64,8 +64,10 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
         return Ok(Map::new());
     }
     let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ModelError::NotAModel { path: path.to_owned(), problem: format!("not a JSON object: {error}") })
+    serde_json::from_slice(&bytes).map_err(|error| ModelError::NotAModel {
+        path: path.to_owned(),
+        problem: format!("not a JSON object: {error}"),
+    })
 }
 
 /// Special tokens stand in the files as texts or as objects with the text in `content`.

@@ -15,6 +15,10 @@ pub(crate) mod metadata;
 mod names;
 mod rows;
 mod safetensors;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
 pub use decoder::{Attention, Decoder};

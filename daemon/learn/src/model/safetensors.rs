@@ -84,11 +84,8 @@ impl Shard {
     }
 
     fn tensor(&self, name: &str, info: &TensorInfo) -> Result<Tensor, ModelError> {
-        let problem = |problem: String| ModelError::Tensor {
-            path: self.path.clone(),
-            tensor: name.to_owned(),
-            problem,
-        };
+        let problem =
+            |problem: String| ModelError::Tensor { path: self.path.clone(), tensor: name.to_owned(), problem };
         let dtype = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,

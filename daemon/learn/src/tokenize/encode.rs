@@ -138,7 +138,8 @@ impl Spanned {
     /// model must produce it; ends alone decide, because tokenizers may trim blanks off the starts that they report.
     pub(super) fn tokens_of(&self, bytes: Range<usize>) -> Range<usize> {
         let first = self.ends.iter().position(|&end| end > bytes.start).unwrap_or(self.ends.len());
-        let last = self.ends.iter().rposition(|&end| end > bytes.start && end <= bytes.end).map_or(first, |last| last + 1);
+        let last =
+            self.ends.iter().rposition(|&end| end > bytes.start && end <= bytes.end).map_or(first, |last| last + 1);
         first..last
     }
 }

@@ -25,13 +25,17 @@ pub enum TokenizerError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// The model has no chat template, and the sample is a conversation.
-    #[error("the model has no chat template, so it cannot read messages: use an instruct model, or prompt and completion as text")]
+    #[error(
+        "the model has no chat template, so it cannot read messages: use an instruct model, or prompt and completion as text"
+    )]
     NoChatTemplate,
     /// The template refuses the conversation or fails.
     #[error("the chat template fails: {0}")]
     Template(String),
     /// An assistant turn cannot be found in the rendered conversation.
-    #[error("the chat template does not render turn {turn} as a continuation of the turns before it, so what to train on cannot be told")]
+    #[error(
+        "the chat template does not render turn {turn} as a continuation of the turns before it, so what to train on cannot be told"
+    )]
     TurnNotFound {
         /// The turn, from 0.
         turn: usize,

@@ -49,7 +49,8 @@ pub(crate) fn from_gguf(metadata: Metadata<'_>) -> Result<(Tokenizer, ChatTempla
     tokenizer.with_decoder(Some(ByteLevel::new(true, true, true)));
     tokenizer.add_tokens(added).map_err(invalid)?;
 
-    let special_id = |key: &str| -> Result<Option<usize>, KeyError> { metadata.number(&format!("tokenizer.ggml.{key}")) };
+    let special_id =
+        |key: &str| -> Result<Option<usize>, KeyError> { metadata.number(&format!("tokenizer.ggml.{key}")) };
     let special_text = |key: &str| -> Result<Option<String>, KeyError> {
         Ok(special_id(key)?.and_then(|id| texts.get(id)).map(|text| (*text).to_owned()))
     };

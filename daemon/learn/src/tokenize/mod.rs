@@ -6,6 +6,10 @@ mod error;
 mod gguf;
 mod pre_tokenizer;
 mod template;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tokenizer;
 mod turns;
 

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn blocks_are_trimmed_as_transformers_does() {
-        let source = "{% for m in messages %}\n  {% if m.role == 'user' %}\n{{ m.content }};\n  {% endif %}\n{% endfor %}\n";
+        let source =
+            "{% for m in messages %}\n  {% if m.role == 'user' %}\n{{ m.content }};\n  {% endif %}\n{% endfor %}\n";
         assert_eq!(render(source, &[user("a"), user("b")]).unwrap(), "a;\nb;\n");
     }
 
@@ -204,7 +205,8 @@ mod tests {
 
     #[test]
     fn generation_tags_render_what_is_inside() {
-        let source = "{% for m in messages %}\n{%- generation -%}\n {{ m.content }}\n{%- endgeneration %}\n.\n{% endfor %}";
+        let source =
+            "{% for m in messages %}\n{%- generation -%}\n {{ m.content }}\n{%- endgeneration %}\n.\n{% endfor %}";
         assert_eq!(render(source, &[user("a")]).unwrap(), "a.\n");
     }
 

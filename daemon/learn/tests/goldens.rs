@@ -1,0 +1,142 @@
+//! Our numbers against those of transformers, as `tests/goldens/README.md` describes them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use candle_core::{Device, Tensor};
+use perennial_learn::model::{Attention, Model, Rows};
+use perennial_types::{Content, Message};
+use serde::Deserialize;
+
+const TINY_TOLERANCE: f32 = 1e-5;
+const SMOLLM2_TOLERANCE: f32 = 1e-3;
+
+#[derive(Deserialize)]
+struct Strings {
+    strings: Vec<String>,
+    conversations: Vec<Vec<Message>>,
+    models: std::collections::BTreeMap<String, ModelStrings>,
+}
+
+#[derive(Deserialize)]
+struct ModelStrings {
+    ids: Vec<Vec<u32>>,
+    conversations: Vec<Conversation>,
+}
+
+#[derive(Deserialize)]
+struct Conversation {
+    text: String,
+    ids: Vec<u32>,
+    prompt_text: String,
+    prompt_ids: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Logits {
+    prompts: Vec<Prompt>,
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    tokens: Vec<u32>,
+}
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
+}
+
+fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
+    let path = goldens().join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn tiny() -> Model {
+    Model::load(&goldens().join("tiny")).unwrap()
+}
+
+/// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
+fn smollm2() -> Option<Model> {
+    let cached = || {
+        let home = PathBuf::from(std::env::var_os("HOME")?);
+        Some(home.join(".cache/perennial/models/smollm2-135m-instruct"))
+    };
+    let path = std::env::var_os("PERENNIAL_SMOLLM2").map(PathBuf::from).or_else(cached)?;
+    if !path.exists() {
+        println!("skipped: no SmolLM2 at {}; name a GGUF file or a folder in PERENNIAL_SMOLLM2", path.display());
+        return None;
+    }
+    Some(Model::load(&path).unwrap())
+}
+
+fn check_strings(name: &str, model: &Model) {
+    let golden: Strings = read("strings.json");
+    let expected = &golden.models[name];
+    assert_eq!(golden.strings.len(), expected.ids.len());
+    for (text, ids) in golden.strings.iter().zip(&expected.ids) {
+        assert_eq!(model.tokenizer.encode_rendered(text).unwrap(), *ids, "{name}: {text:?}");
+    }
+    assert_eq!(golden.conversations.len(), expected.conversations.len());
+    for (messages, expected) in golden.conversations.iter().zip(&expected.conversations) {
+        assert_eq!(model.template.render(messages, None, false).unwrap(), expected.text, "{name}");
+        assert_eq!(model.template.render(messages, None, true).unwrap(), expected.prompt_text, "{name}");
+        assert_eq!(model.tokenizer.encode_rendered(&expected.text).unwrap(), expected.ids, "{name}");
+        assert_eq!(model.encode_prompt(&Content::Messages(messages.clone())).unwrap(), expected.prompt_ids, "{name}");
+    }
+}
+
+fn check_logits(name: &str, model: &Model, tolerance: f32) {
+    let Logits { prompts } = read(&format!("logits_{name}.json"));
+    let tensors = goldens().join(format!("logits_{name}.safetensors"));
+    let tensors = candle_core::safetensors::load(tensors, &Device::Cpu).unwrap();
+    let sequences: Vec<Vec<u32>> = prompts.into_iter().map(|prompt| prompt.tokens).collect();
+    let (rows, cu_seqlens) = Rows::packed(&sequences);
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
+    let hidden = last_rows(&hidden, &cu_seqlens);
+    let logits = model.decoder.logits(&hidden).unwrap();
+    for (what, ours, theirs) in [("hidden", &hidden, &tensors["hidden"]), ("logits", &logits, &tensors["logits"])] {
+        assert_eq!(ours.dims(), theirs.dims(), "{what}");
+        for prompt in 0..sequences.len() {
+            let error = relative_error(&ours.get(prompt).unwrap(), &theirs.get(prompt).unwrap());
+            println!("{name}: prompt {prompt}: relative error of {what}: {error:.2e}");
+            assert!(error <= tolerance, "{name}: prompt {prompt}: {what}: {error} is above {tolerance}");
+        }
+    }
+}
+
+fn last_rows(hidden: &Tensor, cu_seqlens: &Arc<[u32]>) -> Tensor {
+    let last: Vec<u32> = cu_seqlens[1..].iter().map(|end| end - 1).collect();
+    hidden.index_select(&Tensor::from_slice(&last, last.len(), &Device::Cpu).unwrap(), 0).unwrap()
+}
+
+fn relative_error(ours: &Tensor, theirs: &Tensor) -> f32 {
+    let largest = |tensor: Tensor| tensor.abs().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    largest((ours - theirs).unwrap()) / largest(theirs.clone())
+}
+
+#[test]
+fn tiny_tokenizes_as_transformers_does() {
+    check_strings("tiny", &tiny());
+}
+
+#[test]
+fn tiny_computes_as_transformers_does() {
+    check_logits("tiny", &tiny(), TINY_TOLERANCE);
+}
+
+#[test]
+fn smollm2_agrees_with_transformers_in_both_file_forms() {
+    let Some(model) = smollm2() else { return };
+    check_strings("smollm2", &model);
+    check_logits("smollm2", &model, SMOLLM2_TOLERANCE);
+
+    let folder = tempfile::tempdir().unwrap();
+    model.export_hf(folder.path()).unwrap();
+    let exported = Model::load(folder.path()).unwrap();
+    assert_eq!(exported.config, model.config);
+    check_strings("smollm2", &exported);
+    check_logits("smollm2", &exported, SMOLLM2_TOLERANCE);
+}
