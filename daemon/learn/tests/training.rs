@@ -29,7 +29,7 @@ fn config() -> TrainConfig {
         seed: 5,
         batch_size: 4,
         tokens_per_micro_batch: 20,
-        epochs: 2,
+        epochs: 2.0,
         learning_rate: 5e-3,
         warmup_ratio: 0.1,
         checkpoint_interval_steps: 3,

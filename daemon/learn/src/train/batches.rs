@@ -17,7 +17,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(config: &TrainConfig, examples: usize) -> Self {
-        let steps = steps_per_epoch(examples, config.batch_size) * u64::from(config.epochs);
+        let steps = (steps_per_epoch(examples, config.batch_size) as f64 * config.epochs).ceil() as u64;
         Self {
             examples,
             batch_size: config.batch_size,
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn an_epoch_sees_every_example_once_in_an_order_of_its_own() {
-        let config = TrainConfig { batch_size: 4, epochs: 2, seed: 3, ..TrainConfig::default() };
+        let config = TrainConfig { batch_size: 4, epochs: 2.0, seed: 3, ..TrainConfig::default() };
         let mut batches = Batches::new(&config, 10);
         assert_eq!(batches.steps(), 6);
         let (first, second) = (epoch(&mut batches, 0..3), epoch(&mut batches, 3..6));
@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn steps_max_cuts_the_run_short() {
-        let config = TrainConfig { batch_size: 4, epochs: 9, steps_max: Some(5), ..TrainConfig::default() };
+        let config = TrainConfig { batch_size: 4, epochs: 9.0, steps_max: Some(5), ..TrainConfig::default() };
         assert_eq!(Batches::new(&config, 10).steps(), 5);
+        let half = TrainConfig { epochs: 0.5, steps_max: None, ..config };
+        assert_eq!(Batches::new(&half, 10).steps(), 2);
     }
 }

@@ -28,8 +28,8 @@ pub struct TrainConfig {
     /// Examples are packed into micro-batches of up to this many tokens, which bounds the memory of activations. A longer
     /// example is a micro-batch by itself. Default 1024.
     pub tokens_per_micro_batch: usize,
-    /// Times that every example is seen. Default 1.
-    pub epochs: u32,
+    /// Times that every example is seen. Default 1. A fraction ends the run within an epoch.
+    pub epochs: f64,
     /// Stop after so many optimiser steps, even within an epoch. The schedule ends there.
     pub steps_max: Option<u64>,
     /// The highest learning rate. Default 2e-4: about ten times what suits full fine-tuning.
@@ -59,7 +59,7 @@ impl Default for TrainConfig {
             seed: 0,
             batch_size: 8,
             tokens_per_micro_batch: 1024,
-            epochs: 1,
+            epochs: 1.0,
             steps_max: None,
             learning_rate: 2e-4,
             schedule: Schedule::Linear,
@@ -85,7 +85,7 @@ impl TrainConfig {
         let checks = [
             ("batch_size", self.batch_size > 0, "is at least 1"),
             ("tokens_per_micro_batch", self.tokens_per_micro_batch > 0, "is at least 1"),
-            ("epochs", self.epochs > 0, "is at least 1"),
+            ("epochs", positive(self.epochs), "is a positive number"),
             ("steps_max", self.steps_max != Some(0), "is at least 1 where it is set"),
             ("learning_rate", positive(self.learning_rate), "is a positive number"),
             ("warmup_ratio", share(self.warmup_ratio), "is at least 0 and less than 1"),

@@ -28,9 +28,9 @@ pub struct Progress {
     /// The global norm of the gradient before clipping.
     pub gradient_norm: f64,
     /// Tokens read in the step.
-    pub tokens: usize,
+    pub tokens: u64,
     /// Targets among them.
-    pub supervised_tokens: usize,
+    pub supervised_tokens: u64,
     /// Wall time of the step.
     pub seconds: f64,
     /// Tokens read per second.

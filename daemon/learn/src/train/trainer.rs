@@ -98,8 +98,8 @@ pub fn train(
             loss: result.loss,
             learning_rate: rate,
             gradient_norm,
-            tokens: result.tokens,
-            supervised_tokens: result.supervised_tokens,
+            tokens: result.tokens as u64,
+            supervised_tokens: result.supervised_tokens as u64,
             seconds,
             tokens_per_second: result.tokens as f64 / seconds,
         };
