@@ -67,3 +67,69 @@ pub(crate) fn choose_metric(items: &[Item]) -> Metric {
         _ => Metric::TokenF1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use perennial_types::{Domain, Row};
+    use rstest::rstest;
+
+    use super::*;
+
+    fn samples(rows: &[String]) -> Vec<Sample> {
+        rows.iter().map(|row| Sample::from_row(Row::parse(row).unwrap(), &Domain::default(), "test", 0)).collect()
+    }
+
+    fn answers(references: &[&str]) -> Vec<Sample> {
+        let row = |(at, answer)| serde_json::json!({"prompt": format!("q{at}"), "completion": answer}).to_string();
+        samples(&references.iter().enumerate().map(row).collect::<Vec<_>>())
+    }
+
+    #[rstest]
+    #[case(&["{\"a\": 1}", "{}"], Metric::JsonFieldF1)]
+    #[case(&["{\"a\": 1}", "none"], Metric::TokenF1)]
+    #[case(&["yes", "no"], Metric::ExactMatch)]
+    #[case(&["yes", "not at all"], Metric::TokenF1)]
+    fn metric_follows_the_references(#[case] references: &[&str], #[case] expected: Metric) {
+        assert_eq!(auto_suite(SuiteOptions::new("s"), &answers(references)).unwrap().metric, expected);
+    }
+
+    #[test]
+    fn long_answers_and_plain_text_are_judged_by_likelihood() {
+        let long = "word ".repeat(33);
+        let suite = auto_suite(SuiteOptions::new("s"), &answers(&[&long, &long, "short"])).unwrap();
+        assert_eq!(suite.metric, Metric::Perplexity);
+        let text = samples(&[r#"{"text": "t"}"#.to_owned()]);
+        assert_eq!(auto_suite(SuiteOptions::new("s"), &text).unwrap().metric, Metric::Perplexity);
+        let options = SuiteOptions { metric: Some(Metric::TokenF1), ..SuiteOptions::new("s") };
+        assert!(matches!(auto_suite(options, &text), Err(SuiteError::Question { .. })));
+    }
+
+    #[test]
+    fn subset_is_the_same_in_any_order_and_grows_by_few() {
+        let options = SuiteOptions { items_max: 20, ..SuiteOptions::new("s") };
+        let names: Vec<String> = (0..60).map(|n| format!("a{n}")).collect();
+        let mut all = answers(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let suite = auto_suite(options.clone(), &all).unwrap();
+        let most = auto_suite(options.clone(), &all[..55]).unwrap();
+        all.reverse();
+        assert_eq!(auto_suite(options, &all).unwrap().fingerprint(), suite.fingerprint());
+        let kept = most.items.iter().filter(|item| suite.items.contains(item)).count();
+        assert!(kept >= 15, "only {kept} of 20 items stayed");
+    }
+
+    #[test]
+    fn reference_overrides_the_answer_and_makes_a_prompt_an_item() {
+        let rows = [
+            r#"{"prompt": "2+2", "completion": "Two and two is 4", "reference": 4}"#,
+            r#"{"messages": [{"role": "user", "content": "3+3"}], "reference": "6"}"#,
+            r#"{"prompt": "p", "chosen": "c", "rejected": "r"}"#,
+            r#"{"prompt": "no answer"}"#,
+        ];
+        let suite = auto_suite(SuiteOptions::new("s"), &samples(&rows.map(str::to_owned))).unwrap();
+        let mut asked: Vec<_> =
+            suite.items.iter().map(|item| (item.question.text(), item.reference.as_str())).collect();
+        asked.sort();
+        assert_eq!(asked, [("2+2".to_owned(), "4"), ("3+3".to_owned(), "6")]);
+        assert!(suite.items.iter().all(|item| item.body.kind().is_supervised()));
+    }
+}

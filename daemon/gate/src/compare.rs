@@ -25,6 +25,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What a difference on `n` items says under a margin.
+    pub fn of(n: usize, difference: &Interval, margin: f64) -> Self {
+        if n == 0 {
+            return Self::Unmeasured;
+        }
+        if difference.lower > 0.0 {
+            return Self::Improved;
+        }
+        // At the bound counts as within it, so that a margin of 0 admits a candidate that answers just as the champion.
+        if difference.lower >= -margin {
+            return Self::NotWorse;
+        }
+        if difference.mean >= -margin { Self::Uncertain } else { Self::Regressed }
+    }
+
     /// The word for tables.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +137,7 @@ pub fn compare(
     let n = pairs.len();
     let mean = |side: fn(&Pair) -> f64| suite.metric.shown(pairs.iter().map(side).sum::<f64>() / n.max(1) as f64);
     let differences: Vec<f64> = pairs.iter().map(Pair::difference).collect();
-    let difference = difference_interval(&differences, policy, &suite.name);
+    let difference = within_reach(suite.metric, difference_interval(&differences, policy, &suite.name));
     Ok(SuiteReport {
         suite: suite.name.clone(),
         domain: suite.domain.clone(),
@@ -136,9 +151,17 @@ pub fn compare(
         candidate: mean(|pair| pair.candidate),
         champion: mean(|pair| pair.champion),
         difference,
-        verdict: verdict(n, &difference, suite.margin),
+        verdict: Verdict::of(n, &difference, suite.margin),
         worst: worst(suite, candidate, champion, pairs),
     })
+}
+
+/// On a few items Student's bound reaches further than scores in `[0, 1]` can differ.
+fn within_reach(metric: Metric, difference: Interval) -> Interval {
+    if metric == Metric::Perplexity {
+        return difference;
+    }
+    Interval { mean: difference.mean, lower: difference.lower.max(-1.0), upper: difference.upper.min(1.0) }
 }
 
 struct Pair {
@@ -159,20 +182,6 @@ fn pairs(candidate: &SuiteScores, champion: &SuiteScores) -> Vec<Pair> {
         Some(Pair { item, candidate: candidate.score?, champion: champion.score? })
     })
     .collect()
-}
-
-fn verdict(n: usize, difference: &Interval, margin: f64) -> Verdict {
-    if n == 0 {
-        return Verdict::Unmeasured;
-    }
-    if difference.lower > 0.0 {
-        return Verdict::Improved;
-    }
-    // At the bound counts as within it, so that a margin of 0 admits a candidate that answers exactly as the champion.
-    if difference.lower >= -margin {
-        return Verdict::NotWorse;
-    }
-    if difference.mean >= -margin { Verdict::Uncertain } else { Verdict::Regressed }
 }
 
 fn worst(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores, mut pairs: Vec<Pair>) -> Vec<WorstItem> {
@@ -201,5 +210,72 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(WORST_ITEM_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ItemScore, SuiteOptions, parse_golden};
+
+    const QUESTIONS: [&str; 3] = ["q0", "q1", "q2"];
+
+    fn suite() -> Suite {
+        let rows = QUESTIONS.map(|question| format!("{{\"prompt\": \"{question}\", \"completion\": \"yes\"}}"));
+        parse_golden(&rows.join("\n"), "test", SuiteOptions::new("s")).unwrap()
+    }
+
+    fn scores(suite: &Suite, scores: [Option<f64>; 3]) -> SuiteScores {
+        let item = |score| ItemScore { score, answer: Some(format!("{score:?}")) };
+        SuiteScores { suite: suite.name.clone(), fingerprint: suite.fingerprint(), items: scores.map(item).to_vec() }
+    }
+
+    #[test]
+    fn items_are_paired_and_the_worst_come_first() {
+        let suite = suite();
+        let candidate = scores(&suite, [Some(0.5), Some(0.0), Some(1.0)]);
+        let champion = scores(&suite, [Some(0.75), Some(1.0), Some(0.5)]);
+        let report = compare(&suite, &candidate, &champion, &Policy::default()).unwrap();
+        assert_eq!((report.n, report.candidate, report.champion), (3, 0.5, 0.75));
+        assert_eq!(report.difference.mean, -0.25);
+        assert!((-1.0..-0.25).contains(&report.difference.lower));
+        assert_eq!(report.verdict, Verdict::Regressed);
+        let worst: Vec<&str> = report.worst.iter().map(|item| item.question.as_str()).collect();
+        assert_eq!(worst, ["q1", "q0"]);
+        assert_eq!(report.worst[0].champion_answer.as_deref(), Some("Some(1.0)"));
+    }
+
+    #[test]
+    fn equal_answers_pass_with_a_margin_of_zero() {
+        let suite = Suite { margin: 0.0, ..suite() };
+        let side = scores(&suite, [Some(0.5), Some(0.0), Some(1.0)]);
+        assert_eq!(compare(&suite, &side, &side, &Policy::default()).unwrap().verdict, Verdict::NotWorse);
+    }
+
+    #[test]
+    fn unscored_items_are_left_out_on_both_sides() {
+        let suite = suite();
+        let candidate = scores(&suite, [Some(0.5), None, Some(1.0)]);
+        let champion = scores(&suite, [Some(0.5), Some(1.0), None]);
+        let report = compare(&suite, &candidate, &champion, &Policy::default()).unwrap();
+        assert_eq!((report.n, report.unscored), (1, 2));
+        let nothing = scores(&suite, [None; 3]);
+        let report = compare(&suite, &nothing, &champion, &Policy::default()).unwrap();
+        assert_eq!((report.n, report.verdict), (0, Verdict::Unmeasured));
+    }
+
+    #[test]
+    fn scores_of_other_items_are_refused() {
+        let suite = suite();
+        let side = scores(&suite, [Some(0.5); 3]);
+        let longer = Suite { max_new_tokens: 9, ..suite.clone() };
+        let error = compare(&longer, &side, &side, &Policy::default()).unwrap_err();
+        assert_eq!(error.to_string(), "suite s: the candidate's scores were taken on other items; evaluate it again");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut(&"ü".repeat(WORST_ITEM_CHARS_MAX)).chars().count(), WORST_ITEM_CHARS_MAX);
+        assert_eq!(cut(&"ü".repeat(WORST_ITEM_CHARS_MAX + 1)).chars().count(), WORST_ITEM_CHARS_MAX + 1);
     }
 }

@@ -83,3 +83,109 @@ fn missing_improvement(targets: &[&SuiteReport]) -> Reason {
     }
     Reason::NoImprovement { suites: targets.iter().map(|suite| suite.suite.clone()).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use perennial_types::Fingerprint;
+
+    use super::*;
+    use crate::{Interval, Metric};
+
+    fn suite(name: &str, role: &str, verdict: Verdict) -> SuiteReport {
+        let (mean, lower) = match verdict {
+            Verdict::Improved => (0.2, 0.1),
+            Verdict::NotWorse => (0.0, -0.02),
+            Verdict::Uncertain => (-0.01, -0.09),
+            Verdict::Regressed => (-0.3, -0.4),
+            Verdict::Unmeasured => (0.0, f64::MIN),
+        };
+        SuiteReport {
+            suite: name.to_owned(),
+            domain: None,
+            metric: Metric::ExactMatch,
+            fingerprint: Fingerprint::of(name.as_bytes()),
+            protected: role.contains("protected"),
+            target: role.contains("target"),
+            margin: 0.05,
+            n: 50,
+            unscored: 0,
+            candidate: 0.5 + mean,
+            champion: 0.5,
+            difference: Interval { mean, lower, upper: mean + 0.1 },
+            verdict,
+            worst: vec![],
+        }
+    }
+
+    fn reasons(suites: &[SuiteReport], policy: &Policy) -> (Outcome, Vec<String>) {
+        let Decision { outcome, reasons } = decide(suites, policy);
+        (outcome, reasons.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_gain_on_a_target_promotes_where_nothing_protected_fell() {
+        let suites = [suite("new", "target", Verdict::Improved), suite("old", "protected", Verdict::NotWorse)];
+        let expected = vec!["suite new improved by 0.200 (at least 0.100)".to_owned()];
+        assert_eq!(reasons(&suites, &Policy::default()), (Outcome::Promote, expected));
+    }
+
+    #[test]
+    fn every_protected_suite_that_speaks_against_it_is_named() {
+        let suites = [
+            suite("new", "target", Verdict::Improved),
+            suite("a", "protected", Verdict::Regressed),
+            suite("b", "protected", Verdict::Uncertain),
+            suite("c", "protected", Verdict::Unmeasured),
+        ];
+        let expected = [
+            "suite a fell by 0.300, more than its margin of 0.05",
+            "suite b may have fallen: the difference is -0.010 on 50 items, but it could be -0.090, beyond the margin of \
+             0.05; about 200 items or a wider margin would tell",
+            "suite c has no item that could be scored on both sides",
+        ];
+        assert_eq!(reasons(&suites, &Policy::default()), (Outcome::Reject, expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn uncertainty_passes_only_where_the_policy_lets_it() {
+        let suites = [suite("new", "target", Verdict::Improved), suite("b", "protected", Verdict::Uncertain)];
+        let allow = Policy { uncertain: Uncertain::Allow, ..Policy::default() };
+        let (outcome, reasons) = reasons(&suites, &allow);
+        assert_eq!((outcome, reasons.len()), (Outcome::Promote, 2));
+        assert!(reasons[1].starts_with("suite b was let pass"));
+        let regressed = [suite("new", "target", Verdict::Improved), suite("b", "protected", Verdict::Regressed)];
+        assert_eq!(decide(&regressed, &allow).outcome, Outcome::Reject);
+    }
+
+    #[test]
+    fn without_a_gain_there_is_no_reason_to_promote() {
+        let policy = Policy::default();
+        let still = [suite("new", "target", Verdict::NotWorse), suite("old", "protected", Verdict::Improved)];
+        let expected = vec!["no target suite is shown to have improved (new)".to_owned()];
+        assert_eq!(reasons(&still, &policy), (Outcome::Reject, expected));
+        let targetless = [suite("old", "protected", Verdict::Improved)];
+        assert_eq!(decide(&targetless, &policy).reasons, [Reason::NoTarget]);
+        let reported = [suite("aside", "", Verdict::Improved)];
+        assert_eq!(decide(&reported, &policy).reasons, [Reason::NothingMeasured]);
+        assert_eq!(decide(&[], &policy).reasons, [Reason::NothingMeasured]);
+    }
+
+    #[test]
+    fn not_worse_asks_no_gain_but_guards_the_targets() {
+        let policy = Policy { require: Require::NotWorse, ..Policy::default() };
+        let still = [suite("new", "target", Verdict::NotWorse), suite("old", "protected", Verdict::NotWorse)];
+        assert_eq!(
+            reasons(&still, &policy),
+            (Outcome::Promote, vec!["2 suites stayed within their margin".to_owned()])
+        );
+        let fell = [suite("new", "target", Verdict::Regressed), suite("old", "protected", Verdict::NotWorse)];
+        assert_eq!(decide(&fell, &policy).outcome, Outcome::Reject);
+        assert_eq!(decide(&[], &policy).outcome, Outcome::Reject);
+    }
+
+    #[test]
+    fn suites_without_a_role_do_not_decide() {
+        let suites = [suite("new", "target", Verdict::Improved), suite("aside", "", Verdict::Regressed)];
+        assert!(decide(&suites, &Policy::default()).promotes());
+    }
+}

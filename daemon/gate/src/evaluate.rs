@@ -110,3 +110,51 @@ fn check_count(suite: &Suite, answers: usize) -> Result<(), EvaluateError> {
     }
     Err(EvaluateError::Count { suite: suite.name.clone(), items, answers })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Metric, SuiteOptions, parse_golden};
+
+    /// Answers every question with its own text, and knows each body at 2 nats a token.
+    struct Echo {
+        lost: usize,
+    }
+
+    impl Judge for Echo {
+        fn answer(&mut self, questions: &[&Content], _: usize) -> Result<Vec<String>, JudgeError> {
+            Ok(questions.iter().skip(self.lost).map(|question| question.text()).collect())
+        }
+
+        fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError> {
+            let tokens = |body: &&Body| body.text().len().saturating_sub(3);
+            Ok(bodies.iter().map(|b| Likelihood { nll_sum: 2.0 * tokens(b) as f64, tokens: tokens(b) }).collect())
+        }
+    }
+
+    fn suite(metric: Metric) -> Suite {
+        let text = r#"{"prompt": "a", "completion": "a"}
+            {"prompt": "long", "completion": "b"}"#;
+        let options = SuiteOptions { metric: Some(metric), ..SuiteOptions::new("s") };
+        parse_golden(text, "test", options).unwrap()
+    }
+
+    #[test]
+    fn answers_are_scored_against_their_own_reference() {
+        let scores = evaluate(&suite(Metric::ExactMatch), &mut Echo { lost: 0 }).unwrap();
+        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [Some(1.0), Some(0.0)]);
+        assert_eq!(scores.items[1].answer.as_deref(), Some("long"));
+    }
+
+    #[test]
+    fn likelihoods_are_per_token_and_bodies_without_tokens_are_not_scored() {
+        let scores = evaluate(&suite(Metric::Perplexity), &mut Echo { lost: 0 }).unwrap();
+        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [None, Some(-2.0)]);
+    }
+
+    #[test]
+    fn a_lost_answer_is_an_error() {
+        let error = evaluate(&suite(Metric::ExactMatch), &mut Echo { lost: 1 }).unwrap_err();
+        assert_eq!(error.to_string(), "suite s: 2 items went in, 1 answers came back");
+    }
+}

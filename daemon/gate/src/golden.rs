@@ -93,3 +93,44 @@ fn parse_item(row: &str, file: &str, line: usize) -> Result<Item, GoldenError> {
     auto::item(id, &row.body, row.reference.as_deref())
         .ok_or_else(|| GoldenError::NoAnswer { file: file.to_owned(), line })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse_golden(text, "g.jsonl", SuiteOptions::new("g")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_shape_with_an_answer_is_an_item() {
+        let text = concat!(
+            "\u{feff}{\"prompt\": \"p\", \"completion\": \"c\", \"id\": \"first\"}\r\n",
+            "\n",
+            "{\"prompt\": \"p\", \"reference\": \"r\"}\n",
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}",
+        );
+        let suite = parse_golden(text, "g.jsonl", SuiteOptions::new("g")).unwrap();
+        let items: Vec<_> =
+            suite.items.iter().map(|item| (item.id.as_str(), item.question.text(), item.reference.as_str())).collect();
+        let expected = [("first", "p", "c"), ("line 3", "p", "r"), ("line 4", "q", "a")];
+        assert_eq!(items, expected.map(|(id, question, reference)| (id, question.to_owned(), reference)));
+    }
+
+    #[test]
+    fn errors_name_file_and_line() {
+        assert!(error("{\"text\": \"t\"}\n{").starts_with("g.jsonl:2: not valid JSON"));
+        assert!(error("\n{\"prompt\": \"p\"}").starts_with("g.jsonl:2: no right answer: give"));
+        assert_eq!(error(""), "g.jsonl: suite g: it has no items");
+        let missing = load_golden(Path::new("/nowhere/g.jsonl"), SuiteOptions::new("g")).unwrap_err();
+        assert!(missing.to_string().starts_with("/nowhere/g.jsonl: cannot be read"));
+    }
+
+    #[test]
+    fn first_rows_are_used() {
+        let options = SuiteOptions { items_max: 1, ..SuiteOptions::new("g") };
+        let suite = parse_golden("{\"text\": \"a\"}\n{\"text\": \"b\"}", "g", options).unwrap();
+        assert_eq!(suite.items.len(), 1);
+        assert_eq!(suite.items[0].reference, "a");
+    }
+}

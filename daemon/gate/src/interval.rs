@@ -1,8 +1,4 @@
 use perennial_types::Fingerprinter;
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{RngCore, SeedableRng},
-};
 use serde::{Deserialize, Serialize};
 
 use crate::{Policy, student};
@@ -60,23 +56,104 @@ fn student_bound(sample: &[f64], confidence: f64) -> f64 {
 
 fn bootstrap_bound(sample: &[f64], policy: &Policy, salt: &str) -> f64 {
     let seed = Fingerprinter::new().part(&policy.seed.to_le_bytes()).part(salt.as_bytes()).finish();
-    let mut rng = ChaCha8Rng::from_seed(*seed.as_bytes());
-    let mut means: Vec<f64> = (0..policy.resamples).map(|_| resampled_mean(sample, &mut rng)).collect();
+    let mut state = first_word(seed.as_bytes());
+    let mut means: Vec<f64> = (0..policy.resamples).map(|_| resampled_mean(sample, &mut state)).collect();
     // The k-th smallest of B means with k = alpha * (B + 1) (Davison and Hinkley 1997, 5.2.1), rounded to the safe side.
     let rank = ((1.0 - policy.confidence) * (policy.resamples + 1) as f64).floor().max(1.0) as usize;
     let (_, bound, _) = means.select_nth_unstable_by(rank - 1, f64::total_cmp);
     *bound
 }
 
-fn resampled_mean(sample: &[f64], rng: &mut ChaCha8Rng) -> f64 {
+fn resampled_mean(sample: &[f64], state: &mut u64) -> f64 {
     let n = sample.len() as u64;
     let sum: f64 = (0..sample.len())
-        // Multiply and shift: uniform but for a bias below n / 2^32, and stable across versions of `rand`.
-        .map(|_| sample[((u64::from(rng.next_u32()) * n) >> 32) as usize])
+        // Multiply and shift: uniform but for a bias below n / 2^32.
+        .map(|_| sample[(((next_random(state) >> 32) * n) >> 32) as usize])
         .sum();
     sum / sample.len() as f64
 }
 
+/// SplitMix64 (Steele, Lea and Flood 2014): a report must be reproducible bit by bit, so the generator is fixed here and
+/// not left to a library's next version.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn first_word(bytes: &[u8; 32]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(word)
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn interval(differences: &[f64]) -> Interval {
+        difference_interval(differences, &Policy { resamples: 500, ..Policy::default() }, "suite")
+    }
+
+    #[test]
+    fn equal_answers_have_not_changed() {
+        assert_eq!(interval(&[0.0; 3]), Interval { mean: 0.0, lower: 0.0, upper: 0.0 });
+    }
+
+    #[test]
+    fn a_handful_of_equal_gains_proves_nothing_and_ten_do() {
+        for n in 1..5 {
+            assert!(interval(&vec![1.0; n]).lower <= 0.0, "{n} items");
+        }
+        assert!(interval(&[1.0; 10]).lower > 0.0);
+    }
+
+    #[test]
+    fn bound_is_close_to_the_normal_one_on_many_items() {
+        let differences: Vec<f64> = (0..4000).map(|n| f64::from(n % 5) * 0.1 - 0.2).collect();
+        let error = 0.02_f64.sqrt() / 4000_f64.sqrt();
+        let Interval { lower, upper, .. } =
+            difference_interval(&differences, &Policy { resamples: 4000, ..Policy::default() }, "suite");
+        assert!((lower / (-1.645 * error) - 1.0).abs() < 0.1, "{lower}");
+        assert!((upper / (1.645 * error) - 1.0).abs() < 0.1, "{upper}");
+    }
+
+    #[test]
+    fn generator_is_the_published_one() {
+        let mut state = 1_234_567;
+        let drawn: Vec<u64> = (0..3).map(|_| next_random(&mut state)).collect();
+        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn same_seed_same_bounds_and_another_seed_or_suite_others() {
+        let differences = [0.3, -0.1, 0.2, 0.25, -0.4, 0.1, 0.15, 0.9, 0.35, -0.2];
+        let bound = |seed, salt| {
+            let policy = Policy { resamples: 501, seed, ..Policy::default() };
+            bootstrap_bound(&differences, &policy, salt)
+        };
+        assert_eq!(bound(1, "a"), bound(1, "a"));
+        assert_ne!(bound(1, "a"), bound(2, "a"));
+        assert_ne!(bound(1, "a"), bound(1, "b"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn bounds_enclose_the_mean_and_turn_with_the_sign(differences in prop::collection::vec(-1.0..1.0_f64, 1..40)) {
+            let there = interval(&differences);
+            prop_assert!(there.lower <= there.mean && there.mean <= there.upper);
+            let negated: Vec<f64> = differences.iter().map(|difference| -difference).collect();
+            let back = interval(&negated);
+            prop_assert_eq!((back.lower, back.upper), (-there.upper, -there.lower));
+        }
+    }
 }

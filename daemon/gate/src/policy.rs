@@ -74,3 +74,17 @@ impl Policy {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!(Policy::default().check(), Ok(()));
+        for confidence in [0.5, 1.0, f64::NAN, -1.0] {
+            assert!(Policy { confidence, ..Policy::default() }.check().is_err(), "{confidence}");
+        }
+        assert_eq!(Policy { resamples: 99, ..Policy::default() }.check(), Err(PolicyError::Resamples(99)));
+    }
+}

@@ -72,3 +72,77 @@ pub(crate) fn interval(suite: &SuiteReport) -> String {
     }
     format!("{:+.3} … {:+.3}", suite.difference.lower, suite.difference.upper)
 }
+
+#[cfg(test)]
+mod tests {
+    use perennial_types::Fingerprint;
+
+    use super::*;
+    use crate::{ItemScore, Metric, Suite, SuiteOptions, SuiteScores, compare, parse_golden};
+
+    fn compared(options: SuiteOptions, rows: &str, candidate: &[f64], champion: &[f64]) -> SuiteReport {
+        let suite = parse_golden(rows, "test", options).unwrap();
+        let policy = Policy { resamples: 1000, ..Policy::default() };
+        compare(&suite, &scores(&suite, candidate), &scores(&suite, champion), &policy).unwrap()
+    }
+
+    fn scores(suite: &Suite, scores: &[f64]) -> SuiteScores {
+        let answered = suite.metric != Metric::Perplexity;
+        let item = |score: &f64| ItemScore {
+            score: Some(*score),
+            answer: answered.then(|| if *score == 1.0 { "yes".to_owned() } else { "`no`\n# not | at all".to_owned() }),
+        };
+        SuiteScores {
+            suite: suite.name.clone(),
+            fingerprint: suite.fingerprint(),
+            items: scores.iter().map(item).collect(),
+        }
+    }
+
+    fn report(general: &[f64]) -> Report {
+        let rows: String =
+            (0..12).map(|n| format!("{{\"prompt\": \"Is {n} even?\", \"completion\": \"yes\"}}\n")).collect();
+        let target = SuiteOptions { protected: false, target: true, ..SuiteOptions::new("tickets") };
+        let wide = SuiteOptions { margin: 0.2, ..SuiteOptions::new("general") };
+        let prose = SuiteOptions { metric: Some(Metric::Perplexity), ..SuiteOptions::new("prose") };
+        let nats: Vec<f64> = (0..12).map(|n| -2.0 - 0.1 * f64::from(n)).collect();
+        let better: Vec<f64> = nats.iter().map(|nats| nats + 0.01).collect();
+        let suites = vec![
+            compared(target, &rows, &[1.0; 12], &[0.0; 12]),
+            compared(wide, &rows, general, &[1.0; 12]),
+            compared(prose, &rows, &better, &nats),
+        ];
+        let candidate = AdapterId::of(&Fingerprint::of(b"candidate"));
+        let champion = AdapterId::of(&Fingerprint::of(b"champion"));
+        let policy = Policy { resamples: 1000, ..Policy::default() };
+        Report::new(CycleId(7), candidate, Some(champion), suites, policy)
+    }
+
+    #[test]
+    fn promotion_reads_as_one() {
+        let report = report(&[1.0; 12]);
+        assert!(report.decision.promotes());
+        insta::assert_snapshot!("promoted_table", report.table());
+        insta::assert_snapshot!("promoted_markdown", report.markdown());
+    }
+
+    #[test]
+    fn rejection_names_the_suite_and_its_worst_items() {
+        let mut general = [1.0; 12];
+        general[3..9].fill(0.0);
+        let report = report(&general);
+        assert!(!report.decision.promotes());
+        insta::assert_snapshot!("rejected_table", report.table());
+        insta::assert_snapshot!("rejected_markdown", report.markdown());
+    }
+
+    #[test]
+    fn json_holds_everything() {
+        let report = report(&[1.0; 12]);
+        let read: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+        assert_eq!((read.markdown(), read.table()), (report.markdown(), report.table()));
+        let first = Report { suites: vec![], champion: None, ..report };
+        insta::assert_json_snapshot!("json", first);
+        assert!(first.table().contains("compared with the base model"));
+    }
+}

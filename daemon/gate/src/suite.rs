@@ -54,10 +54,12 @@ pub struct SuiteOptions {
     /// perplexity (0.05 nats are 5 % of perplexity).
     ///
     /// What a margin asks of a suite: with `n` items whose differences have the standard deviation `s`, a candidate that
-    /// is neither better nor worse passes 95 times in 100 if `margin >= 3.3 * s / sqrt(n)` (at a confidence of 0.95).
-    /// A fifth of yes/no items answered otherwise, as often for the better as for the worse, is `s = 0.45`; 4 % is
-    /// `s = 0.2`. So a margin of 0.05 wants 175 items where `s = 0.2` and 400 where `s = 0.3`. Items that both sides
-    /// answer alike cost nothing: identical answers give a difference of exactly 0, and pass with any margin.
+    /// is neither better nor worse passes 95 times in 100 if `margin >= 3.3 * sqrt((s * s + 1 / n) / n) + 1 / n` (at a
+    /// confidence of 0.95, with scores in `[0, 1]`). Where 3 % of yes/no items are answered otherwise, as often for the
+    /// better as for the worse, `s` is 0.17; at 9 % it is 0.3. So a margin of 0.05 wants 200 items where `s = 0.17`, and
+    /// 450 where `s = 0.3`; 50 items want margins of 0.13 and 0.18. Items that both sides answer alike cost nothing: equal
+    /// answers give a difference of exactly 0, and pass with any margin. For the same reason a suite cannot see a loss
+    /// that befalls fewer than about `3 / n` of all cases: a margin of 0.05 means little below 60 items.
     pub margin: f64,
     /// See [`Suite::max_new_tokens`].
     pub max_new_tokens: usize,
@@ -170,5 +172,45 @@ fn check(name: &str, metric: Metric, item: &Item) -> Result<(), SuiteError> {
     match metric.objection(&item.reference) {
         Some(problem) => Err(SuiteError::Reference { name, item: id, metric, problem }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(id: &str, reference: &str) -> Item {
+        let question = Content::Text("q".to_owned());
+        let body = Body::PromptCompletion { prompt: question.clone(), completion: Content::Text(reference.to_owned()) };
+        Item { id: id.to_owned(), question, reference: reference.to_owned(), body }
+    }
+
+    fn error(options: SuiteOptions, items: Vec<Item>) -> String {
+        Suite::new(options, items).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_serve_is_refused_with_its_place() {
+        assert_eq!(error(SuiteOptions::new("s"), vec![]), "suite s: it has no items");
+        let margin = SuiteOptions { margin: f64::NAN, ..SuiteOptions::new("s") };
+        assert_eq!(error(margin, vec![item("1", "x")]), "suite s: the margin must be a number not below 0, not NaN");
+        let json = SuiteOptions { metric: Some(Metric::JsonFieldF1), ..SuiteOptions::new("s") };
+        assert_eq!(
+            error(json, vec![item("1", "{}"), item("2", "x")]),
+            "suite s: the reference of item 2 is not a JSON object, which json_field_f1 needs; choose another metric"
+        );
+    }
+
+    #[test]
+    fn fingerprint_is_of_what_is_asked() {
+        let suite = Suite::new(SuiteOptions::new("s"), vec![item("1", "x"), item("2", "y")]).unwrap();
+        let role = Suite { protected: false, target: true, margin: 0.5, ..suite.clone() };
+        assert_eq!(role.fingerprint(), suite.fingerprint());
+        let length = Suite { max_new_tokens: 1, ..suite.clone() };
+        let metric = Suite { metric: Metric::Contains, ..suite.clone() };
+        let items = Suite { items: vec![item("1", "x"), item("2", "z")], ..suite.clone() };
+        for other in [length, metric, items] {
+            assert_ne!(other.fingerprint(), suite.fingerprint());
+        }
     }
 }
