@@ -1,6 +1,6 @@
 //! How fast rows become durable segments, and in how much memory: `cargo run --example ingest_throughput -- [ROWS]`.
 //!
-//! Each form of one file (about 500 bytes a row) is read, judged, fingerprinted, deduplicated, split and stored.
+//! Each form of one file (500 bytes a row) is read, judged, fingerprinted, deduplicated, split and stored.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn write_rows(mut file: impl Write, rows: usize) -> io::Result<()> {
     for n in 0..rows {
-        let question = format!("Ticket {n}: the order of {} pieces came late and two were broken. ", n % 97).repeat(3);
+        let question = format!("Ticket {n}: the order of {} pieces came late and two were broken. ", n % 97).repeat(4);
         let answer = format!(r#"{{"ticket": {n}, "kind": "complaint", "pieces": {}, "urgent": false}}"#, n % 97);
         let messages = [("user", question), ("assistant", answer)]
             .map(|(role, content)| serde_json::json!({"role": role, "content": content}));
