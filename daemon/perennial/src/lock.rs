@@ -31,7 +31,9 @@ pub(crate) enum LockError {
         holder: String,
     },
     /// It cannot be written.
-    #[error("the state directory {state} cannot be used: check that it may be written by this user, or choose another with --state")]
+    #[error(
+        "the state directory {state} cannot be used: check that it may be written by this user, or choose another with --state"
+    )]
     Io {
         /// The state directory.
         state: PathBuf,

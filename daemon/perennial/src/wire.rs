@@ -28,8 +28,7 @@ pub(crate) fn wire(
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<(Context, Ports)> {
     let registry = Registry::open(&state.database())?;
-    let context =
-        Context { config: SharedConfig::new(config), state, registry: registry.clone(), telemetry, runtime };
+    let context = Context { config: SharedConfig::new(config), state, registry: registry.clone(), telemetry, runtime };
     let (engine, buffer) = (Engine::default(), BufferLock::default());
     let ports = Ports {
         intake: Arc::new(StateIntake::new(context.clone(), registry.clone())),

@@ -65,7 +65,10 @@ fn model(session: &Session) -> anyhow::Result<String> {
     let config = &session.config().model;
     let model = Model::load(&models::locate(config)?)?;
     let fingerprint = model.fingerprint.short(12);
-    Ok(format!("{}: {}, {} layers, fingerprint {fingerprint}", config.base, model.config.architecture, model.config.layers))
+    Ok(format!(
+        "{}: {}, {} layers, fingerprint {fingerprint}",
+        config.base, model.config.architecture, model.config.layers
+    ))
 }
 
 fn suites(session: &Session) -> anyhow::Result<String> {

@@ -22,7 +22,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(daemon: &DaemonFile) -> anyhow::Result<Self> {
         // Taking a large file in takes as long as it takes; a proxy has no business between two ends of one machine.
-        let http = reqwest::blocking::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(None).no_proxy().build()?;
+        let http =
+            reqwest::blocking::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(None).no_proxy().build()?;
         Ok(Self { http, base: format!("http://{}", daemon.address) })
     }
 
@@ -66,7 +67,12 @@ const PART_BYTES_MAX: usize = 32 << 20;
 const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
 
 /// Sends a file, a long one in parts that end where lines end.
-pub(super) fn send_file(client: &Client, mut file: File, source: &str, body_bytes_max: usize) -> anyhow::Result<IntakeReport> {
+pub(super) fn send_file(
+    client: &Client,
+    mut file: File,
+    source: &str,
+    body_bytes_max: usize,
+) -> anyhow::Result<IntakeReport> {
     let part_bytes = body_bytes_max.min(PART_BYTES_MAX);
     let mut report = IntakeReport::default();
     let mut first_line = 1;

@@ -1,9 +1,8 @@
-use std::{thread, time::Duration};
+use std::{pin::pin, thread, time::Duration};
 
 use anyhow::bail;
 use perennial_types::CycleId;
 use serde_json::Value;
-use tokio::runtime::Handle;
 
 use super::{
     client::Client,
@@ -53,9 +52,10 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
         None => (cycles.begin(Cause::Manual)?, Some(Cause::Manual)),
     };
     telemetry.emit(CycleStarted { cycle, cause });
-    let stop = stop_on_interrupt(parts.runtime.handle());
-    let (running, told) = (cycles.clone(), stop);
-    let end = parts.runtime.block_on(on_thread("cycle", move || running.run(cycle, &told)))?;
+    let stop = Stop::default();
+    let (running, told) = (cycles.clone(), stop.clone());
+    let work = on_thread("cycle", move || running.run(cycle, &told));
+    let end = parts.runtime.block_on(interruptible(&stop, work))??;
     telemetry.emit(CycleEnded { cycle, end: end.as_ref() });
     match end? {
         CycleEnd::Promoted(adapter) => output::line(format_args!("cycle {cycle}: {adapter} is the champion now")),
@@ -67,21 +67,22 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C asks for the next safe point; a second one leaves at once.
-pub(super) fn stop_on_interrupt(runtime: &Handle) -> Stop {
-    let stop = Stop::default();
-    let told = stop.clone();
-    runtime.spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if told.is_set() {
-                const INTERRUPTED: i32 = 130;
-                std::process::exit(INTERRUPTED);
+/// Waits for work that looks at `stop`. Ctrl-C asks it for the next safe point; a second one leaves at once.
+pub(super) async fn interruptible<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                if stop.is_set() {
+                    bail!("interrupted: what was cut off is made good the next time");
+                }
+                stop.set();
+                output::note("stopping at the next safe point; Ctrl-C again leaves at once");
             }
-            told.set();
-            output::note("stopping at the next safe point; Ctrl-C again leaves at once");
         }
-    });
-    stop
+    }
 }
 
 fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<()> {

@@ -1,9 +1,4 @@
-use std::{
-    io::Read,
-    ops::ControlFlow,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io::Read, ops::ControlFlow, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use perennial_learn::{
@@ -67,7 +62,8 @@ impl Generate {
             _ => self.prompt,
         };
         let voice = self.speaker.voice(session)?;
-        let content = if self.raw { Content::Text(prompt) } else { Content::Messages(self.speaker.conversation(prompt)) };
+        let content =
+            if self.raw { Content::Text(prompt) } else { Content::Messages(self.speaker.conversation(prompt)) };
         voice.answer(&content)?;
         output::line("");
         Ok(())

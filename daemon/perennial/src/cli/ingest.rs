@@ -1,4 +1,8 @@
-use std::{fs::File, path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 

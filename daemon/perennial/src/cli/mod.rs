@@ -106,7 +106,8 @@ struct Json {
 pub(crate) fn main() -> ExitCode {
     let Arguments { config, state, set, command } = Arguments::parse();
     // Variables that are no Unicode cannot be one of ours.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let sources = Sources { file: config, set, state, environment: environment.collect() };
     match carry_out(command, sources) {
         Ok(code) => code,

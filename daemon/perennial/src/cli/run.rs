@@ -47,7 +47,9 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
 
 /// The socket that systemd passed, else one of our own.
 fn listen(session: &Session) -> anyhow::Result<TcpListener> {
-    if let Some(passed) = ListenFd::from_env().take_tcp_listener(0).context("the socket that was passed is no TCP socket")? {
+    if let Some(passed) =
+        ListenFd::from_env().take_tcp_listener(0).context("the socket that was passed is no TCP socket")?
+    {
         return Ok(passed);
     }
     let address = session.config().http.listen;

@@ -74,7 +74,8 @@ fn status_text(status: &Status) -> String {
         (champion, _) => champion.as_ref().map_or_else(|| "the base model".to_owned(), ToString::to_string),
     };
     let last_cycle = status.last_cycle.as_ref().map(|row| format!("{}, {}", row.id, state_of(row)));
-    let oldest = status.waiting.oldest_ms.map(|oldest| format!(", the oldest since {}", time(oldest))).unwrap_or_default();
+    let oldest =
+        status.waiting.oldest_ms.map(|oldest| format!(", the oldest since {}", time(oldest))).unwrap_or_default();
     let mut text = format!(
         "state       {}\ndaemon      {daemon}\nchampion    {champion}\nlast cycle  {}\nwaiting     {} samples{oldest}",
         status.state,

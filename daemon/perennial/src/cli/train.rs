@@ -2,11 +2,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::{cycle::stop_on_interrupt, output, session::Session};
+use super::{cycle::interruptible, output, session::Session};
 use crate::{
     cycle::CycleFolder,
     engine::Engine,
     ports::Stop,
+    service::on_thread,
     stage::{self, StageEnd},
     telemetry::{ProgressBar, Telemetry},
 };
@@ -28,11 +29,14 @@ impl Train {
         let telemetry = Telemetry::new(progress)?;
         let model = Engine::default().model(&session.config().model)?;
         let folder = CycleFolder::new(self.cycle);
-        let stop: Stop = stop_on_interrupt(runtime.handle());
-        match stage::run(&folder, &model, &stop, &telemetry)? {
+        let candidate = folder.candidate();
+        let stop = Stop::default();
+        let told = stop.clone();
+        let work = on_thread("train", move || stage::run(&folder, &model, &told, &telemetry));
+        match runtime.block_on(interruptible(&stop, work))??? {
             StageEnd::Stopped => bail!("stopped at a checkpoint: the same command goes on from there"),
             StageEnd::Trained(trained) => {
-                output::line(format_args!("{} steps, the candidate is in {}", trained.steps, folder.candidate().display()));
+                output::line(format_args!("{} steps, the candidate is in {}", trained.steps, candidate.display()));
             }
         }
         Ok(())

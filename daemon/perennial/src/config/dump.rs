@@ -28,6 +28,7 @@ fn write_table(text: &mut String, header: &str, path: &str, table: &Table, origi
     for (key, value) in table.iter().filter(|(_, value)| is_section(value)) {
         let (header, path) = (below(header, key), below(path, key));
         match value {
+            Value::Table(section) if section.is_empty() => {}
             Value::Table(section) => {
                 let _ = writeln!(text, "\n[{header}]");
                 write_table(text, &header, &path, section, origins);

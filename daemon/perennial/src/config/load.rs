@@ -198,7 +198,8 @@ fn nearest(message: &str) -> String {
     let Some(wrong) = names.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
     let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
     let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    best.filter(|name| likeness(name) >= LIKENESS_MIN).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+    best.filter(|name| likeness(name) >= LIKENESS_MIN)
+        .map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 /// Relative paths of the file are relative to the file; those of the environment and flags to the working directory.
@@ -247,7 +248,7 @@ mod tests {
             "[tran]\nr = 8",
             "[train]\nr = \"many\"",
             "[replay]\npolicy = \"reservoire\"",
-            "[[gate.suite]]\nname = \"x\"\nfile = \"x.jsonl\"",
+            "[[gate.suite]]\nname = \"x\"",
             "[http]\nlisten = \"localhost\"",
             "[ingest]\ndefault_domain = \"a/b\"",
             "[cycle]\nseed = ",
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn later_sources_stand_above_earlier_ones() {
-        let environment = vec![("PERENNIAL_TRAIN__R".to_owned(), "4".to_owned()), ("PERENNIAL_CONFIG".into(), "x".into())];
+        let environment =
+            vec![("PERENNIAL_TRAIN__R".to_owned(), "4".to_owned()), ("PERENNIAL_CONFIG".into(), "x".into())];
         let sources = Sources { environment, set: vec!["train.alpha=8".into()], ..Default::default() };
         let loaded = load(&sources).unwrap();
         assert_eq!((loaded.config.train.r, loaded.config.train.alpha), (4, 8.0));
@@ -289,7 +291,8 @@ mod tests {
 
     #[test]
     fn paths_are_relative_to_what_names_them() {
-        let text = "[state]\ndir = \"here\"\n[[gate.suite]]\nname = \"s\"\nfile = \"s.jsonl\"\nmetric = \"exact_match\"";
+        let text =
+            "[state]\ndir = \"here\"\n[[gate.suite]]\nname = \"s\"\nfile = \"s.jsonl\"\nmetric = \"exact_match\"";
         let config = with_file(text, &["ingest.inbox=box"]).unwrap().config;
         assert!(config.state.dir.is_absolute() && config.state.dir.ends_with("here"));
         assert_eq!(config.state.dir.parent(), config.gate.suite[0].file.parent());

@@ -4,7 +4,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml::{Spanned, de::{DeTable, DeValue}};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,13 +36,24 @@ impl Reload {
     pub(crate) fn between(running: &Config, mut new: Config) -> Self {
         let mut needs_restart = Vec::new();
         keep!(
-            running, new, needs_restart, state.dir, model.base, model.cache, ingest.inbox, ingest.rescan_seconds,
-            ingest.settle_seconds, replay.embedding, replay.layer, http.listen, http.body_bytes_max, resources.threads,
+            running,
+            new,
+            needs_restart,
+            state.dir,
+            model.base,
+            model.cache,
+            ingest.inbox,
+            ingest.rescan_seconds,
+            ingest.settle_seconds,
+            replay.embedding,
+            replay.layer,
+            http.listen,
+            http.body_bytes_max,
+            resources.threads,
             log.format,
         );
-        let applied = changed!(
-            running, new, state, model, ingest, replay, cycle, train, gate, http, resources, log, shutdown,
-        );
+        let applied =
+            changed!(running, new, state, model, ingest, replay, cycle, train, gate, http, resources, log, shutdown,);
         Self { config: new, applied, needs_restart }
     }
 }

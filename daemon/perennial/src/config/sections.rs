@@ -103,13 +103,7 @@ pub(crate) struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self {
-            policy: PolicyKind::Reservoir,
-            ratio: 0.2,
-            capacity: 100_000,
-            embedding: Embedding::Sif,
-            layer: None,
-        }
+        Self { policy: PolicyKind::Reservoir, ratio: 0.2, capacity: 100_000, embedding: Embedding::Sif, layer: None }
     }
 }
 

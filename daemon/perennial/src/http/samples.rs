@@ -38,7 +38,8 @@ pub(super) async fn take(
     parameters: Result<Query<Parameters>, QueryRejection>,
     body: Body,
 ) -> Result<Json<IntakeReport>, ApiError> {
-    let Query(Parameters { source, first_line }) = parameters.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let Query(Parameters { source, first_line }) =
+        parameters.map_err(|error| ApiError::bad_request(error.body_text()))?;
     if !handle.is_ready() {
         return Err(ApiError::unavailable("the daemon is stopping: send it again later"));
     }

@@ -34,7 +34,13 @@ pub(super) fn client() -> reqwest::Result<Client> {
 ///
 /// # Errors
 /// Where the server does not answer, refuses, or sends another number of bytes than the pinned one.
-pub(super) fn resume(client: &Client, url: &str, pinned: &PinnedFile, part: &Path, watch: &Watch<'_>) -> anyhow::Result<()> {
+pub(super) fn resume(
+    client: &Client,
+    url: &str,
+    pinned: &PinnedFile,
+    part: &Path,
+    watch: &Watch<'_>,
+) -> anyhow::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(part)?;
     let mut have = file.metadata()?.len();
     if have > pinned.bytes {

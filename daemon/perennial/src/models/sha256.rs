@@ -31,7 +31,11 @@ pub(super) fn check(path: &Path, pinned: &PinnedFile) -> anyhow::Result<()> {
         return Ok(());
     }
     std::fs::remove_file(path).with_context(|| format!("{} cannot be removed", path.display()))?;
-    bail!("{} has the SHA-256 {found}, not {}: it was damaged or replaced on its way, and was removed", pinned.name, pinned.sha256)
+    bail!(
+        "{} has the SHA-256 {found}, not {}: it was damaged or replaced on its way, and was removed",
+        pinned.name,
+        pinned.sha256
+    )
 }
 
 #[cfg(test)]

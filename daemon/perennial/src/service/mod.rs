@@ -109,7 +109,10 @@ struct Service {
 
 /// Work that is over.
 enum Job {
-    Cycle { cycle: Option<CycleId>, end: anyhow::Result<CycleEnd> },
+    Cycle {
+        cycle: Option<CycleId>,
+        end: anyhow::Result<CycleEnd>,
+    },
     /// A cycle that somebody asked for could not be begun, as they were told.
     Refused,
     Inbox(anyhow::Result<Option<Duration>>),

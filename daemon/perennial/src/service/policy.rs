@@ -69,8 +69,14 @@ pub(crate) fn backoff(failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const POLICY: config::Cycle =
-        config::Cycle { samples_min: 100, age_max_seconds: 60, age_samples_min: 10, samples_max: 500, seed: 0, keep: 1 };
+    const POLICY: config::Cycle = config::Cycle {
+        samples_min: 100,
+        age_max_seconds: 60,
+        age_samples_min: 10,
+        samples_max: 500,
+        seed: 0,
+        keep: 1,
+    };
 
     fn step(situation: Situation) -> Step {
         next(&POLICY, &situation)
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn nothing_starts_before_the_pause_after_a_failure_is_over() {
-        let situation = Situation { waiting: 1000, unfinished: Some(CycleId(3)), retry_ms: Some(500), ..Default::default() };
+        let situation =
+            Situation { waiting: 1000, unfinished: Some(CycleId(3)), retry_ms: Some(500), ..Default::default() };
         assert_eq!(step(Situation { now_ms: 499, ..situation }), Step::Wait { until_ms: Some(500) });
         assert_eq!(step(Situation { now_ms: 500, ..situation }), Step::Continue(CycleId(3)));
     }

@@ -144,7 +144,7 @@ impl Running {
             reread: Box::new(move || Ok(Loaded { config: config.clone(), origins: Default::default(), file: None })),
             shutdown: shutdown.clone(),
         };
-        let service = tokio::spawn(run(options));
+        let service = TaskTracker::new().spawn(run(options));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let running = Self { fake, folder, base, http, shutdown, service, context };
         running.until("ready", async |running| running.get("/ready").await.0 == 200).await;
@@ -219,17 +219,19 @@ async fn files_go_where_they_belong() {
         std::fs::write(&hidden, text).unwrap();
         std::fs::rename(hidden, inbox.join(name)).unwrap();
     }
-    running.until("the files", async |running| {
-        let exists = |path: &str| running.folder.path().join(path).exists();
-        exists("inbox/taken/good.jsonl") && exists("quarantine/bad.bin")
-    })
-    .await;
+    running
+        .until("the files", async |running| {
+            let exists = |path: &str| running.folder.path().join(path).exists();
+            exists("inbox/taken/good.jsonl") && exists("quarantine/bad.bin")
+        })
+        .await;
     assert!(inbox.join("later.jsonl").exists());
-    running.until("the metric", async |running| {
-        let (_, metrics) = running.get("/metrics").await;
-        metrics.contains(r#"perennial_ingest_files_total{outcome="failed"} 1"#)
-    })
-    .await;
+    running
+        .until("the metric", async |running| {
+            let (_, metrics) = running.get("/metrics").await;
+            metrics.contains(r#"perennial_ingest_files_total{outcome="failed"} 1"#)
+        })
+        .await;
     assert_eq!(running.stop().await, Exit::Clean);
 }
 

@@ -1,6 +1,8 @@
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, Registry, filter::LevelFilter, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, filter::LevelFilter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use super::ProgressBar;
 use crate::config::{Log, LogFormat};
@@ -13,7 +15,9 @@ pub(crate) struct LogControl(reload::Handle<EnvFilter, Registry>);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
     /// The level is no filter.
-    #[error("log.level {level:?} is not a level (error, warn, info, debug, trace) or a filter such as \"info,perennial=debug\"")]
+    #[error(
+        "log.level {level:?} is not a level (error, warn, info, debug, trace) or a filter such as \"info,perennial=debug\""
+    )]
     Level {
         /// What was given.
         level: String,
@@ -41,7 +45,9 @@ pub(crate) fn init(log: &Log, progress: &ProgressBar) -> Result<LogControl, LogE
     match log.format {
         LogFormat::Json => subscriber.with(format.json().flatten_event(true)).try_init()?,
         LogFormat::Auto if !terminal => subscriber.with(format.json().flatten_event(true)).try_init()?,
-        LogFormat::Text | LogFormat::Auto => subscriber.with(format.with_ansi(terminal).with_target(false)).try_init()?,
+        LogFormat::Text | LogFormat::Auto => {
+            subscriber.with(format.with_ansi(terminal).with_target(false)).try_init()?
+        }
     }
     Ok(LogControl(handle))
 }
@@ -62,7 +68,8 @@ impl LogControl {
 /// The filter that a level stands for.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, LogError> {
     // LanceDB and DataFusion tell much at `info` that nobody who runs a daemon can use.
-    let quiet = ["lance", "lancedb", "lance_core", "lance_index", "lance_io", "lance_table", "lance_encoding", "datafusion"];
+    let quiet =
+        ["lance", "lancedb", "lance_core", "lance_index", "lance_io", "lance_table", "lance_encoding", "datafusion"];
     let mut directives: Vec<String> = quiet.iter().map(|target| format!("{target}=warn")).collect();
     directives.push(level.to_owned());
     let error = |source| LogError::Level { level: level.to_owned(), source };

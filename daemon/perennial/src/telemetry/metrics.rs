@@ -1,6 +1,6 @@
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, Result, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, Result, TextEncoder,
     core::{Collector, GenericCounterVec},
 };
 
@@ -138,7 +138,8 @@ impl GateMetrics {
         let score = Opts::new("perennial_gate_suite_score", "The last score of a suite, by whose it is.");
         let decisions = counters(registry, "perennial_gate_decisions_total", "Decisions of the gate.", "decision")?;
         zero(&decisions, &["promote", "reject", "forced", "roll_back"]);
-        let since = Gauge::new("perennial_champion_timestamp_seconds", "When the champion came into service; 0: never.")?;
+        let since =
+            Gauge::new("perennial_champion_timestamp_seconds", "When the champion came into service; 0: never.")?;
         Ok(Self {
             suite_score: register(registry, GaugeVec::new(score, &["suite", "model"])?)?,
             decisions,
