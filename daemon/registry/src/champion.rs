@@ -118,6 +118,8 @@ pub(crate) fn line(connection: &Connection) -> Result<Vec<AdapterId>, RegistryEr
     let mut line = Vec::new();
     for promotion in history(connection)? {
         if promotion.reason == PromotionReason::Rollback {
+            // The champion itself goes first: it may be in the line twice, and going back never stays where it is.
+            line.pop();
             let kept = line.iter().rposition(|earlier| Some(earlier) == promotion.to.as_ref());
             line.truncate(kept.map_or(0, |last| last + 1));
         } else {

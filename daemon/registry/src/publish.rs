@@ -91,8 +91,8 @@ pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, Publis
         return Ok(files);
     }
     fs::create_dir_all(adapters).map_err(io_error("create", adapters))?;
-    let copied = copy_adapter(from, &target)?;
-    if copied == files { Ok(files) } else { Err(changed(target, &files, &copied)) }
+    copy_as(&files, from, &target)?;
+    Ok(files)
 }
 
 /// Copies a PEFT folder, whole or not at all, read-only, and returns the fingerprint of the copy's files. The folder that
@@ -101,6 +101,13 @@ pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, Publis
 /// # Errors
 /// Where the folder cannot be read or the copy cannot be written.
 pub fn copy_adapter(from: &Path, to: &Path) -> Result<Fingerprint, PublishError> {
+    let files = fingerprint_files(from)?;
+    copy_as(&files, from, to)?;
+    Ok(files)
+}
+
+/// The copy gets its name only once its bytes are known to be the ones that were asked for.
+fn copy_as(files: &Fingerprint, from: &Path, to: &Path) -> Result<(), PublishError> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     let incoming = to.with_file_name(format!(".incoming-{name}"));
     if incoming.exists() {
@@ -111,10 +118,12 @@ pub fn copy_adapter(from: &Path, to: &Path) -> Result<Fingerprint, PublishError>
         copy_durably(&path, &incoming.join(name))?;
     }
     sync_folder(&incoming)?;
-    let files = fingerprint_files(&incoming)?;
+    let copied = fingerprint_files(&incoming)?;
+    if copied != *files {
+        return Err(changed(incoming, files, &copied));
+    }
     fs::rename(&incoming, to).map_err(io_error("rename to its name", to))?;
-    sync_folder(to.parent().unwrap_or(Path::new(".")))?;
-    Ok(files)
+    sync_folder(to.parent().unwrap_or(Path::new(".")))
 }
 
 /// A published adapter's bytes match its lineage: the files in `adapters/<id>/` have the fingerprint that the registry
@@ -219,4 +228,106 @@ fn changed(path: PathBuf, expected: &Fingerprint, found: &Fingerprint) -> Publis
 fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> PublishError + use<> {
     let path = path.to_owned();
     move |source| PublishError::Io { action, path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A state folder with a trained PEFT folder in it.
+    fn trained(weights: &str) -> (TempDir, PathBuf) {
+        let state = TempDir::new().unwrap();
+        let peft = state.path().join("peft");
+        fs::create_dir(&peft).unwrap();
+        fs::write(peft.join("adapter_config.json"), "{}").unwrap();
+        fs::write(peft.join("adapter_model.safetensors"), weights).unwrap();
+        (state, peft)
+    }
+
+    #[test]
+    fn an_adapter_is_stored_once_read_only_and_under_the_name_of_its_bytes() {
+        let (state, peft) = trained("weights");
+        let adapters = state.path().join("adapters");
+        let files = store_adapter(&adapters, &peft).unwrap();
+        assert_eq!(store_adapter(&adapters, &peft).unwrap(), files);
+        let stored = adapters.join(AdapterId::of(&files).as_str());
+        assert_eq!(fs::read(stored.join("adapter_model.safetensors")).unwrap(), b"weights");
+        let mode = fs::metadata(stored.join("adapter_config.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, FILE_MODE);
+        let names: Vec<_> = fs::read_dir(&adapters).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [AdapterId::of(&files).as_str()], "nothing else is left there");
+    }
+
+    #[test]
+    fn a_changed_file_is_found_and_never_overwritten() {
+        let (state, peft) = trained("weights");
+        let adapters = state.path().join("adapters");
+        let files = store_adapter(&adapters, &peft).unwrap();
+        let file = adapters.join(AdapterId::of(&files).as_str()).join("adapter_config.json");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "{ }").unwrap();
+        assert!(matches!(verify_adapter(&adapters, &files), Err(PublishError::Changed { .. })));
+        assert!(matches!(store_adapter(&adapters, &peft), Err(PublishError::Changed { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"{ }");
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_away() {
+        let (state, peft) = trained("weights");
+        let adapters = state.path().join("adapters");
+        let id = AdapterId::of(&fingerprint_files(&peft).unwrap());
+        let half = adapters.join(format!(".incoming-{id}"));
+        fs::create_dir_all(&half).unwrap();
+        fs::write(half.join("adapter_config.json"), "half").unwrap();
+        let files = store_adapter(&adapters, &peft).unwrap();
+        verify_adapter(&adapters, &files).unwrap();
+        assert!(!half.exists());
+    }
+
+    #[test]
+    fn folders_and_links_are_no_adapter_files() {
+        let (_state, peft) = trained("weights");
+        symlink("/etc/hostname", peft.join("extra")).unwrap();
+        assert!(matches!(fingerprint_files(&peft), Err(PublishError::NotAPlainFile(_))));
+        fs::remove_file(peft.join("extra")).unwrap();
+        fs::create_dir(peft.join("extra")).unwrap();
+        assert!(matches!(fingerprint_files(&peft), Err(PublishError::NotAPlainFile(_))));
+        let empty = TempDir::new().unwrap();
+        assert!(matches!(fingerprint_files(empty.path()), Err(PublishError::Empty(_))));
+    }
+
+    #[test]
+    fn current_is_switched_relatively_and_taken_away_for_the_base_model() {
+        let (state, peft) = trained("one");
+        let (adapters, export) = (state.path().join("adapters"), state.path().join("export"));
+        let one = AdapterId::of(&store_adapter(&adapters, &peft).unwrap());
+        fs::write(peft.join("adapter_model.safetensors"), "two").unwrap();
+        let two = AdapterId::of(&store_adapter(&adapters, &peft).unwrap());
+        fs::create_dir(&export).unwrap();
+        symlink("nowhere", export.join(".current")).unwrap();
+
+        assert_eq!(current(&export).unwrap(), None);
+        for adapter in [Some(&one), Some(&two), Some(&two), None, None, Some(&one)] {
+            switch_current(&export, adapter).unwrap();
+            assert_eq!(current(&export).unwrap().as_ref(), adapter);
+        }
+        assert_eq!(fs::read_link(export.join("current")).unwrap(), Path::new("../adapters").join(one.as_str()));
+        assert_eq!(fs::read(export.join("current/adapter_model.safetensors")).unwrap(), b"one");
+
+        let missing = AdapterId::of(&Fingerprint::of(b"missing"));
+        assert!(switch_current(&export, Some(&missing)).is_err());
+        assert_eq!(current(&export).unwrap(), Some(one));
+    }
+
+    #[test]
+    fn what_is_not_our_link_is_left_alone() {
+        let state = TempDir::new().unwrap();
+        fs::write(state.path().join("current"), "mine").unwrap();
+        assert!(matches!(switch_current(state.path(), None), Err(PublishError::NotALink(_))));
+        fs::remove_file(state.path().join("current")).unwrap();
+        symlink("../../etc", state.path().join("current")).unwrap();
+        assert!(matches!(switch_current(state.path(), None), Err(PublishError::NotALink(_))));
+    }
 }
