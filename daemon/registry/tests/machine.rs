@@ -1,6 +1,8 @@
 //! Random sequences of operations, most of them out of turn: the properties hold after each, and a reopened database
 //! says the same as the one that was closed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! The registry as the cycle uses it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::{collections::BTreeSet, path::PathBuf};
@@ -9,7 +11,7 @@ use perennial_registry::{
     AdapterState, CycleOutcome, DomainCounts, NewDecision, Phase, Product, PromotionReason, Registry, RegistryError,
     Source, invariants,
 };
-use perennial_types::{Domain, Kind};
+use perennial_types::{CycleId, Domain, Kind, SampleId};
 use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,6 +21,26 @@ fn open() -> (TempDir, PathBuf, Registry) {
     let path = folder.path().join("perennial.db");
     let registry = Registry::open(&path).unwrap();
     (folder, path, registry)
+}
+
+/// A new cycle, up to the scores.
+fn evaluated(registry: &Registry, weights: &str) -> CycleId {
+    let cycle = registry.begin_cycle(&new_cycle(), 0).unwrap();
+    record(registry, cycle, Product::Collected).unwrap();
+    record(registry, cycle, Product::Mixed { mix: fingerprint("mix") }).unwrap();
+    record(registry, cycle, Product::Trained(&adapter(weights, registry.champion().unwrap()))).unwrap();
+    record(registry, cycle, Product::Evaluated { suites: &suites() }).unwrap();
+    cycle
+}
+
+/// A whole cycle.
+fn cycle(registry: &Registry, weights: &str, passed: bool, consumed: Vec<SampleId>) -> CycleId {
+    let cycle = evaluated(registry, weights);
+    record(registry, cycle, Product::Decided(&decision(weights, passed, consumed))).unwrap();
+    if passed {
+        record(registry, cycle, Product::Published).unwrap();
+    }
+    cycle
 }
 
 #[test]

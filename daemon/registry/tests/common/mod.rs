@@ -59,26 +59,6 @@ pub(crate) fn record(registry: &Registry, cycle: CycleId, product: Product<'_>) 
     registry.record_phase(cycle, product, &Value::Null, 0)
 }
 
-/// A new cycle, up to the scores.
-pub(crate) fn evaluated(registry: &Registry, weights: &str) -> CycleId {
-    let cycle = registry.begin_cycle(&new_cycle(), 0).unwrap();
-    record(registry, cycle, Product::Collected).unwrap();
-    record(registry, cycle, Product::Mixed { mix: fingerprint("mix") }).unwrap();
-    record(registry, cycle, Product::Trained(&adapter(weights, registry.champion().unwrap()))).unwrap();
-    record(registry, cycle, Product::Evaluated { suites: &suites() }).unwrap();
-    cycle
-}
-
-/// A whole cycle.
-pub(crate) fn cycle(registry: &Registry, weights: &str, passed: bool, consumed: Vec<SampleId>) -> CycleId {
-    let cycle = evaluated(registry, weights);
-    record(registry, cycle, Product::Decided(&decision(weights, passed, consumed))).unwrap();
-    if passed {
-        record(registry, cycle, Product::Published).unwrap();
-    }
-    cycle
-}
-
 pub(crate) fn adapter_id(weights: &str) -> AdapterId {
     AdapterId::of(&fingerprint(weights))
 }
