@@ -1,7 +1,9 @@
 use perennial_types::{Domain, Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, Metric, Policy, Suite, SuiteScores, difference_interval};
+use crate::{
+    Interval, Metric, Policy, Suite, SuiteScores, difference_interval, metric::perplexity::NATS_PER_TOKEN_MAX,
+};
 
 /// The items on which the candidate lost most that a report keeps.
 pub const WORST_ITEMS_MAX: usize = 5;
@@ -156,12 +158,10 @@ pub fn compare(
     })
 }
 
-/// On a few items Student's bound reaches further than scores in `[0, 1]` can differ.
+/// On a few items Student's bound reaches further than scores can differ.
 fn within_reach(metric: Metric, difference: Interval) -> Interval {
-    if metric == Metric::Perplexity {
-        return difference;
-    }
-    Interval { mean: difference.mean, lower: difference.lower.max(-1.0), upper: difference.upper.min(1.0) }
+    let reach = if metric == Metric::Perplexity { NATS_PER_TOKEN_MAX } else { 1.0 };
+    Interval { mean: difference.mean, lower: difference.lower.max(-reach), upper: difference.upper.min(reach) }
 }
 
 struct Pair {

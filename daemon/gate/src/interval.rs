@@ -1,7 +1,7 @@
 use perennial_types::Fingerprinter;
 use serde::{Deserialize, Serialize};
 
-use crate::{Policy, student};
+use crate::{Policy, metric::perplexity::NATS_PER_TOKEN_MAX, student};
 
 /// A mean difference, candidate minus champion, and its two one-sided bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,10 +26,10 @@ pub struct Interval {
 ///   spread by a factor of `sqrt((n - 1) / n)` and knows nothing of the error of that spread.
 ///
 /// Where every difference is exactly 0 the interval is 0: what answers alike has not changed, as far as a suite can see.
-/// No differences give an interval without bounds. Differences must be finite.
+/// No differences give the widest interval that scores can have. Differences must be finite.
 pub fn difference_interval(differences: &[f64], policy: &Policy, salt: &str) -> Interval {
     let Some(largest) = differences.iter().map(|difference| difference.abs()).reduce(f64::max) else {
-        return Interval { mean: 0.0, lower: f64::MIN, upper: f64::MAX };
+        return Interval { mean: 0.0, lower: -NATS_PER_TOKEN_MAX, upper: NATS_PER_TOKEN_MAX };
     };
     let mean = mean(differences);
     if largest == 0.0 {
@@ -105,6 +105,12 @@ mod tests {
     #[test]
     fn equal_answers_have_not_changed() {
         assert_eq!(interval(&[0.0; 3]), Interval { mean: 0.0, lower: 0.0, upper: 0.0 });
+    }
+
+    #[test]
+    fn nothing_compared_rules_nothing_out() {
+        let Interval { lower, upper, .. } = interval(&[]);
+        assert!(lower <= -50.0 && upper >= 50.0);
     }
 
     #[test]
