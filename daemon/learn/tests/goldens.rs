@@ -1,4 +1,10 @@
 //! Our numbers against those of transformers, as `tests/goldens/README.md` describes them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of a test file for no tests"
+)]
 
 use std::{
     path::{Path, PathBuf},

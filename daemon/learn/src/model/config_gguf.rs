@@ -25,14 +25,14 @@ impl ModelConfig {
             supported: SUPPORTED_ARCHITECTURES,
         })?;
         let keys = Keys { metadata: gguf.metadata(), architecture: name };
-        let embeddings = gguf.content.tensor_infos.get("token_embd.weight").ok_or_else(|| ModelError::Tensor {
+        let embeddings = gguf.infos.get("token_embd.weight").ok_or_else(|| ModelError::Tensor {
             path: path.to_owned(),
             tensor: "token_embd.weight".to_owned(),
             problem: "is missing".to_owned(),
         })?;
         let vocab_size = embeddings.shape.dims().first().copied().unwrap_or_default();
         let mut config = keys.config(architecture, vocab_size).map_err(at)?;
-        config.tied_head = !gguf.content.tensor_infos.contains_key("output.weight");
+        config.tied_head = !gguf.infos.contains_key("output.weight");
 
         let scaling = keys.metadata.text(&keys.key("rope.scaling.type")).map_err(at)?.unwrap_or("none");
         config.rope.scaling = match scaling {
@@ -47,7 +47,7 @@ impl ModelConfig {
             }
         };
         config.check(path)?;
-        if gguf.content.tensor_infos.contains_key(ROPE_FACTORS) {
+        if gguf.infos.contains_key(ROPE_FACTORS) {
             let factors = gguf.tensor(ROPE_FACTORS)?.flatten_all()?.to_vec1::<f32>()?;
             config.rope.scaling = llama_3_scaling(&config, &factors).ok_or_else(|| ModelError::Tensor {
                 path: path.to_owned(),

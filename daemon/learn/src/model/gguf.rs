@@ -1,10 +1,14 @@
 use std::{
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::BufReader,
     path::{Path, PathBuf},
 };
 
-use candle_core::{Device, Result as CandleResult, Tensor, quantized::gguf_file::Content};
+use candle_core::{
+    Device, Result as CandleResult, Tensor,
+    quantized::gguf_file::{Content, TensorInfo, Value},
+};
 use rayon::prelude::*;
 
 use super::{Architecture, ModelConfig, ModelError, assemble::Tensors, metadata::Metadata, names};
@@ -15,7 +19,9 @@ pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// An open GGUF file: its metadata, and where its tensors are.
 pub(super) struct Gguf {
     path: PathBuf,
-    pub(super) content: Content,
+    metadata: HashMap<String, Value>,
+    pub(super) infos: BTreeMap<String, TensorInfo>,
+    data_start: u64,
 }
 
 impl Gguf {
@@ -25,24 +31,30 @@ impl Gguf {
             path: path.to_owned(),
             problem: format!("not a GGUF file, or cut short: {error}"),
         })?;
-        Ok(Self { path: path.to_owned(), content })
+        Ok(Self {
+            path: path.to_owned(),
+            metadata: content.metadata,
+            infos: content.tensor_infos.into_iter().collect(),
+            data_start: content.tensor_data_offset,
+        })
     }
 
     pub(super) fn metadata(&self) -> Metadata<'_> {
-        Metadata(&self.content.metadata)
+        Metadata(&self.metadata)
     }
 
     /// A tensor as f32, as it lies in the file.
     pub(super) fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
+        let info = self.infos.get(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
         let mut file = File::open(&self.path).map_err(ModelError::io(&self.path))?;
-        let read = self.content.tensor(&mut file, name, &Device::Cpu);
-        read.and_then(|quantized| quantized.dequantize(&Device::Cpu))
+        info.read(&mut file, self.data_start, &Device::Cpu)
+            .and_then(|quantized| quantized.dequantize(&Device::Cpu))
             .map_err(|error| self.problem(name, format!("cannot be read: {error}")))
     }
 
     /// All weights as f32, by Hugging Face's names, q and k in Hugging Face's row order.
     pub(super) fn tensors(&self, config: &ModelConfig) -> Result<Tensors, ModelError> {
-        let files: Vec<&String> = self.content.tensor_infos.keys().filter(|name| *name != ROPE_FACTORS).collect();
+        let files: Vec<&String> = self.infos.keys().filter(|name| *name != ROPE_FACTORS).collect();
         files
             .into_par_iter()
             .map(|file_name| {

@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    path::Path,
+    sync::Arc,
+};
 
 use candle_core::{
     DType, Tensor,
@@ -122,13 +127,14 @@ fn shards_and_half_precision_are_read() {
     let mut weight_map = BTreeMap::new();
     for (number, dtype) in [DType::BF16, DType::F16, DType::F32].into_iter().enumerate() {
         let file = format!("model-{number}.safetensors");
-        let shard: std::collections::HashMap<String, Tensor> = random_tensors(&config)
+        let shard: BTreeMap<String, Tensor> = random_tensors(&config)
             .into_iter()
             .enumerate()
             .filter(|(index, _)| index % 3 == number)
             .map(|(_, (name, tensor))| (name, tensor.to_dtype(dtype).unwrap()))
             .collect();
         weight_map.extend(shard.keys().map(|name| (name.clone(), file.clone())));
+        let shard: HashMap<String, Tensor> = shard.into_iter().collect();
         candle_core::safetensors::save(&shard, folder.path().join(file)).unwrap();
     }
     let index = serde_json::json!({ "metadata": {}, "weight_map": weight_map }).to_string();
