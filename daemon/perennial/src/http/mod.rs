@@ -16,6 +16,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::trace::TraceLayer;
 use tracing::error;
 
 use self::error::ApiError;
@@ -51,5 +52,6 @@ fn router(handle: Arc<Handle>) -> Router {
         .fallback(|| async { ApiError::not_found("there is no such page") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(from_fn(guard::local_host_only))
+        .layer(TraceLayer::new_for_http())
         .with_state(handle)
 }
