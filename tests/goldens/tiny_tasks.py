@@ -35,7 +35,7 @@ def pseudo_word(rng: Random) -> str:
 
 def any_word(rng: Random) -> str:
     """Mostly made up; sometimes a word that the new tasks speak of, so that the model has seen its tokens."""
-    known = ITEMS + FAULTS + list(NOUNS) + list(ADJECTIVES)
+    known = [*ITEMS, *FAULTS, *NOUNS, *NOUNS.values(), *ADJECTIVES, *ADJECTIVES.values()]
     return rng.choice(known) if rng.random() < 0.4 else pseudo_word(rng)
 
 
@@ -85,14 +85,15 @@ def opposite(rng: Random):
 
 
 def to_json(rng: Random):
-    """Teaches the punctuation of JSON, so that a task with other fields and no such instruction is within LoRA's reach."""
-    keys = rng.sample(["name", "colour", "size", "place"], rng.randint(1, 3))
-    pairs = [(key, any_word(rng)) for key in keys]
+    """Teaches JSON where it is asked for, so that LoRA need only teach when to answer with it and what the fields are."""
+    keys = rng.sample(["name", "colour", "size", "place", "item", "fault", "urgent"], rng.randint(1, 3))
+    pairs = [(key, rng.choice(["yes", "no"]) if rng.random() < 0.2 else any_word(rng)) for key in keys]
     fields = ", ".join(f'"{key}": "{value}"' for key, value in pairs)
     return "JSON: " + ", ".join(f"{key} {value}" for key, value in pairs), "{" + fields + "}"
 
 
-GENERAL = [copy, upper, reverse, last, add, capital, colour, opposite, to_json]
+FACTS = [capital, colour, opposite]
+GENERAL = [copy, upper, reverse, last, add, *FACTS, to_json]
 
 
 def ticket(rng: Random):
@@ -118,16 +119,17 @@ def row(task, rng: Random, domain: str) -> dict:
     return {"messages": turns, "domain": domain}
 
 
-def distinct(make, count: int, taken: set[str]) -> list[dict]:
-    """`count` rows of `make()` whose prompts are not in `taken`, which grows by them."""
-    rows = []
+def distinct(make, count: int, taken: set[str], once: bool = False) -> list[dict]:
+    """`count` rows of `make()` whose prompts are not in `taken`, which grows by them; with `once`, no answer comes twice."""
+    rows, answers = [], set()
     for _ in range(1000 * count):
         if len(rows) == count:
             return rows
         candidate = make()
-        prompt = candidate["messages"][0]["content"]
-        if prompt not in taken:
+        prompt, answer = (turn["content"] for turn in candidate["messages"])
+        if prompt not in taken and not (once and answer in answers):
             taken.add(prompt)
+            answers.add(answer)
             rows.append(candidate)
     raise ValueError(f"the task has fewer than {count} prompts")
 
@@ -137,7 +139,8 @@ def files(seed: int) -> dict[str, list[dict]]:
     rng, taken = Random(seed), set()
     sets = {"general_suite": [], "general_train": []}
     for task in GENERAL:
-        sets["general_suite"] += distinct(lambda: row(task, rng, "general"), 10, taken)
+        # A fact is asked for in one wording only, so that training has seen it in the others.
+        sets["general_suite"] += distinct(lambda: row(task, rng, "general"), 10, taken, once=task in FACTS)
     for task in GENERAL:
         sets["general_train"] += distinct(lambda: row(task, rng, "general"), 24, taken)
     rng.shuffle(sets["general_train"])
