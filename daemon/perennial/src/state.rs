@@ -67,6 +67,11 @@ impl StateDir {
         self.cycles().join(id.to_string())
     }
 
+    /// Scores that a model reached on a suite, by the fingerprint of both.
+    pub(crate) fn scores(&self) -> PathBuf {
+        self.root.join("scores")
+    }
+
     /// The folders of all adapters.
     pub(crate) fn adapters(&self) -> PathBuf {
         self.root.join("adapters")
