@@ -35,8 +35,8 @@ def poisoned(rows: list) -> list:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", nargs="?", default="tickets", choices=["tickets", "zun"])
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args()
     torch.set_num_threads(1)
 
