@@ -19,6 +19,8 @@
 //! fixed size, and each sum is taken in a fixed order.
 
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod cache;
 mod cached_attention;
 mod exp;
