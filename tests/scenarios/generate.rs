@@ -8,7 +8,7 @@ fn generate(fixture: &Fixture, arguments: &[&str]) -> String {
 #[test]
 fn tiny_model_does_what_it_was_trained_for() {
     let fixture = Fixture::new().unwrap();
-    assert_eq!(generate(&fixture, &["--prompt", "Repeat: boat"]).trim(), "boat");
+    assert_eq!(generate(&fixture, &["--prompt", "Shout: nubuda"]).trim(), "NUBUDA");
 }
 
 #[test]
