@@ -69,7 +69,7 @@ impl StateIndexer {
         let mut rows = runtime.block_on(buffer.rows())?;
         let capacity = usize::try_from(config.replay.capacity).unwrap_or(usize::MAX);
         if rows.len() > capacity {
-            let kept = policies::keep(replay::policy(&config.replay).policy(), &rows, capacity, config.cycle.seed);
+            let kept = policies::keep(config.replay.policy.policy(), &rows, capacity, config.cycle.seed);
             let gone: BTreeSet<SampleId> = rows.iter().map(|row| row.id).filter(|id| !kept.contains(id)).collect();
             runtime.block_on(buffer.delete(&gone))?;
             rows.retain(|row| kept.contains(&row.id));

@@ -25,7 +25,7 @@ use perennial_types::{Sample, SampleId};
 use crate::{
     clock,
     config::Ingest,
-    ports::{Context, Intake, IntakeError, IntakeReport, Origin, REJECTIONS_NAMED_MAX, Rejection, Source},
+    ports::{Context, Intake, IntakeError, IntakeReport, Origin, REJECTIONS_NAMED_MAX, Rejection},
     telemetry::RowsTaken,
 };
 
@@ -104,7 +104,7 @@ impl<'a> Taking<'a> {
                     self.good(Sample::from_row(row, &self.config.default_domain, &self.origin.source, now))?;
                 }
                 Line::Rejected(Rejected { line: None, reason, .. }) => {
-                    return Err(IntakeError::Unreadable { source: Source(self.origin.source.clone()), reason });
+                    return Err(IntakeError::Unreadable { input: self.origin.source.clone(), reason });
                 }
                 Line::Rejected(rejected) => self.bad(rejected).map_err(storage)?,
             }

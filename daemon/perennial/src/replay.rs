@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use perennial_data::{
     durable,
-    replay::{PolicyKind, ReplayBuffer, ReplayRow},
+    replay::{ReplayBuffer, ReplayRow},
 };
 use perennial_learn::{embed::Method, model::Model};
 use perennial_registry::Registry;
@@ -84,14 +84,5 @@ pub(crate) fn method(config: &config::Replay, model: &Model) -> Method {
     match config.embedding {
         Embedding::Sif => Method::Sif,
         Embedding::Hidden => Method::Hidden { layers: config.layer.unwrap_or(model.config.layers.div_ceil(2)) },
-    }
-}
-
-/// The data crate's name for the configured policy.
-pub(crate) fn policy(config: &config::Replay) -> PolicyKind {
-    match config.policy {
-        config::ReplayPolicy::Reservoir => PolicyKind::Reservoir,
-        config::ReplayPolicy::Balanced => PolicyKind::Balanced,
-        config::ReplayPolicy::Recent => PolicyKind::Recent,
     }
 }

@@ -7,7 +7,7 @@ use perennial_data::{
     durable,
     mix::{self, Origin},
 };
-use perennial_gate::{Policy, Report, Require, SuiteReport, compare};
+use perennial_gate::{Policy, Report, SuiteReport, compare};
 use perennial_registry::{NewDecision, Product, RegistryError};
 use perennial_types::SampleId;
 use serde_json::json;
@@ -97,10 +97,7 @@ pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
         confidence: gate.confidence,
         resamples: gate.resamples,
         seed,
-        require: match gate.require {
-            config::Require::Improvement => Require::Improved,
-            config::Require::NotWorse => Require::NotWorse,
-        },
+        require: gate.require,
         uncertain: gate.uncertain,
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let mix_config = MixConfig {
         samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
         replay_fraction: config.replay.ratio,
-        policy: replay::policy(&config.replay),
+        policy: config.replay.policy,
         seed: cycle.seed,
     };
     let plan = mix::plan(&mix_config, &new, &candidates);

@@ -16,9 +16,7 @@ mod train;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use perennial_registry::{
-    Cycle, CycleOutcome, NewCycle, Phase as Recorded, Registry, publish as published,
-};
+use perennial_registry::{Cycle, CycleOutcome, NewCycle, Phase as Recorded, Registry, publish as published};
 use perennial_types::{AdapterId, CycleId};
 
 pub(crate) use self::folder::CycleFolder;
