@@ -57,8 +57,9 @@ fn sighup_reloads_what_can_be_reloaded_and_a_bad_file_changes_nothing() {
     let fixture = Fixture::new().unwrap();
     let example = fs::read_to_string(repository().join("config/examples/demo/tiny.toml")).unwrap();
     let example = example.replace("../../..", &repository().display().to_string());
-    let patient = example.replace("samples_min = 200", "samples_min = 5000");
-    assert_ne!(patient, example);
+    let waiting_for = |samples: &str| example.replace("samples_min = 400", &format!("samples_min = {samples}"));
+    let (patient, eager) = (waiting_for("5000"), waiting_for("100"));
+    assert_ne!(patient, example, "the example says otherwise now");
     let file = fixture.file("perennial.toml", &patient).unwrap();
     let program = Program::new(&file, fixture.state()).unwrap().with("train.epochs=0.2");
     let mut daemon = Daemon::start(&program).unwrap();
@@ -74,7 +75,7 @@ fn sighup_reloads_what_can_be_reloaded_and_a_bad_file_changes_nothing() {
     assert_eq!(daemon.http.get("/ready").unwrap().status, 200);
     assert!(fixture.registry().unwrap().cycles(1).unwrap().is_empty());
 
-    fs::write(&file, &example).unwrap();
+    fs::write(&file, &eager).unwrap();
     daemon.signal("HUP").unwrap();
     await_cycle(&fixture, &mut daemon).unwrap();
 }

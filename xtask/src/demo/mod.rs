@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let questions = scene.questions()?;
     output::note("Asking the model three questions of the new task …");
     let before = answers(&program, &questions, None)?;
-    output::note(format!("$ {}", program.line(&["run"])));
+    output::note(format!("$ {}", show::from_root(program.line(&["run"]))));
     let mut daemon = Daemon::start(&program)?;
     for file in scene.data {
         output::note(format!("Dropping {file} into the inbox"));

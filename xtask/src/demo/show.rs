@@ -1,7 +1,7 @@
-use std::{fs, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
 use anyhow::{Context, Result};
-use perennial_tests::Program;
+use perennial_tests::{Program, repository};
 
 use super::{scene::Question, watch::Cycle};
 use crate::output;
@@ -28,20 +28,26 @@ pub(crate) fn report(state: &Path, cycle: &Cycle) -> Result<()> {
     words.for_each(|line| output::result(line.trim_start_matches("# ")));
     output::result("");
     aligned(&table).iter().for_each(|line| output::result(format!("  {line}")));
-    output::result(format!("\nThe whole report: {}", path.display()));
+    output::result(format!("\nThe whole report: {}", from_root(path.display())));
     Ok(())
 }
 
 /// Where the adapter is and how to try it.
 pub(crate) fn ways_on(program: &Program, cycle: &Cycle, questions: &[Question]) {
-    output::result(format!("The adapter:      {}", program.state().join("adapters").join(&cycle.adapter).display()));
+    let state = program.state();
+    output::result(format!("The adapter:      {}", from_root(state.join("adapters").join(&cycle.adapter).display())));
     if cycle.promoted {
-        output::result(format!("Published as:     {}", program.state().join("export/current").display()));
+        output::result(format!("Published as:     {}", from_root(state.join("export/current").display())));
     }
     if let Some(question) = questions.first() {
         let line = program.line(&["generate", "--adapter", &cycle.adapter, "--prompt", &question.text]);
-        output::result(format!("Try it:           {line}"));
+        output::result(format!("Try it:           {}", from_root(line)));
     }
+}
+
+/// Paths as one types them in the repository's root.
+pub(crate) fn from_root(text: impl Display) -> String {
+    text.to_string().replace(&format!("{}/", repository().display()), "")
 }
 
 /// The rows of a Markdown table with columns of equal width, without the rule below the head.
