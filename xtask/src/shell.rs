@@ -1,5 +1,7 @@
 use std::{
-    env, iter,
+    env,
+    fmt::Display,
+    iter,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -66,6 +68,11 @@ impl Shell {
         let program = Path::new(self.0.get_program());
         let name = program.file_name().unwrap_or(program.as_os_str());
         let words = iter::once(name).chain(self.0.get_args());
-        words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        from_root(words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// Paths as one types them in the repository's root.
+pub(crate) fn from_root(text: impl Display) -> String {
+    text.to_string().replace(&format!("{}/", repository().display()), "")
 }

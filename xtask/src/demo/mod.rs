@@ -12,7 +12,10 @@ use perennial_tests::{Daemon, Program, repository};
 use serde_json::Value;
 
 use self::scene::{Question, Scene};
-use crate::{output, shell::Shell};
+use crate::{
+    output,
+    shell::{Shell, from_root},
+};
 
 /// How to run the demo.
 #[derive(Args)]
@@ -39,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let questions = scene.questions()?;
     output::note("Asking the model three questions of the new task …");
     let before = answers(&program, &questions, None)?;
-    output::note(format!("$ {}", show::from_root(program.line(&["run"]))));
+    output::note(format!("$ {}", from_root(program.line(&["run"]))));
     let mut daemon = Daemon::start(&program)?;
     for file in scene.data {
         output::note(format!("Dropping {file} into the inbox"));

@@ -1,10 +1,10 @@
-use std::{fmt::Display, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use perennial_tests::{Program, repository};
+use perennial_tests::Program;
 
 use super::{scene::Question, watch::Cycle};
-use crate::output;
+use crate::{output, shell::from_root};
 
 /// The model's answers before and after.
 pub(crate) fn answers(questions: &[Question], before: &[String], after: &[String]) {
@@ -43,11 +43,6 @@ pub(crate) fn ways_on(program: &Program, cycle: &Cycle, questions: &[Question]) 
         let line = program.line(&["generate", "--adapter", &cycle.adapter, "--prompt", &question.text]);
         output::result(format!("Try it:           {}", from_root(line)));
     }
-}
-
-/// Paths as one types them in the repository's root.
-pub(crate) fn from_root(text: impl Display) -> String {
-    text.to_string().replace(&format!("{}/", repository().display()), "")
 }
 
 /// The rows of a Markdown table with columns of equal width, without the rule below the head.
