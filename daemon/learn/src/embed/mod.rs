@@ -14,13 +14,17 @@ use crate::{
 /// Tokens of a text that a vector is made of; a longer text is represented by its beginning.
 pub const EMBEDDED_TOKENS_MAX: usize = 512;
 
+/// Rows of one forward pass.
+const ROWS_MAX: usize = 2048;
+
 /// How a text becomes a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Smooth inverse frequency: a weighted mean of token embeddings, without a forward pass. Arora, Liang and Ma:
     /// "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017.
     Sif,
-    /// The mean of the residual stream after this many layers.
+    /// The mean direction of the residual stream after this many layers. Directions, since the first token of a text is
+    /// where attention goes to rest: its vector is a hundred times longer than the others, and much the same in all texts.
     Hidden {
         /// The number of layers, from 1.
         layers: usize,
@@ -91,23 +95,45 @@ impl Embedder {
     /// # Errors
     /// Where a text cannot be tokenized, or the forward pass fails.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        texts.iter().map(|text| self.embed_one(text)).collect()
+        let tokens = texts.iter().map(|text| {
+            let mut tokens = self.tokenizer.encode_rendered(text)?;
+            tokens.truncate(self.tokens_max);
+            Ok(tokens)
+        });
+        let tokens = tokens.collect::<Result<Vec<_>, TokenizerError>>()?;
+        let mut vectors = vec![vec![0.0; self.dim]; texts.len()];
+        let mut waiting: Vec<usize> = (0..texts.len()).filter(|text| !tokens[*text].is_empty()).collect();
+        while !waiting.is_empty() {
+            let later = waiting.split_off(self.pass_len(&waiting, &tokens));
+            let pass: Vec<&[u32]> = waiting.iter().map(|text| tokens[*text].as_slice()).collect();
+            for (text, mean) in waiting.iter().zip(self.means(&pass)?) {
+                vectors[*text] = unit_length(&mean)?;
+            }
+            waiting = later;
+        }
+        Ok(vectors)
     }
 
-    fn embed_one(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let mut tokens = self.tokenizer.encode_rendered(text)?;
-        tokens.truncate(self.tokens_max);
-        if tokens.is_empty() {
-            return Ok(vec![0.0; self.dim]);
-        }
-        let mean = match &self.source {
-            Source::Sif(sif) => sif.mean(&tokens)?,
+    /// How many of the next texts go through the model together.
+    fn pass_len(&self, waiting: &[usize], tokens: &[Vec<u32>]) -> usize {
+        let rows = waiting.iter().scan(0, |rows, text| {
+            *rows += tokens[*text].len();
+            Some(*rows)
+        });
+        rows.take_while(|rows| *rows <= ROWS_MAX).count().max(1)
+    }
+
+    fn means(&self, texts: &[&[u32]]) -> Result<Vec<Tensor>, EmbedError> {
+        match &self.source {
+            Source::Sif(sif) => Ok(texts.iter().map(|tokens| sif.mean(tokens)).collect::<Result<_, _>>()?),
             Source::Hidden { decoder, layers } => {
-                let (rows, cu_seqlens) = Rows::packed(&[tokens]);
-                decoder.hidden_after(*layers, &rows, Attention::Packed(&cu_seqlens))?.mean(0)?
+                let (rows, cu_seqlens) = Rows::packed(texts);
+                let stream = decoder.hidden_after(*layers, &rows, Attention::Packed(&cu_seqlens))?;
+                let directions = stream.broadcast_div(&stream.sqr()?.sum_keepdim(1)?.sqrt()?)?;
+                let mean = |ends: &[u32]| directions.narrow(0, ends[0] as usize, (ends[1] - ends[0]) as usize)?.mean(0);
+                Ok(cu_seqlens.windows(2).map(mean).collect::<Result<_, _>>()?)
             }
-        };
-        unit_length(&mean)
+        }
     }
 }
 

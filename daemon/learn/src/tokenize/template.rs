@@ -11,7 +11,8 @@ use super::{EncodeError, SpecialTokens, clock};
 /// A model's own chat template (Jinja), or the absence of one. Cloning is cheap.
 ///
 /// Rendered as transformers does (`utils/chat_template_utils.py`): blocks trimmed, Python's string methods, `tojson` as
-/// Python writes JSON, `raise_exception`. Only `strftime_now` differs: see [`clock`].
+/// Python writes JSON, `raise_exception`. Only `strftime_now` differs: its date
+/// stands still, so that a sample is the same tokens on any day.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: Option<Arc<str>>,
