@@ -77,11 +77,15 @@ fn pack<const WIDTH: usize>(panels: &mut [f32], mat: Mat<'_>, first: usize, leng
         }
         // A few columns at a time, so that what is written stays in the first-level cache.
         for (block, packed) in panel.chunks_mut(WIDTH * VECTOR).enumerate() {
-            let columns = packed.len() / WIDTH;
             for row in 0..rows {
-                let start = row * mat.row_stride + block * VECTOR * mat.col_stride;
-                for column in 0..columns {
-                    packed[column * WIDTH + row] = data[start + column * mat.col_stride];
+                let row_data = &data[row * mat.row_stride + block * VECTOR * mat.col_stride..];
+                let columns = packed.chunks_exact_mut(WIDTH);
+                if mat.col_stride == 1 {
+                    columns.zip(row_data).for_each(|(packed, value)| packed[row] = *value);
+                } else {
+                    columns
+                        .zip(row_data.iter().step_by(mat.col_stride))
+                        .for_each(|(packed, value)| packed[row] = *value);
                 }
             }
         }

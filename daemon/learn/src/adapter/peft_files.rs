@@ -225,6 +225,7 @@ mod tests {
         assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("not finite"));
 
         let dir = saved();
+        let bytes = [0; 4 * 36];
         let view = TensorView::new(Dtype::F32, vec![4, 9], &bytes).unwrap();
         rewrite(dir.path(), |n| n != name, Some((&name, view)));
         assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("rank 3"));
