@@ -6,14 +6,14 @@
 //!
 //! | op | differentiable in |
 //! |---|---|
-//! | [`frozen_linear`] | x |
-//! | [`lora_linear`] | x, a, b |
-//! | [`rms_norm`] | x |
-//! | [`rope`] | x |
-//! | [`swiglu`] | gate, up |
-//! | [`packed_attention`] | q, k, v |
-//! | [`token_logprobs`] | h |
-//! | [`cached_attention`] | nothing: inference only |
+//! | [`frozen_linear()`] | x |
+//! | [`lora_linear()`] | x, a, b |
+//! | [`rms_norm()`] | x |
+//! | [`rope()`] | x |
+//! | [`swiglu()`] | gate, up |
+//! | [`packed_attention()`] | q, k, v |
+//! | [`token_logprobs()`] | h |
+//! | [`cached_attention()`] | nothing: inference only |
 //!
 //! Results depend on the inputs and on the instruction set, never on the number of threads: work is cut into pieces of a
 //! fixed size, and each sum is taken in a fixed order.

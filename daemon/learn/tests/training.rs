@@ -1,5 +1,13 @@
 //! Whole runs of the trainer on the tiny model: learning, stopping, resuming, refusing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking"
+)]
+
 use std::{fs, path::Path};
 
 use perennial_learn::{
