@@ -1,3 +1,4 @@
+mod general;
 mod random;
 mod scene;
 mod show;
@@ -65,14 +66,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the training file and the golden suite of the new task.
+/// Writes the training files and the golden suite of the new task.
 pub(crate) fn write_data() -> Result<()> {
-    let (training, suite) = tickets::rows();
-    for (file, rows) in [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite)] {
+    for (file, rows) in generated() {
         fs::write(repository().join(file), lines(&rows)).with_context(|| format!("writing {file}"))?;
         output::note(format!("{file}: {} rows", rows.len()));
     }
     Ok(())
+}
+
+/// What the generators write, by file.
+fn generated() -> [(&'static str, Vec<Value>); 3] {
+    let (training, suite) = tickets::rows();
+    [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite), (general::TRAINING_FILE, general::rows())]
 }
 
 fn lines(rows: &[Value]) -> String {
@@ -127,8 +133,7 @@ mod tests {
 
     #[test]
     fn committed_data_is_what_the_generator_writes() {
-        let (training, suite) = tickets::rows();
-        for (file, rows) in [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite)] {
+        for (file, rows) in generated() {
             let committed = fs::read_to_string(repository().join(file)).unwrap();
             assert!(committed == lines(&rows), "{file} differs: run `cargo xtask demo-data`");
         }

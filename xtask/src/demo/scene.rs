@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use perennial_tests::repository;
 use serde_json::Value;
 
-use super::tickets;
+use super::{general, tickets};
 
 const QUESTIONS: usize = 3;
 
@@ -37,7 +37,7 @@ impl Scene {
             name: "smollm2",
             config: "config/examples/demo/perennial.toml",
             model: Some("smollm2-135m-instruct"),
-            data: &[tickets::TRAINING_FILE],
+            data: &[general::TRAINING_FILE, tickets::TRAINING_FILE],
             suite: tickets::SUITE_FILE,
         }
     }
