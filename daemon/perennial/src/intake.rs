@@ -55,8 +55,8 @@ impl Intake for StateIntake {
         self.take(reader, &Origin { source, first_line: 1 })
     }
 
-    fn take_rows(&self, mut rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError> {
-        self.take(&mut rows, origin)
+    fn take_rows(&self, rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError> {
+        self.take(rows, origin)
     }
 }
 
@@ -96,23 +96,29 @@ impl<'a> Taking<'a> {
         let bytes = Cell::new(0);
         let limits = ReadLimits { row_bytes_max: self.config.row_bytes_max, ..ReadLimits::default() };
         let reader = Counted { inner: reader, bytes: &bytes };
-        let mut rows = Rows::read(&self.origin.source, reader, limits).map_err(storage)?;
+        let mut rows = Rows::read(self.origin.source.as_str(), reader, limits).map_err(storage)?;
+        let mut refusal = None;
         for line in rows.by_ref() {
             match line.map_err(storage)? {
                 Line::Row { row, .. } => {
                     let now = clock::now_ms();
                     self.good(Sample::from_row(row, &self.config.default_domain, &self.origin.source, now))?;
                 }
-                Line::Rejected(Rejected { line: None, reason, .. }) => {
-                    return Err(IntakeError::Unreadable { input: self.origin.source.clone(), reason });
+                Line::Rejected(rejected) => {
+                    if rejected.line.is_none() {
+                        refusal = Some(rejected.reason.clone());
+                    }
+                    self.bad(rejected).map_err(storage)?;
                 }
-                Line::Rejected(rejected) => self.bad(rejected).map_err(storage)?,
             }
         }
         self.flush().map_err(IntakeError::Storage)?;
         let fingerprint = rows.finish().map_err(storage)?;
-        let mut report = self.report;
         let quarantine = self.quarantine.finish(&fingerprint, clock::now_ms()).map_err(storage)?;
+        if let Some(reason) = refusal {
+            return Err(IntakeError::Unreadable { input: self.origin.source.clone(), reason });
+        }
+        let mut report = self.report;
         report.quarantine = quarantine.map(|file| file.path);
         let entry = LedgerEntry {
             fingerprint,

@@ -61,7 +61,7 @@ impl StageManifest {
 /// How a run of the stage ended.
 pub(crate) enum StageEnd {
     /// The adapter is in `candidate/`.
-    Trained(TrainedStage),
+    Trained(Box<TrainedStage>),
     /// Told to stop; a checkpoint is there, and the next run goes on from it.
     Stopped,
 }
@@ -109,7 +109,7 @@ pub(crate) fn run(folder: &CycleFolder, model: &Model, stop: &Stop, telemetry: &
         Outcome::Trained(trained) => trained,
     };
     adapter.save_peft(&folder.candidate(), &stage.base_name)?;
-    Ok(StageEnd::Trained(TrainedStage { manifest: stage, steps, loss, skipped }))
+    Ok(StageEnd::Trained(Box::new(TrainedStage { manifest: stage, steps, loss, skipped })))
 }
 
 fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> anyhow::Result<Vec<Encoded>> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use perennial_data::{durable, segment};
 use perennial_registry::{Registry, publish};
+use tracing::warn;
 
 use crate::{
     config::{Config, SharedConfig},
@@ -38,11 +40,20 @@ pub(crate) fn wire(
     Ok((context, ports))
 }
 
-/// Makes good what a crash may have left between the registry and the link that production reads.
+/// Makes good what a crash may have left: files that were never acknowledged, whose rows come again with their source, and
+/// a link that production reads behind the registry. Only safe under the lock and before anything runs.
 ///
 /// # Errors
 /// Where the champion's folder is gone, or the link cannot be switched.
 pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
+    let state = &context.state;
+    let swept = segment::sweep_orphans(state.root(), &context.registry.segment_paths()?)?;
+    if !swept.is_empty() {
+        warn!(segments = ?swept, "segments that were never acknowledged are removed");
+    }
+    for folder in [state.quarantine(), state.scores()] {
+        durable::sweep_temporary(&folder)?;
+    }
     let champion = context.registry.champion()?;
-    publish::switch_current(&context.state.export(), champion.as_ref()).context("the champion cannot be published")
+    publish::switch_current(&state.export(), champion.as_ref()).context("the champion cannot be published")
 }

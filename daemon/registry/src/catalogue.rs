@@ -86,6 +86,16 @@ impl Registry {
         Ok(connection.prepare_cached("SELECT 1 FROM segments WHERE path = ?1")?.exists([path])?)
     }
 
+    /// The paths of all segments, relative to the state directory.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn segment_paths(&self) -> Result<BTreeSet<String>, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT path FROM segments")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// The segments' number, rows and bytes in all.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use super::SEGMENTS_FOLDER;
 use crate::durable::{self, DurableError};
@@ -9,7 +9,7 @@ use crate::durable::{self, DurableError};
 ///
 /// # Errors
 /// Where the system refuses; a missing folder is no error.
-pub fn sweep_orphans(root: &Path, known: &HashSet<String>) -> Result<Vec<String>, DurableError> {
+pub fn sweep_orphans(root: &Path, known: &BTreeSet<String>) -> Result<Vec<String>, DurableError> {
     let mut swept = Vec::new();
     for day in names(&root.join(SEGMENTS_FOLDER))? {
         let folder = root.join(SEGMENTS_FOLDER).join(&day);

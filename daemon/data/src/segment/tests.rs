@@ -1,7 +1,4 @@
-use std::{
-    collections::{BTreeSet, HashSet},
-    fs,
-};
+use std::{collections::BTreeSet, fs};
 
 use perennial_types::{Domain, Row, Sample, SampleId};
 use proptest::prelude::*;
@@ -103,7 +100,7 @@ fn sweeping_takes_what_is_not_catalogued() {
     fs::write(root.path().join(&unfinished), "half").unwrap();
     let mut expected = vec![orphan.path.clone(), unfinished];
     expected.sort();
-    let catalogue = HashSet::from([known.path.clone()]);
+    let catalogue = BTreeSet::from([known.path.clone()]);
     assert_eq!(sweep_orphans(root.path(), &catalogue).unwrap(), expected);
     assert!(sweep_orphans(root.path(), &catalogue).unwrap().is_empty());
     assert!(root.path().join(known.path).exists() && !root.path().join(orphan.path).exists());

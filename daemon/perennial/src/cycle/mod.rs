@@ -9,6 +9,7 @@ mod decide;
 mod evaluate;
 mod folder;
 mod mix;
+mod prune;
 mod publish;
 mod suites;
 mod train;
@@ -46,7 +47,7 @@ pub(crate) struct StateCycles {
 struct Scope<'a> {
     parts: &'a StateCycles,
     cycle: &'a Cycle,
-    config: Config,
+    config: &'a Config,
     folder: CycleFolder,
     stop: &'a Stop,
 }
@@ -104,16 +105,21 @@ impl Cycles for StateCycles {
     }
 
     fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
+        let config: Config = serde_json::from_value(self.load(cycle)?.config)
+            .with_context(|| format!("the configuration that cycle {cycle} was begun with"))?;
+        // Held from the first phase to the last, so that it is read once.
+        let _model = self.engine.model(&config.model)?;
         loop {
             let cycle = self.load(cycle)?;
-            let Some(next) = cycle.next_phase() else { return end_of(&cycle) };
+            let Some(next) = cycle.next_phase() else {
+                prune::run(self, &config)?;
+                return end_of(&cycle);
+            };
             if stop.is_set() {
                 return Ok(CycleEnd::Stopped);
             }
-            let config = serde_json::from_value(cycle.config.clone())
-                .with_context(|| format!("the configuration that cycle {} was begun with", cycle.id))?;
             let folder = CycleFolder::new(self.context.state.cycle(cycle.id));
-            let scope = Scope { parts: self, cycle: &cycle, config, folder, stop };
+            let scope = Scope { parts: self, cycle: &cycle, config: &config, folder, stop };
             if scope.run(next)? == Step::Stopped {
                 return Ok(CycleEnd::Stopped);
             }

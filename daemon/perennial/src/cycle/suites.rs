@@ -31,7 +31,7 @@ pub(super) fn frozen(scope: &Scope<'_>) -> anyhow::Result<Vec<Suite>> {
 }
 
 fn gather(scope: &Scope<'_>) -> anyhow::Result<Vec<Suite>> {
-    let mut suites = golden(&scope.config)?;
+    let mut suites = golden(scope.config)?;
     for (domain, records) in held_out(scope)? {
         let samples: Vec<Sample> = indexer::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
         match auto_suite(auto_options(&scope.config.gate, &domain), &samples) {
