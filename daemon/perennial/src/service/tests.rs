@@ -1,7 +1,6 @@
 //! The daemon with parts that do nothing but count: what is tested is the loop, HTTP and the inbox.
 
 use std::{
-    io::Read,
     path::Path,
     sync::{
         Arc,
