@@ -1,5 +1,7 @@
 use std::fmt;
 
+use chrono::DateTime;
+
 /// Text in columns.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -43,26 +45,7 @@ pub(super) fn or_nothing(value: Option<impl fmt::Display>) -> String {
 
 /// A time as `2026-01-31 23:59:59Z`.
 pub(super) fn time(ms: i64) -> String {
-    const DAY_SECONDS: i64 = 86_400;
-    let seconds = ms.div_euclid(1000);
-    let (days, in_day) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (in_day / 3600, in_day / 60 % 60, in_day % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// The date of a number of days since 1970-01-01, in the Gregorian calendar. Howard Hinnant, "chrono-compatible low-level
-/// date algorithms", `civil_from_days`: years begin in March there, so that the leap day comes last.
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    DateTime::from_timestamp_millis(ms).unwrap_or_default().format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]
