@@ -1,4 +1,3 @@
-mod general;
 mod random;
 mod scene;
 mod show;
@@ -66,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the training files and the golden suite of the new task.
+/// Writes the training file and the golden suite of the new task.
 pub(crate) fn write_data() -> Result<()> {
     for (file, rows) in generated() {
         fs::write(repository().join(file), lines(&rows)).with_context(|| format!("writing {file}"))?;
@@ -75,10 +74,10 @@ pub(crate) fn write_data() -> Result<()> {
     Ok(())
 }
 
-/// What the generators write, by file.
-fn generated() -> [(&'static str, Vec<Value>); 3] {
+/// What the generator writes, by file.
+fn generated() -> [(&'static str, Vec<Value>); 2] {
     let (training, suite) = tickets::rows();
-    [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite), (general::TRAINING_FILE, general::rows())]
+    [(tickets::TRAINING_FILE, training), (tickets::SUITE_FILE, suite)]
 }
 
 fn lines(rows: &[Value]) -> String {
@@ -129,7 +128,18 @@ fn drop_into_inbox(file: &Path, state: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn no_everyday_question_comes_twice_or_is_in_the_golden_suite() {
+        let files = [scene::EVERYDAY_FILE, "config/examples/demo/suites/general.jsonl"];
+        let text = files.map(|file| fs::read_to_string(repository().join(file)).unwrap()).concat();
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let questions: Vec<String> = rows.map(|row| row["messages"][0]["content"].to_string()).collect();
+        assert_eq!(questions.iter().collect::<BTreeSet<_>>().len(), questions.len());
+    }
 
     #[test]
     fn committed_data_is_what_the_generator_writes() {

@@ -4,9 +4,14 @@ use anyhow::{Context, Result};
 use perennial_tests::repository;
 use serde_json::Value;
 
-use super::{general, tickets};
+use super::tickets;
 
 const QUESTIONS: usize = 3;
+
+/// Everyday questions with the base model's own answers, as an assistant in service goes on giving them beside the new
+/// task: taken at temperature 0, cut behind a sentence, wrong ones left out. A model that sees nothing but tickets soon
+/// answers everything with a ticket; later cycles have the replay buffer against that, the first has nothing to replay.
+pub(crate) const EVERYDAY_FILE: &str = "config/examples/demo/data/general.jsonl";
 
 /// What the demo plays with. Paths are relative to the repository.
 pub(crate) struct Scene {
@@ -37,7 +42,7 @@ impl Scene {
             name: "smollm2",
             config: "config/examples/demo/perennial.toml",
             model: Some("smollm2-135m-instruct"),
-            data: &[general::TRAINING_FILE, tickets::TRAINING_FILE],
+            data: &[EVERYDAY_FILE, tickets::TRAINING_FILE],
             suite: tickets::SUITE_FILE,
         }
     }
