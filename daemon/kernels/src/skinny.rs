@@ -1,10 +1,10 @@
 use rayon::prelude::*;
 
-use crate::isa::{dot_inline, vectorized};
+use crate::isa::{LANES, sum_lanes, vectorized};
 
 /// Up to this many rows, a product with a wide weight is bound by reading the weight once: packing it for GEMM would read
 /// and write it again. Token by token generation lives here.
-pub(crate) const SKINNY_ROWS_MAX: usize = 8;
+pub(crate) const SKINNY_ROWS_MAX: usize = 32;
 
 /// Weight rows per task.
 const TASK_OUTPUTS: usize = 64;
@@ -30,14 +30,59 @@ pub(crate) fn skinny_product(y: &mut [f32], x: &[f32], w: &[f32], rows: usize, i
     }
 }
 
+/// Rows of weights and of x whose products are summed at once: sixteen sums fill half the registers of AVX-512, and each
+/// value that is loaded is used four times.
+const TILE: usize = 4;
+
 vectorized! {
     /// `y[o, r] = w[o] · x[r]`
+    ///
+    /// Each product is summed in the same order whatever it shares a tile with, so a row's result does not depend on the
+    /// other rows of its batch.
     pub(crate) fn dots(y: &mut [f32], x: &[f32], w: &[f32], inputs: usize) {
         let rows = x.len() / inputs;
-        for (y, w) in y.chunks_exact_mut(rows).zip(w.chunks_exact(inputs)) {
-            for (y, x) in y.iter_mut().zip(x.chunks_exact(inputs)) {
-                *y = dot_inline(x, w);
+        for (y, w) in y.chunks_mut(TILE * rows).zip(w.chunks(TILE * inputs)) {
+            for (tile, x) in x.chunks(TILE * inputs).enumerate() {
+                let y = &mut y[tile * TILE..];
+                match (w.len() / inputs, x.len() / inputs) {
+                    (4, 4) => tile_of::<4, 4>(y, rows, x, w, inputs),
+                    (4, 3) => tile_of::<4, 3>(y, rows, x, w, inputs),
+                    (4, 2) => tile_of::<4, 2>(y, rows, x, w, inputs),
+                    (4, _) => tile_of::<4, 1>(y, rows, x, w, inputs),
+                    (_, x_rows) => {
+                        for (y, w) in y.chunks_mut(rows).zip(w.chunks_exact(inputs)) {
+                            for (row, x) in x.chunks_exact(inputs).enumerate().take(x_rows) {
+                                tile_of::<1, 1>(&mut y[row..], rows, x, w, inputs);
+                            }
+                        }
+                    }
+                }
             }
+        }
+    }
+}
+
+/// The products of `W` rows of weights and `X` rows of x; `y` steps by `rows` from one row of weights to the next.
+#[inline(always)]
+fn tile_of<const W: usize, const X: usize>(y: &mut [f32], rows: usize, x: &[f32], w: &[f32], inputs: usize) {
+    let x: [_; X] = std::array::from_fn(|row| x[row * inputs..][..inputs].as_chunks::<LANES>());
+    let w: [_; W] = std::array::from_fn(|row| w[row * inputs..][..inputs].as_chunks::<LANES>());
+    let mut sums = [[[0.0; LANES]; X]; W];
+    for at in 0..inputs / LANES {
+        for (sums, (w, _)) in sums.iter_mut().zip(&w) {
+            let w = w[at];
+            for (sums, (x, _)) in sums.iter_mut().zip(&x) {
+                let x = x[at];
+                for lane in 0..LANES {
+                    sums[lane] += w[lane] * x[lane];
+                }
+            }
+        }
+    }
+    for (at_w, (sums, (_, w_rest))) in sums.into_iter().zip(&w).enumerate() {
+        for (at_x, (lanes, (_, x_rest))) in sums.into_iter().zip(&x).enumerate() {
+            let rest: f32 = w_rest.iter().zip(*x_rest).map(|(w, x)| w * x).sum();
+            y[at_w * rows + at_x] = sum_lanes(lanes) + rest;
         }
     }
 }
@@ -50,7 +95,7 @@ mod tests {
 
     #[test]
     fn agrees_with_gemm() {
-        for (rows, inputs, outputs) in [(1, 1, 1), (1, 67, 130), (2, 16, 65), (3, 64, 64), (8, 100, 3)] {
+        for (rows, inputs, outputs) in [(1, 1, 1), (1, 67, 130), (2, 16, 65), (3, 64, 64), (8, 100, 3), (13, 50, 71)] {
             let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
             let mut expected = vec![0.0; rows * outputs];
             let (x_mat, w_mat) = (Mat::new(&x, rows, inputs), Mat::new(&w, outputs, inputs));
@@ -58,6 +103,19 @@ mod tests {
             let mut got = vec![f32::NAN; rows * outputs];
             skinny_product(&mut got, &x, &w, rows, inputs);
             assert_close(&got, &expected, 1e-5);
+        }
+    }
+
+    #[test]
+    fn row_does_not_depend_on_the_others() {
+        let (inputs, outputs) = (83, 70);
+        let (x, w) = (noise(11 * inputs, 1), noise(outputs * inputs, 2));
+        let mut together = vec![0.0; 11 * outputs];
+        skinny_product(&mut together, &x, &w, 11, inputs);
+        for (x, together) in x.chunks_exact(inputs).zip(together.chunks_exact(outputs)) {
+            let mut alone = vec![0.0; outputs];
+            skinny_product(&mut alone, x, &w, 1, inputs);
+            assert_eq!(alone, together);
         }
     }
 
