@@ -12,7 +12,7 @@ use super::{Scope, Step, collect};
 use crate::{
     clock,
     config::Start,
-    indexer, replay,
+    indexer, models, replay,
     stage::{OBJECTIVE_SFT, StageManifest},
 };
 
@@ -50,7 +50,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         cycle: cycle.id,
         objective: OBJECTIVE_SFT.to_owned(),
         base: model.fingerprint,
-        base_name: config.model.base.clone(),
+        base_name: models::published_name(&config.model).to_owned(),
         parent,
         train: config.train.clone(),
     };

@@ -55,6 +55,12 @@ pub(crate) fn locate(model: &config::Model) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// What others call the base model: its repository on the hub where it is known, else as it is configured. This is what
+/// PEFT looks up to put an adapter on its base.
+pub(crate) fn published_name(model: &config::Model) -> &str {
+    KNOWN.iter().find(|known| known.name == model.base).map_or(&model.base, |known| known.hub.repository)
+}
+
 /// The models in a cache, by name.
 ///
 /// # Errors
