@@ -13,7 +13,7 @@ use crate::{
     api::{CycleRow, Status},
     http::Started,
     ports::{Cause, CycleEnd, Stop},
-    service::on_thread,
+    service::{Signals, on_thread},
     telemetry::{CycleEnded, CycleStarted},
 };
 
@@ -67,14 +67,15 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for work that looks at `stop`. Ctrl-C asks it for the next safe point; a second one leaves at once.
+/// Waits for work that looks at `stop`. A signal (Ctrl-C, SIGTERM, the terminal's end) asks it for the next safe point; a
+/// second one leaves at once.
 pub(super) async fn interruptible<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
     let mut work = pin!(work);
+    let mut signals = Signals::new()?;
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
+            _ = signals.next() => {
                 if stop.is_set() {
                     bail!("interrupted: what was cut off is made good the next time");
                 }

@@ -36,13 +36,14 @@ use tracing::{error, info, warn};
 pub(crate) use self::{
     desk::{Desk, nameless_file},
     handle::{Handle, Refusal},
+    signals::Signals,
     work::on_thread,
 };
 use self::{
     handle::Command,
     inbox::Scan,
     policy::{Situation, Step},
-    signals::{Request, Signals},
+    signals::Request,
     systemd::Pulse,
     watch::Watcher,
 };
