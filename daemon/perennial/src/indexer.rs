@@ -10,7 +10,7 @@ use perennial_data::{
     segment,
 };
 use perennial_learn::embed::Embedder;
-use perennial_registry::{Registry, SampleRecord};
+use perennial_registry::SampleRecord;
 use perennial_types::{Domain, Sample, SampleId};
 
 use crate::{
@@ -31,14 +31,13 @@ const VERSIONS_KEPT: Duration = Duration::from_secs(60);
 /// [`Indexer`] of a state directory.
 pub(crate) struct StateIndexer {
     context: Context,
-    registry: Registry,
     engine: Engine,
     lock: BufferLock,
 }
 
 impl StateIndexer {
-    pub(crate) fn new(context: Context, registry: Registry, engine: Engine, lock: BufferLock) -> Self {
-        Self { context, registry, engine, lock }
+    pub(crate) fn new(context: Context, engine: Engine, lock: BufferLock) -> Self {
+        Self { context, engine, lock }
     }
 
     fn index_batch(
@@ -60,7 +59,7 @@ impl StateIndexer {
         });
         self.context.runtime.block_on(buffer.upsert(entries.collect()))?;
         let ids: Vec<SampleId> = records.iter().map(|record| record.id).collect();
-        Ok(self.registry.mark_indexed(&ids)?)
+        Ok(self.context.registry.mark_indexed(&ids)?)
     }
 
     /// Lets go of what the policy does not keep within the capacity. The samples stay in their segments.
@@ -87,17 +86,17 @@ impl StateIndexer {
 
 impl Indexer for StateIndexer {
     fn index(&self, stop: &Stop) -> anyhow::Result<u64> {
-        if self.registry.unindexed_count()? == 0 {
+        if self.context.registry.unindexed_count()? == 0 {
             return Ok(0);
         }
         let _turn = self.lock.hold();
         let config = self.context.config.current();
         let model = self.engine.model(&config.model)?;
-        let (buffer, histories) = replay::open(&self.context, &self.registry, &config.replay, &model)?;
+        let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
         let embedder = Embedder::new(&model, replay::method(&config.replay, &model))?;
         let mut indexed = 0;
         while !stop.is_set() {
-            let records = self.registry.unindexed(BATCH)?;
+            let records = self.context.registry.unindexed(BATCH)?;
             if records.is_empty() {
                 break;
             }

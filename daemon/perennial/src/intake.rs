@@ -19,7 +19,7 @@ use perennial_data::{
     segment::{self, Stored},
     split::{self, SplitConfig},
 };
-use perennial_registry::{NewSample, NewSegment, Registry, Source as LedgerEntry};
+use perennial_registry::{NewSample, NewSegment, Source as LedgerEntry};
 use perennial_types::{Sample, SampleId};
 
 use crate::{
@@ -38,12 +38,11 @@ const SEGMENT_BYTES_MAX: usize = 64 << 20;
 /// [`Intake`] into the state directory.
 pub(crate) struct StateIntake {
     context: Context,
-    registry: Registry,
 }
 
 impl StateIntake {
-    pub(crate) fn new(context: Context, registry: Registry) -> Self {
-        Self { context, registry }
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context }
     }
 }
 
@@ -128,7 +127,7 @@ impl<'a> Taking<'a> {
             duplicates: report.duplicates,
             quarantined: report.rejected,
         };
-        self.intake.registry.record_source(&entry, clock::now_ms()).map_err(storage)?;
+        self.intake.context.registry.record_source(&entry, clock::now_ms()).map_err(storage)?;
         Ok(report)
     }
 
@@ -158,7 +157,8 @@ impl<'a> Taking<'a> {
 
     /// Stores what the batch holds that is not stored yet, as one segment.
     fn flush(&mut self) -> anyhow::Result<()> {
-        let Self { intake: StateIntake { context, registry }, config, .. } = *self;
+        let Self { intake: StateIntake { context }, config, .. } = *self;
+        let registry = &context.registry;
         let mut batch = std::mem::take(&mut self.batch);
         self.batch_ids.clear();
         self.batch_bytes = 0;

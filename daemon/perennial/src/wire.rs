@@ -30,12 +30,12 @@ pub(crate) fn wire(
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<(Context, Ports)> {
     let registry = Registry::open(&state.database())?;
-    let context = Context { config: SharedConfig::new(config), state, registry: registry.clone(), telemetry, runtime };
+    let context = Context { config: SharedConfig::new(config), state, registry, telemetry, runtime };
     let (engine, buffer) = (Engine::default(), BufferLock::default());
     let ports = Ports {
-        intake: Arc::new(StateIntake::new(context.clone(), registry.clone())),
-        indexer: Arc::new(StateIndexer::new(context.clone(), registry.clone(), engine.clone(), buffer.clone())),
-        cycles: Arc::new(StateCycles::new(context.clone(), registry, engine, buffer)),
+        intake: Arc::new(StateIntake::new(context.clone())),
+        indexer: Arc::new(StateIndexer::new(context.clone(), engine.clone(), buffer.clone())),
+        cycles: Arc::new(StateCycles::new(context.clone(), engine, buffer)),
     };
     Ok((context, ports))
 }

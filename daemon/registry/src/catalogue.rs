@@ -76,17 +76,8 @@ impl Registry {
         })
     }
 
-    /// Whether a segment of this path is in the catalogue: a segment file that is not was left by a crash, was never
-    /// acknowledged, and may go.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub fn has_segment(&self, path: &str) -> Result<bool, RegistryError> {
-        let connection = self.lock();
-        Ok(connection.prepare_cached("SELECT 1 FROM segments WHERE path = ?1")?.exists([path])?)
-    }
-
-    /// The paths of all segments, relative to the state directory.
+    /// The paths of all segments, relative to the state directory: a segment file that is not among them was left by a
+    /// crash, was never acknowledged, and may go.
     ///
     /// # Errors
     /// Where the database fails.

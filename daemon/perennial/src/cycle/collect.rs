@@ -35,16 +35,16 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
-    let fresh = parts.registry.fresh_samples(&TRAINED_KINDS, samples_max)?;
+    let fresh = parts.context.registry.fresh_samples(&TRAINED_KINDS, samples_max)?;
     if fresh.is_empty() {
         let reason = "no new samples waited when the cycle began to collect them";
-        parts.registry.abort_cycle(cycle.id, reason, clock::now_ms())?;
+        parts.context.registry.abort_cycle(cycle.id, reason, clock::now_ms())?;
         bail!(reason);
     }
     let new = fresh.iter().map(|record| CollectedSample { id: record.id, arrived_ms: record.arrived_ms }).collect();
     durable::write_durably(&folder.collected(), &serde_json::to_vec(&Collected { new })?)?;
     let detail = json!({ "new": fresh.len() });
-    parts.registry.record_phase(cycle.id, Product::Collected, &detail, clock::now_ms())?;
+    parts.context.registry.record_phase(cycle.id, Product::Collected, &detail, clock::now_ms())?;
     Ok(Step::Done)
 }
 

@@ -22,7 +22,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, folder, .. } = scope;
     let missing = |what: &str| format!("cycle {} has no {what}", cycle.id);
     let candidate = cycle.candidate.clone().with_context(|| missing("candidate"))?;
-    let known = parts.registry.adapter(&candidate)?.with_context(|| missing("candidate"))?;
+    let known = parts.context.registry.adapter(&candidate)?.with_context(|| missing("candidate"))?;
     let policy = policy(&config.gate, cycle.seed);
 
     let reports = compare_all(scope, &known.lineage.base, &policy)?;
@@ -44,11 +44,11 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         consumed: consumed(scope)?,
     };
     let detail = json!({ "passed": decision.passed });
-    match parts.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms()) {
+    match parts.context.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms()) {
         Ok(()) => {}
         Err(error @ RegistryError::ChampionChanged { .. }) => {
             // The comparison is void. The samples stay fresh, and the next cycle compares against the new champion.
-            parts.registry.abort_cycle(cycle.id, &error.to_string(), clock::now_ms())?;
+            parts.context.registry.abort_cycle(cycle.id, &error.to_string(), clock::now_ms())?;
             return Err(error.into());
         }
         Err(error) => return Err(error.into()),

@@ -32,7 +32,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let items: usize = suites.iter().map(|suite| suite.items.len()).sum();
     let detail = json!({ "suites": suites.len(), "items": items });
     let product = Product::Evaluated { suites: &fingerprints };
-    parts.registry.record_phase(cycle.id, product, &detail, clock::now_ms())?;
+    parts.context.registry.record_phase(cycle.id, product, &detail, clock::now_ms())?;
     Ok(Step::Done)
 }
 
@@ -69,7 +69,7 @@ fn score(scope: &Scope<'_>, model: &Model, side: Option<&AdapterId>, suites: &[S
 
 fn load_adapter(scope: &Scope<'_>, model: &Model, id: &AdapterId) -> anyhow::Result<Adapter> {
     let parts = scope.parts;
-    let known = parts.registry.adapter(id)?.with_context(|| format!("there is no adapter {id}"))?;
+    let known = parts.context.registry.adapter(id)?.with_context(|| format!("there is no adapter {id}"))?;
     publish::verify_adapter(&parts.context.state.adapters(), &known.files)?;
     let adapter = Adapter::load_peft(&parts.context.state.adapter(id))?;
     adapter.check_fits(&model.config)?;

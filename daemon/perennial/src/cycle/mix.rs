@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, folder, .. } = scope;
-    let registry = &parts.registry;
+    let registry = &parts.context.registry;
     let model = parts.engine.model(&config.model)?;
     let parent = match config.train.start {
         Start::Champion => cycle.champion.clone(),
@@ -65,7 +65,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 /// The folder is all that the training stage may look at, so the parent is put into it.
 fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
     let adapters = scope.parts.context.state.adapters();
-    let known = scope.parts.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
+    let known =
+        scope.parts.context.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
     publish::verify_adapter(&adapters, &known.files)?;
     let to = scope.folder.parent();
     if !to.exists() {

@@ -17,7 +17,7 @@ mod train;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use perennial_registry::{Cycle, CycleOutcome, NewCycle, Phase as Recorded, Registry, publish as published};
+use perennial_registry::{Cycle, CycleOutcome, NewCycle, Phase as Recorded, publish as published};
 use perennial_types::{AdapterId, CycleId};
 
 pub(crate) use self::folder::CycleFolder;
@@ -37,7 +37,6 @@ pub(crate) use self::collect::TRAINED_KINDS;
 /// [`Cycles`] of a state directory.
 pub(crate) struct StateCycles {
     context: Context,
-    registry: Registry,
     engine: Engine,
     buffer: BufferLock,
     indexer: StateIndexer,
@@ -62,19 +61,19 @@ enum Step {
 }
 
 impl StateCycles {
-    pub(crate) fn new(context: Context, registry: Registry, engine: Engine, buffer: BufferLock) -> Self {
-        let indexer = StateIndexer::new(context.clone(), registry.clone(), engine.clone(), buffer.clone());
-        Self { context, registry, engine, buffer, indexer }
+    pub(crate) fn new(context: Context, engine: Engine, buffer: BufferLock) -> Self {
+        let indexer = StateIndexer::new(context.clone(), engine.clone(), buffer.clone());
+        Self { context, engine, buffer, indexer }
     }
 
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {
-        self.registry.cycle(cycle)?.with_context(|| format!("there is no cycle {cycle}"))
+        self.context.registry.cycle(cycle)?.with_context(|| format!("there is no cycle {cycle}"))
     }
 
     /// Production reads whoever the registry says: run after each change of the champion, and at start, since a crash may
     /// have come between the two.
     fn publish_champion(&self) -> anyhow::Result<Option<AdapterId>> {
-        let champion = self.registry.champion()?;
+        let champion = self.context.registry.champion()?;
         published::switch_current(&self.context.state.export(), champion.as_ref())?;
         Ok(champion)
     }
@@ -82,12 +81,12 @@ impl StateCycles {
 
 impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
-        let fresh = self.registry.fresh(&TRAINED_KINDS)?;
+        let fresh = self.context.registry.fresh(&TRAINED_KINDS)?;
         Ok(Waiting { samples: fresh.count, oldest_ms: fresh.oldest_ms })
     }
 
     fn unfinished(&self) -> anyhow::Result<Option<CycleId>> {
-        Ok(self.registry.open_cycle()?.map(|cycle| cycle.id))
+        Ok(self.context.registry.open_cycle()?.map(|cycle| cycle.id))
     }
 
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId> {
@@ -95,13 +94,13 @@ impl Cycles for StateCycles {
             bail!("no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`)");
         }
         let config = self.context.config.current();
-        let number = self.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
+        let number = self.context.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
         let new = NewCycle {
             reason: serde_json::to_value(cause)?.as_str().unwrap_or_default().to_owned(),
             config: serde_json::to_value(&*config)?,
             seed: config.cycle.seed.wrapping_add(number),
         };
-        Ok(self.registry.begin_cycle(&new, clock::now_ms())?)
+        Ok(self.context.registry.begin_cycle(&new, clock::now_ms())?)
     }
 
     fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
@@ -127,20 +126,21 @@ impl Cycles for StateCycles {
     }
 
     fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64> {
-        Ok(self.registry.requeue(cycle)? as u64)
+        Ok(self.context.registry.requeue(cycle)? as u64)
     }
 
     fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()> {
-        let known = self.registry.adapter(adapter)?.with_context(|| format!("there is no adapter {adapter}"))?;
+        let known =
+            self.context.registry.adapter(adapter)?.with_context(|| format!("there is no adapter {adapter}"))?;
         published::verify_adapter(&self.context.state.adapters(), &known.files)?;
-        self.registry.force_promote(adapter, reason, clock::now_ms())?;
+        self.context.registry.force_promote(adapter, reason, clock::now_ms())?;
         self.publish_champion()?;
         self.context.telemetry.emit(Decided::Forced(adapter));
         Ok(())
     }
 
     fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>> {
-        self.registry.roll_back(to, clock::now_ms())?;
+        self.context.registry.roll_back(to, clock::now_ms())?;
         let champion = self.publish_champion()?;
         self.context.telemetry.emit(Decided::RolledBack(champion.as_ref()));
         Ok(champion)

@@ -12,10 +12,10 @@ use super::{Config, StateCycles};
 
 pub(super) fn run(parts: &StateCycles, config: &Config) -> anyhow::Result<()> {
     let served = |state| matches!(state, AdapterState::Champion | AdapterState::Retired);
-    let adapters = parts.registry.adapters()?.into_iter().filter(|adapter| served(adapter.state));
+    let adapters = parts.context.registry.adapters()?.into_iter().filter(|adapter| served(adapter.state));
     let kept: BTreeSet<CycleId> = adapters.map(|adapter| adapter.lineage.cycle).collect();
     let keep = usize::try_from(config.cycle.keep).unwrap_or(usize::MAX);
-    let old = parts.registry.cycles(usize::MAX >> 1)?.into_iter().skip(keep).map(|cycle| cycle.id);
+    let old = parts.context.registry.cycles(usize::MAX >> 1)?.into_iter().skip(keep).map(|cycle| cycle.id);
     for cycle in old.filter(|cycle| !kept.contains(cycle)) {
         let folder = parts.context.state.cycle(cycle);
         match fs::remove_dir_all(&folder) {

@@ -13,15 +13,21 @@ use crate::{clock, replay};
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, .. } = scope;
-    let champion = parts.registry.champion()?;
+    let champion = parts.context.registry.champion()?;
     if let Some(champion) = &champion {
-        let known = parts.registry.adapter(champion)?.with_context(|| format!("there is no adapter {champion}"))?;
+        let known =
+            parts.context.registry.adapter(champion)?.with_context(|| format!("there is no adapter {champion}"))?;
         publish::verify_adapter(&parts.context.state.adapters(), &known.files)?;
     }
     parts.publish_champion()?;
     mark_buffer(scope)?;
     remove_checkpoints(scope)?;
-    parts.registry.record_phase(cycle.id, Product::Published, &json!({ "champion": champion }), clock::now_ms())?;
+    parts.context.registry.record_phase(
+        cycle.id,
+        Product::Published,
+        &json!({ "champion": champion }),
+        clock::now_ms(),
+    )?;
     Ok(Step::Done)
 }
 
@@ -34,7 +40,7 @@ fn mark_buffer(scope: &Scope<'_>) -> anyhow::Result<()> {
     };
     let model = parts.engine.model(&config.model)?;
     let _turn = parts.buffer.hold();
-    let (buffer, _) = replay::open(&parts.context, &parts.registry, &config.replay, &model)?;
+    let (buffer, _) = replay::open(&parts.context, &parts.context.registry, &config.replay, &model)?;
     let runtime = &parts.context.runtime;
     runtime.block_on(buffer.mark_trained(cycle.id, &ids(Origin::New)))?;
     runtime.block_on(buffer.mark_replayed(cycle.id, &ids(Origin::Replay)))?;

@@ -63,7 +63,7 @@ pub(crate) fn golden(config: &Config) -> anyhow::Result<Vec<Suite>> {
 
 fn held_out(scope: &Scope<'_>) -> anyhow::Result<BTreeMap<Domain, Vec<SampleRecord>>> {
     let mut domains: BTreeMap<Domain, Vec<SampleRecord>> = BTreeMap::new();
-    for record in scope.parts.registry.held_out_samples(None)? {
+    for record in scope.parts.context.registry.held_out_samples(None)? {
         domains.entry(record.domain.clone()).or_default().push(record);
     }
     Ok(domains)

@@ -34,6 +34,6 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         "loss": trained.loss,
         "skipped": trained.skipped,
     });
-    parts.registry.record_phase(cycle.id, Product::Trained(&adapter), &detail, clock::now_ms())?;
+    parts.context.registry.record_phase(cycle.id, Product::Trained(&adapter), &detail, clock::now_ms())?;
     Ok(Step::Done)
 }
