@@ -55,7 +55,8 @@ fn steps_per_epoch(examples: usize, batch_size: usize) -> u64 {
     examples.div_ceil(batch_size) as u64
 }
 
-fn shuffled(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
+/// All examples in an order of the epoch's own.
+pub(super) fn shuffled(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     // One stream of the generator per epoch; stream 0 starts the adapter.
     rng.set_stream(epoch + 1);

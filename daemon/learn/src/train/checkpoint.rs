@@ -23,6 +23,8 @@ const SQUARE: &str = ".square";
 struct Header {
     run: Fingerprint,
     step: u64,
+    #[serde(default)]
+    drawn: u64,
     /// Over names and bytes of all tensors: a file of the right length may still hold wrong bytes.
     content: Fingerprint,
 }
@@ -32,6 +34,8 @@ struct Header {
 pub(super) struct State {
     pub(super) parameters: Parameters,
     pub(super) optimizer: AdamW,
+    /// Prompts drawn so far, where that does not follow from the step.
+    pub(super) drawn: u64,
 }
 
 /// The checkpoints of one run in a folder, a file each.
@@ -47,7 +51,8 @@ impl Checkpoints<'_> {
     /// Writes a checkpoint durably and removes those that are no longer needed.
     pub(super) fn save(&self, state: &State) -> Result<(), TrainError> {
         let tensors = tensors_of(state);
-        let header = Header { run: self.run, step: state.optimizer.step, content: content_of(tensor_bytes(&tensors)) };
+        let (step, drawn) = (state.optimizer.step, state.drawn);
+        let header = Header { run: self.run, step, drawn, content: content_of(tensor_bytes(&tensors)) };
         let bytes = serialize(&tensors, &header).map_err(TrainError::Checkpoint)?;
         let path = self.dir.join(file_name(header.step));
         durable::write(&path, &bytes).map_err(|source| TrainError::Io { action: "write", path, source })?;
@@ -169,6 +174,7 @@ fn restore(tensors: &SafeTensors<'_>, header: &Header, start: &State) -> Result<
     };
     let mut state = start.clone();
     state.optimizer.step = header.step;
+    state.drawn = header.drawn;
     let optimizer = state.optimizer.means.iter_mut().zip(&mut state.optimizer.squares);
     for (matrix, (mean, square)) in state.parameters.matrices.iter_mut().zip(optimizer) {
         let name = matrix.name();
@@ -196,11 +202,11 @@ mod tests {
         let mut optimizer = AdamW::new(&parameters);
         optimizer.step = step;
         optimizer.squares.iter_mut().flatten().enumerate().for_each(|(i, value)| *value = i as f32);
-        State { parameters, optimizer }
+        State { parameters, optimizer, drawn: 2 * step }
     }
 
     fn same(one: &State, other: &State) -> bool {
-        one.optimizer.step == other.optimizer.step
+        (one.optimizer.step, one.drawn) == (other.optimizer.step, other.drawn)
             && content_of(tensor_bytes(&tensors_of(one))) == content_of(tensor_bytes(&tensors_of(other)))
     }
 

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use super::grpo::EnvironmentError;
 use crate::adapter::AdapterError;
 
 /// Why a run could not start or go on. What has been trained is kept in the last checkpoint.
@@ -21,6 +22,35 @@ pub enum TrainError {
     NothingSupervised {
         /// Its index.
         example: usize,
+    },
+    /// There is nothing to answer.
+    #[error("training: there are no prompts")]
+    NoPrompts,
+    /// A prompt leaves no room for an answer, or has nothing to go on from.
+    #[error("training: prompt {prompt} has {tokens} tokens; it needs from 1 to {tokens_max}: leave it out")]
+    PromptLength {
+        /// Its index.
+        prompt: usize,
+        /// Its length.
+        tokens: usize,
+        /// The most that leave room for one token.
+        tokens_max: usize,
+    },
+    /// The rollouts of a generation could not be had.
+    #[error("training: no rollouts for step {step}: {source}")]
+    Environment {
+        /// The optimiser step they were for, from 1.
+        step: u64,
+        /// Why.
+        source: EnvironmentError,
+    },
+    /// The environment broke its contract.
+    #[error("training: the rollouts of prompt {prompt} {problem}")]
+    Rollouts {
+        /// The index of the prompt.
+        prompt: usize,
+        /// What is wrong, as the rest of a sentence.
+        problem: String,
     },
     /// The parent adapter has another shape than the configuration asks for.
     #[error(

@@ -1,10 +1,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    marker::PhantomData,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::TrainError;
 use crate::adapter::durable;
@@ -37,21 +38,41 @@ pub struct Progress {
     pub tokens_per_second: f64,
 }
 
+/// A line of a metrics file.
+pub(super) trait Line: Serialize + DeserializeOwned {
+    fn step(&self) -> u64;
+    fn loss(&self) -> f64;
+}
+
+impl Line for Progress {
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+}
+
 /// Appends to the metrics file.
-pub(super) struct Metrics {
+pub(super) struct Metrics<L> {
     path: PathBuf,
     file: File,
     last_loss: Option<f64>,
+    lines: PhantomData<L>,
 }
 
-impl Metrics {
+impl<L: Line> Metrics<L> {
     /// Opens the file in a folder. Lines of steps after `step` are dropped: they were taken after the checkpoint that the
     /// run goes on from, and will be taken again. So is what a crash left of a line.
     pub(super) fn open(dir: &Path, step: u64) -> Result<Self, TrainError> {
         let path = dir.join(METRICS_FILE);
-        let (file, last_loss) =
-            open_at(&path, step).map_err(|source| TrainError::Io { action: "open", path: path.clone(), source })?;
-        Ok(Self { path, file, last_loss })
+        let (file, last_loss) = open_at::<L>(&path, step).map_err(|source| TrainError::Io {
+            action: "open",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self { path, file, last_loss, lines: PhantomData })
     }
 
     /// The loss of the newest step.
@@ -59,16 +80,16 @@ impl Metrics {
         self.last_loss
     }
 
-    pub(super) fn append(&mut self, progress: &Progress) -> Result<(), TrainError> {
+    pub(super) fn append(&mut self, progress: &L) -> Result<(), TrainError> {
         let line = serde_json::to_string(progress).map_err(io::Error::from);
         let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
         written.map_err(|source| TrainError::Io { action: "append to", path: self.path.clone(), source })?;
-        self.last_loss = Some(progress.loss);
+        self.last_loss = Some(progress.loss());
         Ok(())
     }
 }
 
-fn open_at(path: &Path, step: u64) -> io::Result<(File, Option<f64>)> {
+fn open_at<L: Line>(path: &Path, step: u64) -> io::Result<(File, Option<f64>)> {
     let old = match fs::read(path) {
         Ok(old) => String::from_utf8_lossy(&old).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -76,8 +97,8 @@ fn open_at(path: &Path, step: u64) -> io::Result<(File, Option<f64>)> {
     };
     let (mut kept, mut last_loss) = (String::new(), None);
     for line in old.lines() {
-        match serde_json::from_str::<Progress>(line) {
-            Ok(progress) if progress.step <= step => last_loss = Some(progress.loss),
+        match serde_json::from_str::<L>(line) {
+            Ok(progress) if progress.step() <= step => last_loss = Some(progress.loss()),
             _ => continue,
         }
         kept.extend([line, "\n"]);

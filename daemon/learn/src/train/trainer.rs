@@ -4,13 +4,11 @@ use perennial_types::{Fingerprint, Fingerprinter};
 
 use super::{
     Progress, StopFlag, TrainConfig, TrainError,
-    adamw::{AdamW, clip},
     batches::Batches,
-    checkpoint::{Checkpoints, State, create_dir},
-    gradients::{Batch, targets_of},
-    metrics::Metrics,
-    parameters::Parameters,
-    schedule::learning_rate,
+    forward::targets_of,
+    gradients::Batch,
+    run::{Run, Update, start_of},
+    sft,
 };
 use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
 
@@ -57,38 +55,26 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     config.check()?;
     check_examples(&examples)?;
-    let run = run_fingerprint(model, parent.as_ref(), &examples, config)?;
-    let start = start_of(model, parent, config)?;
-    create_dir(checkpoint_dir)?;
-    let checkpoints = Checkpoints { dir: checkpoint_dir, run };
-    let mut state = checkpoints.load_newest(&start)?.unwrap_or(start);
-    let mut saved_at = state.optimizer.step;
-    let mut metrics = Metrics::open(checkpoint_dir, saved_at)?;
+    let name = run_fingerprint(model, parent.as_ref(), &examples, config)?;
     let mut batches = Batches::new(config, examples.len());
     let steps = batches.steps();
+    let mut run = Run::open(start_of(model, parent, config)?, name, steps, config, checkpoint_dir)?;
 
-    while state.optimizer.step < steps {
-        let (step, started) = (state.optimizer.step, Instant::now());
-        let chosen = batches.batch(step).to_vec();
+    while !run.is_through() {
+        let (step, started) = (run.step(), Instant::now());
+        let names = batches.batch(step).to_vec();
+        let examples: Vec<&Encoded> = names.iter().map(|name| &examples[*name]).collect();
         let batch = Batch {
             model,
             examples: &examples,
-            chosen: &chosen,
+            names: &names,
+            temperature: 1.0,
             tokens_per_micro_batch: config.tokens_per_micro_batch,
             step: step + 1,
         };
-        let Some(mut result) = batch.run(&state.parameters, stop)? else {
-            if saved_at != step {
-                checkpoints.save(&state)?;
-            }
-            return Ok(Outcome::Stopped { step });
-        };
-        let gradient_norm = clip(&mut result.gradients, config.gradient_norm_max);
-        if !gradient_norm.is_finite() {
-            return Err(TrainError::NotFinite { what: "the norm of the gradient", step: step + 1, examples: chosen });
-        }
-        let rate = learning_rate(config, step, steps);
-        state.optimizer.update(&mut state.parameters, &result.gradients, rate, config);
+        let mut objective = sft::Objective::over(&examples)?;
+        let Some(result) = batch.run(&run.state.parameters, &mut objective, stop)? else { return run.stop() };
+        let Update { learning_rate, gradient_norm } = run.update(result.gradients, &names)?;
 
         let seconds = started.elapsed().as_secs_f64();
         let progress = Progress {
@@ -96,21 +82,18 @@ pub fn train(
             steps,
             epoch: batches.epochs_after(step + 1),
             loss: result.loss,
-            learning_rate: rate,
+            learning_rate,
             gradient_norm,
             tokens: result.tokens as u64,
             supervised_tokens: result.supervised_tokens as u64,
             seconds,
             tokens_per_second: result.tokens as f64 / seconds,
         };
-        metrics.append(&progress)?;
+        run.record(&progress)?;
         on_step(&progress);
-        if state.optimizer.step == steps || state.optimizer.step - saved_at >= config.checkpoint_interval_steps {
-            checkpoints.save(&state)?;
-            saved_at = state.optimizer.step;
-        }
+        run.save_if_due()?;
     }
-    Ok(Outcome::Trained(Trained { adapter: state.parameters.to_adapter()?, steps, loss: metrics.last_loss(), run }))
+    run.finish()
 }
 
 /// Names everything that a run's result depends on: model, parent, examples and configuration, but not how often it
@@ -148,19 +131,4 @@ fn check_examples(examples: &[Encoded]) -> Result<(), TrainError> {
         Some(example) => Err(TrainError::NothingSupervised { example }),
         None => Ok(()),
     }
-}
-
-fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainConfig) -> Result<State, TrainError> {
-    let adapter = match parent {
-        Some(parent) if parent.config() != &config.lora => {
-            let (parent, config) = (format!("{:?}", parent.config()), format!("{:?}", config.lora));
-            return Err(TrainError::OtherShape { parent, config });
-        }
-        Some(parent) => parent,
-        None => Adapter::init(&config.lora, &model.config, config.seed)?,
-    };
-    adapter.check_fits(&model.config)?;
-    let parameters = Parameters::from_adapter(&adapter)?;
-    let optimizer = AdamW::new(&parameters);
-    Ok(State { parameters, optimizer })
 }

@@ -1,0 +1,56 @@
+use std::error::Error;
+
+use perennial_types::Fingerprint;
+
+use crate::adapter::Adapter;
+
+/// A prompt to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpoPrompt {
+    /// Its tokens, up to where the answer begins.
+    pub tokens: Vec<u32>,
+}
+
+/// An answer to learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// The tokens, with the one that ended it where there is one.
+    pub tokens: Vec<u32>,
+    /// The log-probability of each when it was drawn: log softmax(logits / temperature) over the whole vocabulary. NaN where
+    /// the engine could not say.
+    pub logprobs: Vec<f32>,
+    /// Whether it was cut off at the limit instead of ending.
+    pub truncated: bool,
+}
+
+/// The answers to one prompt, and what each is worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredGroup {
+    /// The answers.
+    pub completions: Vec<Completion>,
+    /// One per answer. `None` where nothing scored it: it then takes no part in the baseline and has the advantage 0.
+    pub rewards: Vec<Option<f64>>,
+}
+
+/// Why an environment has no answers.
+pub type EnvironmentError = Box<dyn Error + Send + Sync>;
+
+/// What answers prompts with the adapter under training, and scores the answers.
+pub trait Environment {
+    /// Names all that the rewards depend on beside the completions, so that a run does not go on from a checkpoint under
+    /// other rewards.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// Answers each of the prompts, given by their indices, [`num_generations`](super::GrpoConfig::num_generations) times,
+    /// drawing from `seed`: one group per prompt, in order. The same prompt may stand there twice; its answers then differ.
+    /// `None` where it was asked to stop before it was through.
+    ///
+    /// # Errors
+    /// Whatever must end the run. What concerns one answer alone is no error but the reward `None`.
+    fn rollouts(
+        &mut self,
+        adapter: &Adapter,
+        prompts: &[usize],
+        seed: u64,
+    ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError>;
+}

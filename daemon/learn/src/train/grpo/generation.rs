@@ -1,0 +1,206 @@
+use super::{
+    super::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward},
+    Environment, GrpoConfig, GrpoPrompt, GrpoSample, RolloutStats, ScoredGroup,
+    advantages::{advantages, deviation, mean, varies},
+    prompts::PromptOrder,
+};
+use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+
+/// The completions that a few steps learn from.
+pub(super) struct Generation {
+    pub(super) samples: Vec<GrpoSample>,
+    pub(super) stats: RolloutStats,
+    /// Tokens that count in the loss.
+    pub(super) tokens: usize,
+    /// The prompts drawn when it was complete, since the start of the run.
+    pub(super) drawn: u64,
+    /// The samples in the order in which the steps share them out.
+    order: Vec<usize>,
+}
+
+/// What makes generations.
+pub(super) struct Generator<'a> {
+    pub(super) model: &'a Model,
+    pub(super) prompts: &'a [GrpoPrompt],
+    pub(super) reference: Option<&'a Adapter>,
+    pub(super) config: &'a GrpoConfig,
+    pub(super) train: &'a TrainConfig,
+    pub(super) stop: &'a StopFlag,
+}
+
+/// Groups under collection.
+#[derive(Default)]
+struct Collected {
+    /// Each with its prompt.
+    groups: Vec<(usize, ScoredGroup)>,
+    /// Those whose rewards do not vary.
+    flat: Vec<(usize, ScoredGroup)>,
+    drawn: u64,
+}
+
+impl Generator<'_> {
+    /// Draws and scores the completions for the steps after `step`; `drawn` prompts were drawn before. `None` where it was
+    /// asked to stop.
+    pub(super) fn run(
+        &self,
+        environment: &mut dyn Environment,
+        adapter: &Adapter,
+        step: u64,
+        drawn: u64,
+    ) -> Result<Option<Generation>, TrainError> {
+        let mut order = PromptOrder::new(self.prompts.len(), self.train.seed);
+        let wanted = self.config.prompts_per_generation();
+        let mut collected = Collected { drawn, ..Collected::default() };
+        for _ in 0..=self.config.dynamic_sampling_rounds_max {
+            let chosen = order.draw(collected.drawn, wanted - collected.groups.len());
+            // Every call starts at a place of its own in the order of the prompts: that is what its draws are seeded by.
+            let seed = seed_of(self.train.seed, collected.drawn);
+            let answered = environment.rollouts(adapter, &chosen, seed);
+            let Some(groups) = answered.map_err(|source| TrainError::Environment { step: step + 1, source })? else {
+                return Ok(None);
+            };
+            self.check(&chosen, &groups)?;
+            collected.drawn += chosen.len() as u64;
+            for (prompt, group) in chosen.into_iter().zip(groups) {
+                let pile = if varies(&group.rewards) { &mut collected.groups } else { &mut collected.flat };
+                pile.push((prompt, group));
+            }
+            if collected.groups.len() == wanted {
+                break;
+            }
+        }
+        let stats = stats_of(&collected);
+        let Collected { mut groups, flat, drawn } = collected;
+        // What is missing is made up for by groups that teach nothing, so that the others keep their weight in the loss.
+        let missing = wanted - groups.len();
+        groups.extend(flat.into_iter().take(missing));
+
+        let mut samples = self.samples(groups);
+        if !self.complete(&mut samples, adapter)? {
+            return Ok(None);
+        }
+        let stats = RolloutStats { completions: samples.len() as u64, ..stats };
+        let tokens = samples.iter().map(|sample| sample.tokens(self.config)).sum();
+        let order = shuffled(samples.len(), self.train.seed, drawn);
+        Ok(Some(Generation { samples, stats, tokens, drawn, order }))
+    }
+
+    fn check(&self, prompts: &[usize], groups: &[ScoredGroup]) -> Result<(), TrainError> {
+        if groups.len() != prompts.len() {
+            let problem = format!("and {} others came as {} groups", prompts.len() - 1, groups.len());
+            return Err(TrainError::Rollouts { prompt: prompts[0], problem });
+        }
+        let positions_max = self.model.config.positions_max;
+        for (prompt, group) in prompts.iter().zip(groups) {
+            let room = positions_max - self.prompts[*prompt].tokens.len();
+            if let Some(problem) = problem_of(group, self.config, room) {
+                return Err(TrainError::Rollouts { prompt: *prompt, problem });
+            }
+        }
+        Ok(())
+    }
+
+    fn samples(&self, groups: Vec<(usize, ScoredGroup)>) -> Vec<GrpoSample> {
+        let rewards: Vec<Vec<Option<f64>>> = groups.iter().map(|(_, group)| group.rewards.clone()).collect();
+        let advantages = advantages(&rewards, self.config.estimator, self.config.scale_rewards);
+        let mut samples = Vec::new();
+        for ((prompt, group), advantages) in groups.into_iter().zip(advantages) {
+            let prompt = &self.prompts[prompt].tokens;
+            let completions = group.completions.into_iter().zip(advantages.values);
+            samples.extend(completions.map(|(completion, advantage)| GrpoSample::new(prompt, completion, advantage)));
+        }
+        samples
+    }
+
+    /// Computes the log-probabilities that the steps compare with. False where it was asked to stop.
+    fn complete(&self, samples: &mut [GrpoSample], adapter: &Adapter) -> Result<bool, TrainError> {
+        // In the only step after a generation, the policy is still the one that it would be compared with.
+        if self.config.updates_per_generation() > 1 {
+            let Some(old) = self.logprobs(samples, Some(adapter))? else { return Ok(false) };
+            samples.iter_mut().zip(old).for_each(|(sample, old)| sample.old_logprobs = old);
+        }
+        if self.config.needs_reference() {
+            let Some(reference) = self.logprobs(samples, self.reference)? else { return Ok(false) };
+            samples.iter_mut().zip(reference).for_each(|(sample, reference)| sample.reference_logprobs = reference);
+        }
+        Ok(true)
+    }
+
+    /// Of the samples that are learned from.
+    fn logprobs(
+        &self,
+        samples: &[GrpoSample],
+        adapter: Option<&Adapter>,
+    ) -> Result<Option<Vec<Option<Vec<f32>>>>, TrainError> {
+        let learned = || samples.iter().map(|sample| sample.is_learned_from(self.config));
+        let examples: Vec<&Encoded> =
+            samples.iter().zip(learned()).filter(|(_, learned)| *learned).map(|(sample, _)| &sample.example).collect();
+        let (temperature, tokens) = (self.config.temperature, self.train.tokens_per_micro_batch);
+        let logprobs = forward::logprobs(self.model, adapter, &examples, temperature, tokens, self.stop)?;
+        Ok(logprobs.map(|logprobs| {
+            let mut logprobs = logprobs.into_iter();
+            learned().map(|learned| if learned { logprobs.next() } else { None }).collect()
+        }))
+    }
+}
+
+impl Generation {
+    /// The samples of the generation's step `update`, from 0: the steps of one iteration share them out.
+    pub(super) fn chosen(&self, update: u64, config: &GrpoConfig) -> &[usize] {
+        let (part, parts) = ((update % config.steps_per_generation) as usize, config.steps_per_generation as usize);
+        let border = |part: usize| part * self.order.len() / parts;
+        &self.order[border(part)..border(part + 1)]
+    }
+}
+
+/// What is wrong with a group, as the rest of a sentence.
+fn problem_of(group: &ScoredGroup, config: &GrpoConfig, room: usize) -> Option<String> {
+    let ScoredGroup { completions, rewards } = group;
+    if completions.len() != config.num_generations || rewards.len() != completions.len() {
+        let (completions, rewards, wanted) = (completions.len(), rewards.len(), config.num_generations);
+        return Some(format!("are {completions} completions with {rewards} rewards instead of {wanted}"));
+    }
+    for completion in completions {
+        let tokens = completion.tokens.len();
+        if tokens == 0 || tokens > room {
+            return Some(format!("include a completion of {tokens} tokens; it has from 1 to {room}"));
+        }
+        if completion.logprobs.len() != tokens {
+            let logprobs = completion.logprobs.len();
+            return Some(format!("include a completion of {tokens} tokens with {logprobs} log-probabilities"));
+        }
+    }
+    let wild = rewards.iter().flatten().find(|reward| !reward.is_finite())?;
+    Some(format!("have the reward {wild}, which is no number to learn from"))
+}
+
+/// A seed of its own for each place in the order of the prompts (SplitMix64).
+fn seed_of(seed: u64, place: u64) -> u64 {
+    let mut z = seed.wrapping_add((place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Of all that was drawn.
+fn stats_of(collected: &Collected) -> RolloutStats {
+    let groups = || collected.groups.iter().chain(&collected.flat).map(|(_, group)| group);
+    let rewards: Vec<f64> = groups().flat_map(|group| &group.rewards).flatten().copied().collect();
+    let lengths: Vec<f64> =
+        groups().flat_map(|group| &group.completions).map(|completion| completion.tokens.len() as f64).collect();
+    let truncated = groups().flat_map(|group| &group.completions).filter(|completion| completion.truncated).count();
+    let (count, drawn) = (lengths.len().max(1) as f64, groups().count());
+    let longest = lengths.iter().copied().fold(0.0, f64::max);
+    RolloutStats {
+        completions: 0,
+        reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
+        reward_std: (rewards.len() > 1).then(|| deviation(&rewards)),
+        abstained_share: (lengths.len() - rewards.len()) as f64 / count,
+        zero_variance_share: collected.flat.len() as f64 / drawn.max(1) as f64,
+        groups_drawn: drawn as u64,
+        completion_length_mean: mean(&lengths),
+        completion_length_min: lengths.iter().copied().fold(longest, f64::min) as u64,
+        completion_length_max: longest as u64,
+        truncated_share: truncated as f64 / count,
+    }
+}

@@ -1,0 +1,28 @@
+//! Group relative policy optimisation (GRPO, arXiv 2402.03300) and its relatives: learning from rewards.
+//!
+//! Each generation draws prompts, lets an [`Environment`] answer each several times and score the answers, and turns the
+//! rewards of a group into advantages: how much better an answer is than the others. The steps that follow make tokens of
+//! good answers likelier and of bad ones less likely, within bounds.
+//!
+//! A step's loss is a function of the log-probabilities of the completions' tokens alone. Its derivative by each of them is
+//! computed by hand, in f64, and the rest of the backward pass is that of supervised fine-tuning with these as weights.
+
+mod advantages;
+mod config;
+mod correction;
+mod environment;
+mod generation;
+mod objective;
+mod progress;
+mod prompts;
+mod sample;
+mod step;
+mod trainer;
+
+pub use advantages::{Advantages, advantages};
+pub use config::{Estimator, GrpoConfig, ImportanceSamplingLevel, LossType, SamplingCorrection, ScaleRewards};
+pub use environment::{Completion, Environment, EnvironmentError, GrpoPrompt, ScoredGroup};
+pub use progress::{GrpoProgress, PolicyStats, RolloutStats};
+pub use sample::{GrpoSample, completion_logprobs};
+pub use step::grpo_loss_and_gradients;
+pub use trainer::train_grpo;

@@ -1,0 +1,120 @@
+use std::path::Path;
+
+use perennial_types::Fingerprint;
+
+use super::{
+    Outcome, TrainConfig, TrainError, Trained,
+    adamw::{AdamW, clip},
+    checkpoint::{Checkpoints, State, create_dir},
+    metrics::{Line, Metrics},
+    parameters::Parameters,
+    schedule::learning_rate,
+};
+use crate::{adapter::Adapter, model::Model};
+
+/// A run under way: its state, and how much of that is on disk.
+pub(super) struct Run<'a, L> {
+    pub(super) state: State,
+    /// Optimiser steps of the whole run.
+    steps: u64,
+    config: &'a TrainConfig,
+    checkpoints: Checkpoints<'a>,
+    /// The step of the newest checkpoint.
+    saved_at: u64,
+    metrics: Metrics<L>,
+}
+
+/// What an update of the parameters did.
+pub(super) struct Update {
+    pub(super) learning_rate: f64,
+    /// The global norm of the gradient before clipping.
+    pub(super) gradient_norm: f64,
+}
+
+impl<'a, L: Line> Run<'a, L> {
+    /// Starts a run of so many steps in a folder, or goes on from the newest checkpoint there. `name` is the fingerprint of
+    /// all that its result depends on.
+    pub(super) fn open(
+        start: State,
+        name: Fingerprint,
+        steps: u64,
+        config: &'a TrainConfig,
+        dir: &'a Path,
+    ) -> Result<Self, TrainError> {
+        create_dir(dir)?;
+        let checkpoints = Checkpoints { dir, run: name };
+        let state = checkpoints.load_newest(&start)?.unwrap_or(start);
+        let saved_at = state.optimizer.step;
+        let metrics = Metrics::open(dir, saved_at)?;
+        Ok(Self { state, steps, config, checkpoints, saved_at, metrics })
+    }
+
+    /// Optimiser steps that are through.
+    pub(super) fn step(&self) -> u64 {
+        self.state.optimizer.step
+    }
+
+    pub(super) fn is_through(&self) -> bool {
+        self.step() >= self.steps
+    }
+
+    /// Takes an optimiser step. `examples` are what the gradients were computed from.
+    pub(super) fn update(&mut self, mut gradients: Vec<Vec<f32>>, examples: &[usize]) -> Result<Update, TrainError> {
+        let step = self.step();
+        let gradient_norm = clip(&mut gradients, self.config.gradient_norm_max);
+        if !gradient_norm.is_finite() {
+            let (what, examples) = ("the norm of the gradient", examples.to_vec());
+            return Err(TrainError::NotFinite { what, step: step + 1, examples });
+        }
+        let learning_rate = learning_rate(self.config, step, self.steps);
+        self.state.optimizer.update(&mut self.state.parameters, &gradients, learning_rate, self.config);
+        Ok(Update { learning_rate, gradient_norm })
+    }
+
+    pub(super) fn record(&mut self, line: &L) -> Result<(), TrainError> {
+        self.metrics.append(line)
+    }
+
+    /// Writes a checkpoint at the end of the run, and where enough steps were taken since the last one.
+    pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
+        if self.is_through() || self.step() - self.saved_at >= self.config.checkpoint_interval_steps {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint where there is none of this step.
+    pub(super) fn stop(mut self) -> Result<Outcome, TrainError> {
+        if self.saved_at != self.step() {
+            self.save()?;
+        }
+        Ok(Outcome::Stopped { step: self.step() })
+    }
+
+    pub(super) fn finish(self) -> Result<Outcome, TrainError> {
+        let (adapter, loss) = (self.state.parameters.to_adapter()?, self.metrics.last_loss());
+        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, run: self.checkpoints.run }))
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.checkpoints.save(&self.state)?;
+        self.saved_at = self.step();
+        Ok(())
+    }
+}
+
+/// The state before the first step: the parent, or a fresh adapter.
+pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainConfig) -> Result<State, TrainError> {
+    let adapter = match parent {
+        Some(parent) if parent.config() != &config.lora => {
+            let (parent, config) = (format!("{:?}", parent.config()), format!("{:?}", config.lora));
+            return Err(TrainError::OtherShape { parent, config });
+        }
+        Some(parent) => parent,
+        None => Adapter::init(&config.lora, &model.config, config.seed)?,
+    };
+    adapter.check_fits(&model.config)?;
+    let parameters = Parameters::from_adapter(&adapter)?;
+    let optimizer = AdamW::new(&parameters);
+    Ok(State { parameters, optimizer, drawn: 0 })
+}
