@@ -1,4 +1,5 @@
 use perennial_types::{Body, Content, Message, Role, Sample};
+use serde_json::{Map, Value};
 
 use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, metric};
 
@@ -6,7 +7,8 @@ use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, metric};
 /// share few words, so overlap says little about them.
 const SHORT_WORDS_MAX: usize = 32;
 
-/// The suite of a domain's held-out samples. Samples without one right answer (preferences, bare prompts) are left out.
+/// The suite of a domain's held-out samples. Samples without one right answer (preferences, and bare prompts unless a
+/// reward plugin judges) are left out.
 /// Where there are more than [`SuiteOptions::items_max`], those with the smallest ids are kept: ids are hashes, so this
 /// is a random subset, and it stays nearly the same as samples are added.
 ///
@@ -20,25 +22,38 @@ pub fn auto_suite(options: SuiteOptions, samples: &[Sample]) -> Result<Suite, Su
     samples.sort_by_key(|sample| sample.id);
     let items = samples
         .into_iter()
-        .filter_map(|sample| item(sample.id.to_string(), &sample.body, sample.reference.as_deref()))
+        .filter_map(|sample| {
+            let Sample { id, body, reference, metadata, .. } = sample;
+            item(id.to_string(), body, reference.as_deref(), metadata.clone(), options.metric)
+        })
         .take(options.items_max)
         .collect();
     Suite::new(options, items)
 }
 
-/// What a body asks, where it has one right answer; a reference beside the body overrides the answer in it.
-pub(crate) fn item(id: String, body: &Body, reference: Option<&str>) -> Option<Item> {
+/// What a body asks, where it has one right answer or a plugin judges; a reference beside the body overrides the answer in
+/// it.
+pub(crate) fn item(
+    id: String,
+    body: &Body,
+    reference: Option<&str>,
+    metadata: Map<String, Value>,
+    metric: Option<Metric>,
+) -> Option<Item> {
     let (question, reference, body) = match (body, reference) {
         (Body::Text { text }, _) => (Content::Text(String::new()), text.clone(), body.clone()),
         (Body::PromptOnly { prompt }, Some(reference)) => {
             (prompt.clone(), reference.to_owned(), answered(prompt, reference))
+        }
+        (Body::PromptOnly { prompt }, None) if metric == Some(Metric::Reward) => {
+            (prompt.clone(), String::new(), body.clone())
         }
         _ => {
             let (question, answer) = body.question_and_answer()?;
             (question, reference.map_or(answer, str::to_owned), body.clone())
         }
     };
-    Some(Item { id, question, reference, body })
+    Some(Item { id, question, reference, body, metadata })
 }
 
 fn answered(prompt: &Content, reference: &str) -> Body {

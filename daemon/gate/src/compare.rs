@@ -82,6 +82,9 @@ pub struct SuiteReport {
     pub domain: Option<Domain>,
     /// Its metric.
     pub metric: Metric,
+    /// The reward plugin that judged, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
     /// Whether a loss here rejects.
@@ -139,11 +142,12 @@ pub fn compare(
     let n = pairs.len();
     let mean = |side: fn(&Pair) -> f64| suite.metric.shown(pairs.iter().map(side).sum::<f64>() / n.max(1) as f64);
     let differences: Vec<f64> = pairs.iter().map(Pair::difference).collect();
-    let difference = within_reach(suite.metric, difference_interval(&differences, policy, &suite.name));
+    let difference = within_reach(suite, difference_interval(&differences, policy, &suite.name));
     Ok(SuiteReport {
         suite: suite.name.clone(),
         domain: suite.domain.clone(),
         metric: suite.metric,
+        plugin: suite.reward.as_ref().map(|reward| reward.plugin.clone()),
         fingerprint,
         protected: suite.protected,
         target: suite.target,
@@ -159,8 +163,12 @@ pub fn compare(
 }
 
 /// On a few items Student's bound reaches further than scores can differ.
-fn within_reach(metric: Metric, difference: Interval) -> Interval {
-    let reach = if metric == Metric::Perplexity { NATS_PER_TOKEN_MAX } else { 1.0 };
+fn within_reach(suite: &Suite, difference: Interval) -> Interval {
+    let reach = match (suite.metric, &suite.reward) {
+        (Metric::Perplexity, _) => NATS_PER_TOKEN_MAX,
+        (_, Some(reward)) => reward.max - reward.min,
+        _ => 1.0,
+    };
     Interval { mean: difference.mean, lower: difference.lower.max(-reach), upper: difference.upper.min(reach) }
 }
 

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Policy, Reason, Require, SuiteReport, Uncertain, Verdict};
+use crate::{
+    HackingAction, Policy, Reason, Require, RewardTraining, SuiteReport, Uncertain, Verdict, hacking::suspicions,
+};
 
 /// What becomes of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +35,10 @@ impl Decision {
 ///
 /// All protected suites must pass, so the chance that a true loss slips through is that of one suite however many there
 /// are; but the chance that a harmless candidate is refused adds up over suites whose margin is tight for their size.
-pub fn decide(suites: &[SuiteReport], policy: &Policy) -> Decision {
+///
+/// Of a candidate that learned from rewards, the signs of reward hacking join the reasons, and speak against it where the
+/// policy says so.
+pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy: &Policy) -> Decision {
     let must_not_fall = |suite: &&SuiteReport| suite.protected || (suite.target && policy.require == Require::NotWorse);
     let guarded: Vec<&SuiteReport> = suites.iter().filter(must_not_fall).collect();
     let targets: Vec<&SuiteReport> = suites.iter().filter(|suite| suite.target).collect();
@@ -48,11 +53,14 @@ pub fn decide(suites: &[SuiteReport], policy: &Policy) -> Decision {
     if in_favour.is_empty() {
         against.push(missing_improvement(&targets));
     }
-    if !against.is_empty() {
+    let suspicions = training.map(|training| suspicions(training, suites, &policy.hacking)).unwrap_or_default();
+    if !against.is_empty() || (policy.hacking.action == HackingAction::Reject && !suspicions.is_empty()) {
+        against.extend(suspicions);
         return Decision { outcome: Outcome::Reject, reasons: against };
     }
     let let_pass = guarded.iter().filter(|suite| suite.verdict == Verdict::Uncertain);
     in_favour.extend(let_pass.map(|suite| Reason::uncertain(suite, true)));
+    in_favour.extend(suspicions);
     Decision { outcome: Outcome::Promote, reasons: in_favour }
 }
 
@@ -85,13 +93,13 @@ fn missing_improvement(targets: &[&SuiteReport]) -> Reason {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use perennial_types::Fingerprint;
 
     use super::*;
     use crate::{Interval, Metric};
 
-    fn suite(name: &str, role: &str, verdict: Verdict) -> SuiteReport {
+    pub(crate) fn suite(name: &str, role: &str, verdict: Verdict) -> SuiteReport {
         let (mean, lower) = match verdict {
             Verdict::Improved => (0.2, 0.1),
             Verdict::NotWorse => (0.0, -0.02),
@@ -103,6 +111,7 @@ mod tests {
             suite: name.to_owned(),
             domain: None,
             metric: Metric::ExactMatch,
+            plugin: None,
             fingerprint: Fingerprint::of(name.as_bytes()),
             protected: role.contains("protected"),
             target: role.contains("target"),
@@ -118,7 +127,7 @@ mod tests {
     }
 
     fn reasons(suites: &[SuiteReport], policy: &Policy) -> (Outcome, Vec<String>) {
-        let Decision { outcome, reasons } = decide(suites, policy);
+        let Decision { outcome, reasons } = decide(suites, None, policy);
         (outcome, reasons.iter().map(ToString::to_string).collect())
     }
 
@@ -154,7 +163,7 @@ mod tests {
         assert_eq!((outcome, reasons.len()), (Outcome::Promote, 2));
         assert!(reasons[1].starts_with("suite b was let pass"));
         let regressed = [suite("new", "target", Verdict::Improved), suite("b", "protected", Verdict::Regressed)];
-        assert_eq!(decide(&regressed, &allow).outcome, Outcome::Reject);
+        assert_eq!(decide(&regressed, None, &allow).outcome, Outcome::Reject);
     }
 
     #[test]
@@ -164,10 +173,10 @@ mod tests {
         let expected = vec!["no target suite is shown to have improved (new)".to_owned()];
         assert_eq!(reasons(&still, &policy), (Outcome::Reject, expected));
         let targetless = [suite("old", "protected", Verdict::Improved)];
-        assert_eq!(decide(&targetless, &policy).reasons, [Reason::NoTarget]);
+        assert_eq!(decide(&targetless, None, &policy).reasons, [Reason::NoTarget]);
         let reported = [suite("aside", "", Verdict::Improved)];
-        assert_eq!(decide(&reported, &policy).reasons, [Reason::NothingMeasured]);
-        assert_eq!(decide(&[], &policy).reasons, [Reason::NothingMeasured]);
+        assert_eq!(decide(&reported, None, &policy).reasons, [Reason::NothingMeasured]);
+        assert_eq!(decide(&[], None, &policy).reasons, [Reason::NothingMeasured]);
     }
 
     #[test]
@@ -179,13 +188,29 @@ mod tests {
             (Outcome::Promote, vec!["2 suites stayed within their margin".to_owned()])
         );
         let fell = [suite("new", "target", Verdict::Regressed), suite("old", "protected", Verdict::NotWorse)];
-        assert_eq!(decide(&fell, &policy).outcome, Outcome::Reject);
-        assert_eq!(decide(&[], &policy).outcome, Outcome::Reject);
+        assert_eq!(decide(&fell, None, &policy).outcome, Outcome::Reject);
+        assert_eq!(decide(&[], None, &policy).outcome, Outcome::Reject);
     }
 
     #[test]
     fn suites_without_a_role_do_not_decide() {
         let suites = [suite("new", "target", Verdict::Improved), suite("aside", "", Verdict::Regressed)];
-        assert!(decide(&suites, &Policy::default()).promotes());
+        assert!(decide(&suites, None, &Policy::default()).promotes());
+    }
+
+    #[test]
+    fn suspicion_of_reward_hacking_rejects_only_where_the_policy_says_so() {
+        let suites = [suite("new", "target", Verdict::Improved)];
+        let still = crate::Trend { first: 0.5, last: 0.5, error: 0.0 };
+        let drift = crate::Trend { first: 10.0, last: 90.0, error: 0.0 };
+        let run =
+            RewardTraining { optimised: vec![], steps: 9, reward: still, length: drift, kl: None, plugins: vec![] };
+        let warned = decide(&suites, Some(&run), &Policy::default());
+        assert!(
+            warned.promotes() && matches!(warned.reasons[..], [Reason::Improved { .. }, Reason::LengthDrift { .. }])
+        );
+        let hacking = crate::HackingPolicy { action: HackingAction::Reject, ..Default::default() };
+        let rejected = decide(&suites, Some(&run), &Policy { hacking, ..Policy::default() });
+        assert!(!rejected.promotes() && matches!(rejected.reasons[..], [Reason::LengthDrift { .. }]));
     }
 }

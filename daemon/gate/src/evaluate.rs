@@ -3,7 +3,7 @@ use std::error::Error;
 use perennial_types::{Body, Content, Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{Measure, Suite, metric::perplexity};
+use crate::{Item, Measure, Suite, metric::perplexity};
 
 /// Whatever keeps a [`Judge`] from answering. Any error converts into it with `?`.
 pub type JudgeError = Box<dyn Error + Send + Sync>;
@@ -31,12 +31,19 @@ pub trait Judge {
     /// # Errors
     /// Where the model fails or the work is to stop.
     fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError>;
+
+    /// The verdict of a reward plugin on each answer, in their order; `None` where it abstains or cannot tell.
+    ///
+    /// # Errors
+    /// Where there is no such plugin, or too many of its calls fail.
+    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError>;
 }
 
 /// How one side did on one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemScore {
-    /// Higher is better; `None` where the item could not be scored (perplexity of a body without scored tokens).
+    /// Higher is better; `None` where the item could not be scored (perplexity of a body without scored tokens, a plugin
+    /// that abstains).
     pub score: Option<f64>,
     /// What was answered; `None` where the metric is a likelihood.
     pub answer: Option<String>,
@@ -92,6 +99,16 @@ pub fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, Eva
                 .map(|(item, answer)| ItemScore { score: Some(score(&answer, &item.reference)), answer: Some(answer) })
                 .collect()
         }
+        Measure::Verdict => {
+            let questions: Vec<&Content> = suite.items.iter().map(|item| &item.question).collect();
+            let answers = judge.answer(&questions, suite.max_new_tokens).map_err(failed)?;
+            check_count(suite, answers.len())?;
+            let plugin = suite.reward.as_ref().map_or("", |reward| &reward.plugin);
+            let answered: Vec<(&Item, &str)> = suite.items.iter().zip(answers.iter().map(String::as_str)).collect();
+            let rewards = judge.rewards(plugin, &answered).map_err(failed)?;
+            check_count(suite, rewards.len())?;
+            rewards.into_iter().zip(answers).map(|(score, answer)| ItemScore { score, answer: Some(answer) }).collect()
+        }
         Measure::Likelihood => {
             let bodies: Vec<&Body> = suite.items.iter().map(|item| &item.body).collect();
             let likelihoods = judge.negative_log_likelihood(&bodies).map_err(failed)?;
@@ -114,7 +131,7 @@ fn check_count(suite: &Suite, answers: usize) -> Result<(), EvaluateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Metric, SuiteOptions, parse_golden};
+    use crate::{Metric, RewardScale, SuiteOptions, parse_golden};
 
     /// Answers every question with its own text, and knows each body at 2 nats a token.
     struct Echo {
@@ -129,6 +146,12 @@ mod tests {
         fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError> {
             let tokens = |body: &&Body| body.text().len().saturating_sub(3);
             Ok(bodies.iter().map(|b| Likelihood { nll_sum: 2.0 * tokens(b) as f64, tokens: tokens(b) }).collect())
+        }
+
+        /// Rewards length, and knows nothing of short answers.
+        fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError> {
+            assert_eq!(plugin, "length");
+            Ok(answered.iter().map(|(_, answer)| (answer.len() > 1).then_some(answer.len() as f64)).collect())
         }
     }
 
@@ -150,6 +173,16 @@ mod tests {
     fn likelihoods_are_per_token_and_bodies_without_tokens_are_not_scored() {
         let scores = evaluate(&suite(Metric::Perplexity), &mut Echo { lost: 0 }).unwrap();
         assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [None, Some(-2.0)]);
+    }
+
+    #[test]
+    fn plugins_score_answers_or_abstain() {
+        let fingerprint = Fingerprint::of(b"length");
+        let reward = RewardScale { plugin: "length".into(), fingerprint, min: 0.0, max: 9.0 };
+        let options = SuiteOptions { metric: Some(Metric::Reward), reward: Some(reward), ..SuiteOptions::new("s") };
+        let suite = parse_golden("{\"prompt\": \"a\"}\n{\"prompt\": \"long\"}", "test", options).unwrap();
+        let scores = evaluate(&suite, &mut Echo { lost: 0 }).unwrap();
+        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [None, Some(4.0)]);
     }
 
     #[test]

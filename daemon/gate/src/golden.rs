@@ -5,7 +5,7 @@ use std::{
 
 use perennial_types::{Row, RowError};
 
-use crate::{Item, Suite, SuiteError, SuiteOptions, auto};
+use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, auto};
 
 /// The largest golden file that is read: suites are small, and a wrong path should not fill the memory.
 const GOLDEN_BYTES_MAX: u64 = 64 << 20;
@@ -41,7 +41,7 @@ pub enum GoldenError {
     },
     /// A row has no right answer.
     #[error(
-        "{file}:{line}: no right answer: give `messages` that end with the assistant's, `prompt` and `completion`, `prompt` and `reference`, or `text`"
+        "{file}:{line}: no right answer: give `messages` that end with the assistant's, `prompt` and `completion`, `prompt` and `reference`, or `text`; a bare `prompt` will do with the metric reward"
     )]
     NoAnswer {
         /// The file.
@@ -83,14 +83,14 @@ pub fn load_golden(path: &Path, options: SuiteOptions) -> Result<Suite, GoldenEr
 pub fn parse_golden(text: &str, file: &str, options: SuiteOptions) -> Result<Suite, GoldenError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let rows = text.lines().zip(1..).filter(|(row, _)| !row.trim().is_empty());
-    let items = rows.map(|(row, line)| parse_item(row, file, line)).collect::<Result<_, _>>()?;
+    let items = rows.map(|(row, line)| parse_item(row, file, line, options.metric)).collect::<Result<_, _>>()?;
     Suite::new(options, items).map_err(|source| GoldenError::Suite { file: file.to_owned(), source })
 }
 
-fn parse_item(row: &str, file: &str, line: usize) -> Result<Item, GoldenError> {
+fn parse_item(row: &str, file: &str, line: usize, metric: Option<Metric>) -> Result<Item, GoldenError> {
     let row = Row::parse(row).map_err(|source| GoldenError::Row { file: file.to_owned(), line, source })?;
     let id = row.external_id.unwrap_or_else(|| format!("line {line}"));
-    auto::item(id, &row.body, row.reference.as_deref())
+    auto::item(id, &row.body, row.reference.as_deref(), row.metadata, metric)
         .ok_or_else(|| GoldenError::NoAnswer { file: file.to_owned(), line })
 }
 

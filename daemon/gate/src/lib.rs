@@ -17,6 +17,7 @@ mod compare;
 mod decision;
 mod evaluate;
 mod golden;
+mod hacking;
 mod interval;
 mod markdown;
 mod metric;
@@ -32,9 +33,12 @@ pub use compare::{CompareError, SuiteReport, Verdict, WORST_ITEM_CHARS_MAX, WORS
 pub use decision::{Decision, Outcome, decide};
 pub use evaluate::{EvaluateError, ItemScore, Judge, JudgeError, Likelihood, SuiteScores, evaluate};
 pub use golden::{GoldenError, load_golden, parse_golden};
+pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, Trend};
 pub use interval::{Interval, difference_interval};
 pub use metric::{Measure, Metric};
 pub use policy::{Policy, PolicyError, Require, Uncertain};
 pub use reason::Reason;
 pub use report::Report;
-pub use suite::{ITEMS_MAX_DEFAULT, Item, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, Suite, SuiteError, SuiteOptions};
+pub use suite::{
+    ITEMS_MAX_DEFAULT, Item, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, RewardScale, Suite, SuiteError, SuiteOptions,
+};

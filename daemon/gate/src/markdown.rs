@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use crate::{
-    Report, SuiteReport, WorstItem,
+    PluginSummary, Report, RewardTraining, SuiteReport, Trend, WorstItem,
     report::{interval, role},
 };
 
@@ -45,12 +45,44 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     for suite in report.suites.iter().filter(|suite| suite.unscored > 0) {
         writeln!(out, "\n{} items of {} could not be scored and were left out.", suite.unscored, escape(&suite.suite))?;
     }
+    if let Some(training) = &report.training {
+        write_training(out, training)?;
+    }
     for suite in report.suites.iter().filter(|suite| !suite.worst.is_empty()) {
         writeln!(out, "\n## Where {} lost most\n", escape(&suite.suite))?;
         for item in &suite.worst {
             write_item(out, item)?;
         }
     }
+    Ok(())
+}
+
+fn write_training(out: &mut String, training: &RewardTraining) -> std::fmt::Result {
+    let RewardTraining { optimised, steps, reward, length, kl, plugins } = training;
+    let rows = [("reward", Some(*reward)), ("completion tokens", Some(*length)), ("KL, nats per token", *kl)];
+    let mut said = Vec::new();
+    writeln!(out, "\n## Learning from rewards\n")?;
+    writeln!(
+        out,
+        "{steps} steps against {}; the means of the first and the last fifth:\n",
+        escape(&optimised.join(", "))
+    )?;
+    writeln!(out, "| figure | first | last |\n|---|---:|---:|")?;
+    for (name, trend) in rows {
+        if let Some(Trend { first, last, .. }) = trend {
+            writeln!(out, "| {name} | {first:.3} | {last:.3} |")?;
+        }
+    }
+    for plugin in plugins {
+        let PluginSummary { name, version, weight, outcomes, reward, parts } = plugin;
+        let own = reward.iter().map(|reward| ("reward", reward));
+        for (part, Trend { first, last, .. }) in own.chain(parts.iter().map(|(part, trend)| (part.as_str(), trend))) {
+            writeln!(out, "| {}: {} | {first:.3} | {last:.3} |", escape(name), escape(part))?;
+        }
+        let outcomes: Vec<String> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        said.push(format!("- {} {} (weight {weight}): {}", escape(name), escape(version), outcomes.join(", ")));
+    }
+    writeln!(out, "\nCompletions by plugin and by what became of them:\n\n{}", said.join("\n"))?;
     Ok(())
 }
 

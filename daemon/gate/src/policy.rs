@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::HackingPolicy;
+
 /// What the gate asks of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +17,8 @@ pub struct Policy {
     pub require: Require,
     /// What becomes of a protected suite that can show neither a loss nor the absence of one.
     pub uncertain: Uncertain,
+    /// When learning from rewards is suspect, and what follows.
+    pub hacking: HackingPolicy,
 }
 
 /// What target suites must show.
@@ -55,7 +59,14 @@ pub enum PolicyError {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { confidence: 0.95, resamples: 10_000, seed: 0, require: Require::Improved, uncertain: Uncertain::Reject }
+        Self {
+            confidence: 0.95,
+            resamples: 10_000,
+            seed: 0,
+            require: Require::Improved,
+            uncertain: Uncertain::Reject,
+            hacking: HackingPolicy::default(),
+        }
     }
 }
 

@@ -62,6 +62,42 @@ pub enum Reason {
         /// The suites that vouch for it.
         suites: usize,
     },
+    /// Suspicion of reward hacking: the reward rose while a suite that it does not score fell.
+    RewardAgainstSuite {
+        /// The suite.
+        suite: String,
+        /// The mean reward when training began.
+        first: f64,
+        /// And when it ended.
+        last: f64,
+        /// The suite's mean difference.
+        difference: f64,
+    },
+    /// Suspicion of reward hacking: the reward rose, and no target suite that it does not score improved.
+    RewardWithoutGain {
+        /// The mean reward when training began.
+        first: f64,
+        /// And when it ended.
+        last: f64,
+        /// The target suites.
+        suites: Vec<String>,
+    },
+    /// Suspicion of reward hacking: the policy is far from its reference.
+    FarFromReference {
+        /// In nats per token.
+        kl: f64,
+        /// What is tolerated.
+        kl_max: f64,
+    },
+    /// Suspicion of reward hacking: completions became much longer or shorter.
+    LengthDrift {
+        /// The mean number of tokens when training began.
+        first: f64,
+        /// And when it ended.
+        last: f64,
+        /// The ratio that is tolerated.
+        ratio_max: f64,
+    },
 }
 
 impl Reason {
@@ -116,6 +152,27 @@ impl fmt::Display for Reason {
                 "no suite is a target, so nothing can improve: make one a target, or set gate.require to \"not_worse\"",
             ),
             Self::NothingMeasured => f.write_str("no suite was measured: a gate without suites promotes nothing"),
+            Self::RewardAgainstSuite { suite, first, last, difference } => write!(
+                f,
+                "the reward rose from {first:.3} to {last:.3} in training while suite {suite}, which it does not score, \
+                 fell by {:.3}",
+                -difference
+            ),
+            Self::RewardWithoutGain { first, last, suites } => write!(
+                f,
+                "the reward rose from {first:.3} to {last:.3} in training, but no suite that it does not score improved \
+                 ({})",
+                suites.join(", ")
+            ),
+            Self::FarFromReference { kl, kl_max } => write!(
+                f,
+                "the policy went {kl:.3} nats per token from its reference, more than gate.hacking.kl_max of {kl_max}"
+            ),
+            Self::LengthDrift { first, last, ratio_max } => write!(
+                f,
+                "completions went from {first:.1} to {last:.1} tokens, by more than gate.hacking.length_ratio_max of \
+                 {ratio_max}"
+            ),
             Self::NotWorse { suites } => {
                 let (noun, its) = if *suites == 1 { ("suite", "its") } else { ("suites", "their") };
                 write!(f, "{suites} {noun} stayed within {its} margin")

@@ -1,7 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, Policy, SuiteReport, decide, markdown, table};
+use crate::{Decision, Policy, RewardTraining, SuiteReport, decide, markdown, table};
 
 /// All that the gate saw and said of a candidate. Its serde form is `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Report {
     pub policy: Policy,
     /// The comparison, suite by suite.
     pub suites: Vec<SuiteReport>,
+    /// How learning from rewards went, where there was any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<RewardTraining>,
     /// The gate's word.
     pub decision: Decision,
 }
@@ -27,10 +30,11 @@ impl Report {
         candidate: AdapterId,
         champion: Option<AdapterId>,
         suites: Vec<SuiteReport>,
+        training: Option<RewardTraining>,
         policy: Policy,
     ) -> Self {
-        let decision = decide(&suites, &policy);
-        Self { cycle, candidate, champion, policy, suites, decision }
+        let decision = decide(&suites, training.as_ref(), &policy);
+        Self { cycle, candidate, champion, policy, suites, training, decision }
     }
 
     /// The report as people read it, with the items on which the candidate lost most.
@@ -75,10 +79,12 @@ pub(crate) fn interval(suite: &SuiteReport) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use perennial_types::Fingerprint;
 
     use super::*;
-    use crate::{ItemScore, Metric, Suite, SuiteOptions, SuiteScores, compare, parse_golden};
+    use crate::{ItemScore, Metric, PluginSummary, Suite, SuiteOptions, SuiteScores, Trend, compare, parse_golden};
 
     fn compared(options: SuiteOptions, rows: &str, candidate: &[f64], champion: &[f64]) -> SuiteReport {
         let suite = parse_golden(rows, "test", options).unwrap();
@@ -115,7 +121,7 @@ mod tests {
         let candidate = AdapterId::of(&Fingerprint::of(b"candidate"));
         let champion = AdapterId::of(&Fingerprint::of(b"champion"));
         let policy = Policy { resamples: 1000, ..Policy::default() };
-        Report::new(CycleId(7), candidate, Some(champion), suites, policy)
+        Report::new(CycleId(7), candidate, Some(champion), suites, None, policy)
     }
 
     #[test]
@@ -134,6 +140,30 @@ mod tests {
         assert!(!report.decision.promotes());
         insta::assert_snapshot!("rejected_table", report.table());
         insta::assert_snapshot!("rejected_markdown", report.markdown());
+    }
+
+    #[test]
+    fn learning_from_rewards_is_told_by_plugin_and_part() {
+        let trend = |first, last| Trend { first, last, error: 0.01 };
+        let plugin = PluginSummary {
+            name: "tickets".to_owned(),
+            version: "1.2.0".to_owned(),
+            weight: 1.0,
+            outcomes: BTreeMap::from([("faulted".to_owned(), 2), ("scored".to_owned(), 78)]),
+            reward: Some(trend(0.2, 0.7)),
+            parts: BTreeMap::from([("field_f1".to_owned(), trend(0.1, 0.6)), ("valid".to_owned(), trend(0.5, 1.0))]),
+        };
+        let training = RewardTraining {
+            optimised: vec!["tickets".to_owned()],
+            steps: 40,
+            reward: trend(0.2, 0.7),
+            length: trend(60.0, 12.0),
+            kl: Some(trend(0.0, 0.2)),
+            plugins: vec![plugin],
+        };
+        let Report { cycle, candidate, champion, suites, policy, .. } = report(&[1.0; 12]);
+        let report = Report::new(cycle, candidate, champion, suites, Some(training), policy);
+        insta::assert_snapshot!("rewarded_markdown", report.markdown());
     }
 
     #[test]

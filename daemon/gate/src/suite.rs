@@ -1,5 +1,6 @@
 use perennial_types::{Body, Content, Domain, Fingerprint, Fingerprinter};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::Metric;
 
@@ -10,10 +11,27 @@ pub struct Item {
     pub id: String,
     /// What the model is asked; empty for plain text, which only [`Metric::Perplexity`] can score.
     pub question: Content,
-    /// The right answer.
+    /// The right answer; empty where there is none and a reward plugin judges.
     pub reference: String,
-    /// Question and right answer as a body that can be encoded for training: what the perplexity is taken of.
+    /// Question and right answer as a body that can be encoded for training: what the perplexity is taken of. A bare
+    /// question where only a reward plugin can tell what a good answer is.
     pub body: Body,
+    /// What else its row held; reward plugins may look at it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+/// The reward plugin that judges a suite's answers, as it is when the suite is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RewardScale {
+    /// The plugin's name in the configuration.
+    pub plugin: String,
+    /// Of the plugin and its configuration: verdicts of two versions are never compared.
+    pub fingerprint: Fingerprint,
+    /// The lowest reward.
+    pub min: f64,
+    /// The highest reward.
+    pub max: f64,
 }
 
 /// A set of eval items with a metric and a role in the gate.
@@ -25,6 +43,9 @@ pub struct Suite {
     pub domain: Option<Domain>,
     /// How an item is scored.
     pub metric: Metric,
+    /// Who scores it, with [`Metric::Reward`] and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<RewardScale>,
     /// The items, in a fixed order.
     pub items: Vec<Item>,
     /// Whether a candidate that may have lost here is rejected.
@@ -46,6 +67,8 @@ pub struct SuiteOptions {
     pub domain: Option<Domain>,
     /// How an item is scored; chosen from the references where it is `None` (see [`auto_suite`](crate::auto_suite)).
     pub metric: Option<Metric>,
+    /// See [`Suite::reward`].
+    pub reward: Option<RewardScale>,
     /// See [`Suite::protected`].
     pub protected: bool,
     /// See [`Suite::target`].
@@ -81,6 +104,7 @@ impl SuiteOptions {
             name: name.into(),
             domain: None,
             metric: None,
+            reward: None,
             protected: true,
             target: false,
             margin: MARGIN_DEFAULT,
@@ -103,6 +127,14 @@ pub enum SuiteError {
         name: String,
         /// What was given.
         margin: f64,
+    },
+    /// A metric without its plugin, or a plugin beside another metric.
+    #[error("suite {name}: the metric {metric} and a reward plugin go together: give both or neither")]
+    Plugin {
+        /// The suite.
+        name: String,
+        /// The metric.
+        metric: Metric,
     },
     /// An item that its metric cannot score.
     #[error("suite {name}: the reference of item {item} {problem}, which {metric} needs; choose another metric")]
@@ -134,7 +166,8 @@ impl Suite {
     /// # Errors
     /// Where there is no item, the margin is no number, or the metric cannot score an item.
     pub fn new(options: SuiteOptions, mut items: Vec<Item>) -> Result<Self, SuiteError> {
-        let SuiteOptions { name, domain, metric, protected, target, margin, max_new_tokens, items_max } = options;
+        let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, items_max } =
+            options;
         items.truncate(items_max);
         if items.is_empty() {
             return Err(SuiteError::Empty(name));
@@ -143,10 +176,13 @@ impl Suite {
             return Err(SuiteError::Margin { name, margin });
         }
         let metric = metric.unwrap_or_else(|| crate::auto::choose_metric(&items));
+        if reward.is_some() != (metric == Metric::Reward) {
+            return Err(SuiteError::Plugin { name, metric: Metric::Reward });
+        }
         for item in &items {
             check(&name, metric, item)?;
         }
-        Ok(Self { name, domain, metric, items, protected, target, margin, max_new_tokens })
+        Ok(Self { name, domain, metric, reward, items, protected, target, margin, max_new_tokens })
     }
 
     /// What determines the scores: the metric, the answers' length and the items. Two suites with equal fingerprints
@@ -155,6 +191,9 @@ impl Suite {
         let mut fingerprinter = Fingerprinter::new();
         fingerprinter.add(self.metric.as_str().as_bytes());
         fingerprinter.add(&(self.max_new_tokens as u64).to_le_bytes());
+        if let Some(reward) = &self.reward {
+            fingerprinter.add(reward.fingerprint.as_bytes());
+        }
         for item in &self.items {
             // Items are structs, strings and JSON values with string keys, which always serialize; `Debug` would too.
             let canonical = serde_json::to_vec(item).unwrap_or_else(|_| format!("{item:?}").into_bytes());
@@ -182,7 +221,7 @@ mod tests {
     fn item(id: &str, reference: &str) -> Item {
         let question = Content::Text("q".to_owned());
         let body = Body::PromptCompletion { prompt: question.clone(), completion: Content::Text(reference.to_owned()) };
-        Item { id: id.to_owned(), question, reference: reference.to_owned(), body }
+        Item { id: id.to_owned(), question, reference: reference.to_owned(), body, metadata: Map::new() }
     }
 
     fn error(options: SuiteOptions, items: Vec<Item>) -> String {
@@ -199,6 +238,17 @@ mod tests {
             error(json, vec![item("1", "{}"), item("2", "x")]),
             "suite s: the reference of item 2 is not a JSON object, which json_field_f1 needs; choose another metric"
         );
+    }
+
+    #[test]
+    fn a_plugin_and_its_metric_go_together() {
+        let scale = RewardScale { plugin: "p".into(), fingerprint: Fingerprint::of(b"p"), min: 0.0, max: 1.0 };
+        let alone = SuiteOptions { metric: Some(Metric::Reward), ..SuiteOptions::new("s") };
+        assert!(error(alone.clone(), vec![item("1", "x")]).contains("go together"));
+        let beside = SuiteOptions { reward: Some(scale.clone()), ..SuiteOptions::new("s") };
+        assert!(error(beside, vec![item("1", "x")]).contains("go together"));
+        let both = SuiteOptions { reward: Some(scale), ..alone };
+        assert!(Suite::new(both, vec![item("1", "")]).is_ok());
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn promoted(trial: u64, rng: &mut ChaCha8Rng, fall: f64, suite_that_falls: usize
         suites.push(report(trial, 200, Metric::ExactMatch, true, || flip(rng, 0.01 + falls(at), 0.01)));
     }
     suites.push(report(trial, 100, Metric::Perplexity, true, || 0.05 * bell(rng) - falls(2)));
-    decide(&suites, &policy(trial)).promotes()
+    decide(&suites, None, &policy(trial)).promotes()
 }
 
 fn report(trial: u64, n: usize, metric: Metric, protected: bool, draw: impl FnMut() -> f64) -> SuiteReport {
@@ -102,6 +102,7 @@ fn report(trial: u64, n: usize, metric: Metric, protected: bool, draw: impl FnMu
         suite: "simulated".to_owned(),
         domain: None,
         metric,
+        plugin: None,
         fingerprint: Fingerprint::of(b"simulated"),
         protected,
         target: !protected,

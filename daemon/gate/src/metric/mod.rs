@@ -9,7 +9,8 @@ mod json_valid;
 pub(crate) mod perplexity;
 mod token_f1;
 
-/// How a suite scores one item. Every item score is "higher is better"; all but [`Metric::Perplexity`] lie in `[0, 1]`.
+/// How a suite scores one item. Every item score is "higher is better"; all but [`Metric::Perplexity`] and
+/// [`Metric::Reward`] lie in `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -27,6 +28,8 @@ pub enum Metric {
     JsonFieldF1,
     /// The negative log-likelihood per token of the reference, negated; shown as perplexity, where lower is better.
     Perplexity,
+    /// The verdict of a reward plugin on the answer, within the plugin's declared range.
+    Reward,
 }
 
 /// What a metric needs of the model.
@@ -36,6 +39,8 @@ pub enum Measure {
     Answer(fn(&str, &str) -> f64),
     /// The likelihood of the item's body.
     Likelihood,
+    /// A generated answer, judged by a reward plugin.
+    Verdict,
 }
 
 impl Metric {
@@ -49,6 +54,7 @@ impl Metric {
             Self::JsonValid => "json_valid",
             Self::JsonFieldF1 => "json_field_f1",
             Self::Perplexity => "perplexity",
+            Self::Reward => "reward",
         }
     }
 
@@ -62,6 +68,7 @@ impl Metric {
             Self::JsonValid => Measure::Answer(json_valid::score),
             Self::JsonFieldF1 => Measure::Answer(json_field_f1::score),
             Self::Perplexity => Measure::Likelihood,
+            Self::Reward => Measure::Verdict,
         }
     }
 
@@ -77,7 +84,7 @@ impl Metric {
     pub(crate) fn objection(self, reference: &str) -> Option<&'static str> {
         match self {
             Self::JsonFieldF1 => (!json_field_f1::is_object(reference)).then_some("is not a JSON object"),
-            Self::JsonValid | Self::Perplexity => None,
+            Self::JsonValid | Self::Perplexity | Self::Reward => None,
             _ => reference.trim().is_empty().then_some("is empty"),
         }
     }
@@ -113,6 +120,7 @@ mod tests {
             Metric::JsonValid,
             Metric::JsonFieldF1,
             Metric::Perplexity,
+            Metric::Reward,
         ] {
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.to_string());
         }
