@@ -32,6 +32,7 @@ mod operand;
 mod rms_norm;
 mod rope;
 mod skinny;
+mod softmax;
 mod swiglu;
 mod token_logprobs;
 
@@ -45,5 +46,7 @@ pub use frozen_linear::frozen_linear;
 pub use lora_linear::lora_linear;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
+pub use skinny::SKINNY_ROWS_MAX;
+pub use softmax::Softmax;
 pub use swiglu::swiglu;
 pub use token_logprobs::token_logprobs;

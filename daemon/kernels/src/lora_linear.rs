@@ -6,6 +6,7 @@ use crate::{
     frozen_linear::FrozenWeight,
     gemm::{Into, Mat, Threads, gemm},
     operand::{Operand, dims2, matrix, values},
+    skinny::{SKINNY_ROWS_MAX, skinny_product},
 };
 
 const OP: &str = "lora_linear";
@@ -62,9 +63,16 @@ impl CustomOp3 for LoraLinear {
 
         let mut y = self.base.forward(&x, rows)?;
         let mut down = vec![0.0; rows * rank];
-        gemm(&mut down, Into::Set, 1.0, Mat::new(&x, rows, inputs), Mat::new(&a, rank, inputs).t(), Threads::Pool);
-        let (down_mat, b) = (Mat::new(&down, rows, rank), Mat::new(&b, outputs, rank));
-        gemm(&mut y, Into::Add, self.scale, down_mat, b.t(), Threads::Pool);
+        if rows <= SKINNY_ROWS_MAX {
+            skinny_product(&mut down, &x, &a, rows, inputs);
+            let mut up = vec![0.0; rows * outputs];
+            skinny_product(&mut up, &down, &b, rows, rank);
+            y.iter_mut().zip(up).for_each(|(y, up)| *y += self.scale * up);
+        } else {
+            gemm(&mut down, Into::Set, 1.0, Mat::new(&x, rows, inputs), Mat::new(&a, rank, inputs).t(), Threads::Pool);
+            let (down_mat, b) = (Mat::new(&down, rows, rank), Mat::new(&b, outputs, rank));
+            gemm(&mut y, Into::Add, self.scale, down_mat, b.t(), Threads::Pool);
+        }
         // Set twice only if candle ran one op twice, which it does not; the values would be the same.
         let _ = self.down.set(down);
         Ok((CpuStorage::F32(y), (rows, outputs).into()))

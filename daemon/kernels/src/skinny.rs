@@ -3,8 +3,9 @@ use rayon::prelude::*;
 use crate::isa::{LANES, sum_lanes, vectorized};
 
 /// Up to this many rows, a product with a wide weight is bound by reading the weight once: packing it for GEMM would read
-/// and write it again. Token by token generation lives here.
-pub(crate) const SKINNY_ROWS_MAX: usize = 32;
+/// and write it again. Token by token generation lives here. A pass of so few rows that are each another sequence's computes
+/// each of them as if it were alone, to the bit.
+pub const SKINNY_ROWS_MAX: usize = 32;
 
 /// Weight rows per task.
 const TASK_OUTPUTS: usize = 64;

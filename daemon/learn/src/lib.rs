@@ -8,11 +8,13 @@
 //! - [`adapter`]: LoRA adapters in PEFT's files.
 //! - [`train`]: supervised fine-tuning with checkpoints.
 //! - [`generate`]: batched generation and scoring.
+//! - [`rollout`]: groups of completions per prompt, with their log-probabilities, to learn from.
 //! - [`embed`]: sentence vectors for the replay buffer.
 
 pub mod adapter;
 pub mod embed;
 pub mod generate;
 pub mod model;
+pub mod rollout;
 pub mod tokenize;
 pub mod train;

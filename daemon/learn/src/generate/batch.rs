@@ -1,166 +1,151 @@
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use perennial_kernels::{KvCache, Span};
+use perennial_kernels::{KvCache, SKINNY_ROWS_MAX, Span};
+use rayon::prelude::*;
 
-use super::{Completion, Finish, GenerateError, GenerateOptions, sampler::Sampler, text_stream::TextStream};
+use super::{GenerateError, GenerateOptions, sequence::Sequence};
 use crate::{
     adapter::Adapter,
     model::{Attention, Model, Rows},
+    rollout::Rollout,
 };
 
-/// Prompt tokens that join one pass, so that a crowd of long prompts does not fill the memory; a longer prompt goes alone.
-const PREFILL_ROWS_MAX: usize = 2048;
+/// Prompt tokens that are taken in between two steps, so that neither those running nor a stop wait for a crowd of long
+/// prompts; a longer prompt goes alone.
+const PREFILL_TOKENS_MAX: usize = 2048;
 /// Tokens to come that a sequence's cache has room for at once; beyond that it grows.
 const RESERVED_NEW_TOKENS_MAX: usize = 512;
 
-/// Sequences under generation. Each pass takes the last token of every running sequence and the whole prompt of those that
-/// join, so that the weights are read once for all of them.
-pub(super) struct Batch<'a> {
+/// Completions under generation, several for each prompt: one that finishes leaves, and the next one joins.
+///
+/// Each prompt runs through the model once and alone, and its completions share its keys and values. Each step then takes
+/// the last token of every running sequence. A pass of few rows computes each row as if it were alone, so what comes of a
+/// sequence depends on its own prompt, seed and options, to the bit, and not on what happens to run beside it.
+pub(crate) struct Batch<'a> {
     model: &'a Model,
     adapter: Option<&'a Adapter>,
     options: &'a GenerateOptions,
     prompts: &'a [Vec<u32>],
-    /// The next prompt to join.
-    next: usize,
+    /// Completions per prompt.
+    generations: usize,
+    /// The prompt and the generation of the sequence to join next.
+    next: (usize, usize),
+    /// The prompt of `next`, where the cache holds it already.
+    prefilled: Option<Prefilled>,
     cache: KvCache,
     running: Vec<Sequence<'a>>,
-    completions: Vec<Option<Completion>>,
 }
 
-struct Sequence<'a> {
-    index: usize,
+/// A prompt in the cache, from which its sequences are forked, and the logits of their first tokens.
+struct Prefilled {
     slot: usize,
-    /// Tokens that the cache does not hold yet: the prompt, then the last token.
-    pending: Vec<u32>,
-    sampler: Sampler,
-    stream: TextStream<'a>,
-    new_tokens_left: usize,
+    logits: Vec<f32>,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &'a Model,
         adapter: Option<&'a Adapter>,
         prompts: &'a [Vec<u32>],
+        generations: usize,
         options: &'a GenerateOptions,
     ) -> Self {
-        let completions = prompts.iter().map(|_| None).collect();
         let cache = model.decoder.cache();
-        Self { model, adapter, options, prompts, next: 0, cache, running: Vec::new(), completions }
-    }
-
-    pub(super) fn run(
-        mut self,
-        on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
-    ) -> Result<Vec<Completion>, GenerateError> {
-        loop {
-            self.admit();
-            if self.running.is_empty() {
-                return Ok(self.finish());
-            }
-            let logits = self.step()?;
-            for (index, logits) in logits.chunks_exact(logits.len() / self.running.len()).enumerate().rev() {
-                let sequence = &mut self.running[index];
-                let finish = sequence.advance(logits, self.model)?;
-                let flow = on_text_of(sequence, on_text);
-                if let Some(finish) = finish {
-                    let sequence = self.running.remove(index);
-                    self.cache.remove(sequence.slot);
-                    let index = sequence.index;
-                    self.completions[index] = Some(sequence.complete(finish));
-                }
-                if flow.is_break() {
-                    return Ok(self.finish());
-                }
-            }
+        Self {
+            model,
+            adapter,
+            options,
+            prompts,
+            generations,
+            next: (0, 0),
+            prefilled: None,
+            cache,
+            running: Vec::new(),
         }
     }
 
-    /// Lets waiting prompts in while there is room.
-    fn admit(&mut self) {
-        let mut rows = 0;
-        while let Some(prompt) = self.prompts.get(self.next) {
-            let fits = rows == 0 || rows + prompt.len() <= PREFILL_ROWS_MAX;
-            if self.running.len() >= self.options.batch_max || !fits {
-                return;
-            }
-            rows += prompt.len();
-            let room = self.model.config.positions_max - prompt.len();
-            let new_tokens_left = self.options.max_new_tokens.min(room);
-            self.running.push(Sequence {
-                index: self.next,
-                slot: self.cache.insert(prompt.len() + new_tokens_left.min(RESERVED_NEW_TOKENS_MAX)),
-                pending: prompt.clone(),
-                sampler: Sampler::new(self.options, self.next),
-                stream: TextStream::new(&self.model.tokenizer, &self.options.stop),
-                new_tokens_left,
-            });
-            self.next += 1;
-        }
+    /// Draws one token for every running sequence, and lets waiting ones join with their first. Whether there are any.
+    pub(crate) fn advance(&mut self) -> Result<bool, GenerateError> {
+        self.decode()?;
+        self.admit()?;
+        Ok(!self.running.is_empty())
     }
 
-    /// Takes in what is pending, and gives the logits of each sequence's next token, one after another.
-    fn step(&mut self) -> Result<Vec<f32>, GenerateError> {
-        let (mut tokens, mut positions, mut spans, mut last_rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for sequence in &self.running {
-            let start = self.cache.len(sequence.slot)? as u32;
-            tokens.extend_from_slice(&sequence.pending);
-            positions.extend(start..start + sequence.pending.len() as u32);
-            spans.push(Span { slot: sequence.slot, rows: sequence.pending.len() });
-            last_rows.push(tokens.len() as u32 - 1);
-        }
-        let rows = Rows { tokens: tokens.into(), positions: positions.into() };
-        let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let decoder = &self.model.decoder;
-        let hidden = decoder.hidden_detached(&rows, attention, self.adapter)?;
-        let count = last_rows.len();
-        let last = hidden.index_select(&Tensor::from_vec(last_rows, count, &Device::Cpu)?, 0)?;
-        Ok(decoder.logits(&last)?.flatten_all()?.to_vec1()?)
+    /// The sequences that have drawn a token in the last step, in the order in which they joined.
+    pub(crate) fn running(&mut self) -> &mut [Sequence<'a>] {
+        &mut self.running
     }
 
-    /// All completions; those that have not come to an end were interrupted.
-    fn finish(mut self) -> Vec<Completion> {
-        for sequence in self.running {
-            let index = sequence.index;
-            self.completions[index] = Some(sequence.complete(Finish::Interrupted));
-        }
-        let interrupted = || Completion { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted };
-        self.completions.into_iter().map(|completion| completion.unwrap_or_else(interrupted)).collect()
-    }
-}
-
-impl Sequence<'_> {
-    /// Draws the next token, and says whether the completion ends with it.
-    fn advance(&mut self, logits: &[f32], model: &Model) -> Result<Option<Finish>, GenerateError> {
-        let token = self.sampler.sample(logits)?;
-        self.pending.clear();
-        self.pending.push(token);
-        self.new_tokens_left -= 1;
-        let stopped = self.stream.push(token)?;
-        let finish = if model.tokenizer.end_tokens().contains(&token) {
-            Finish::EndToken
-        } else if stopped {
-            Finish::StopText
-        } else if self.new_tokens_left == 0 {
-            Finish::Length
-        } else {
-            return Ok(None);
+    /// Lets those go that have come to their end.
+    pub(crate) fn take_finished(&mut self) -> Vec<Rollout> {
+        let finished = self.running.extract_if(.., |sequence| sequence.is_finished());
+        let leave = |sequence: Sequence<'_>| {
+            self.cache.remove(sequence.slot);
+            sequence.into_rollout()
         };
-        self.stream.finish()?;
-        Ok(Some(finish))
+        finished.map(leave).collect()
     }
 
-    fn complete(self, finish: Finish) -> Completion {
-        let (tokens, text) = self.stream.into_parts();
-        Completion { tokens, text, finish }
+    /// What there is of those that have not.
+    pub(crate) fn into_unfinished(self) -> impl Iterator<Item = Rollout> {
+        self.running.into_iter().map(Sequence::into_rollout)
     }
-}
 
-fn on_text_of(sequence: &mut Sequence<'_>, on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>) -> ControlFlow<()> {
-    let index = sequence.index;
-    match sequence.stream.take_piece() {
-        "" => ControlFlow::Continue(()),
-        piece => on_text(index, piece),
+    fn decode(&mut self) -> Result<(), GenerateError> {
+        let Self { model, adapter, cache, running, .. } = self;
+        for sequences in running.chunks_mut(SKINNY_ROWS_MAX) {
+            let position = |sequence: &Sequence<'_>| Ok(cache.len(sequence.slot)? as u32);
+            let positions = sequences.iter().map(position).collect::<candle_core::Result<Arc<[u32]>>>()?;
+            let rows = Rows { tokens: sequences.iter().map(|sequence| sequence.last).collect(), positions };
+            let spans: Vec<Span> = sequences.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
+            let hidden = model.decoder.hidden_detached(&rows, Attention::Cached { cache, spans: &spans }, *adapter)?;
+            let mut logits = model.decoder.logits(&hidden)?.flatten_all()?.to_vec1::<f32>()?;
+            let vocab = logits.len() / sequences.len();
+            let each = sequences.par_iter_mut().zip(logits.par_chunks_exact_mut(vocab));
+            each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
+        }
+        Ok(())
+    }
+
+    /// Lets waiting sequences in while there is room.
+    fn admit(&mut self) -> Result<(), GenerateError> {
+        let mut tokens = 0;
+        while self.running.len() < self.options.batch_max {
+            let (prompt, generation) = self.next;
+            let Some(prompt_tokens) = self.prompts.get(prompt) else { return Ok(()) };
+            let prefilled = match self.prefilled.take() {
+                Some(prefilled) => prefilled,
+                None if tokens > 0 && tokens + prompt_tokens.len() > PREFILL_TOKENS_MAX => return Ok(()),
+                None => {
+                    tokens += prompt_tokens.len();
+                    self.prefill(prompt_tokens)?
+                }
+            };
+            let room = self.model.config.positions_max - prompt_tokens.len();
+            let new_tokens_max = self.options.max_new_tokens.min(room);
+            let slot = self.cache.fork(prefilled.slot, new_tokens_max.min(RESERVED_NEW_TOKENS_MAX))?;
+            let mut sequence = Sequence::new(self.next, slot, new_tokens_max, self.model, self.options);
+            sequence.advance(&mut prefilled.logits.clone(), self.model)?;
+            self.running.push(sequence);
+            if generation + 1 < self.generations {
+                self.next = (prompt, generation + 1);
+                self.prefilled = Some(prefilled);
+            } else {
+                self.next = (prompt + 1, 0);
+                self.cache.remove(prefilled.slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn prefill(&mut self, prompt: &[u32]) -> Result<Prefilled, GenerateError> {
+        let slot = self.cache.insert(prompt.len());
+        let rows = Rows { tokens: prompt.into(), positions: (0..prompt.len() as u32).collect() };
+        let spans = [Span { slot, rows: prompt.len() }];
+        let decoder = &self.model.decoder;
+        let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
+        let hidden = decoder.hidden_detached(&rows, attention, self.adapter)?;
+        let last = hidden.narrow(0, prompt.len() - 1, 1)?;
+        Ok(Prefilled { slot, logits: decoder.logits(&last)?.flatten_all()?.to_vec1()? })
     }
 }

@@ -4,19 +4,21 @@ mod batch;
 mod options;
 mod sampler;
 mod score;
+mod sequence;
 #[cfg(test)]
 mod tests;
 mod text_stream;
 
 use std::ops::ControlFlow;
 
+pub(crate) use batch::Batch;
 pub use options::{Completion, Finish, GenerateError, GenerateOptions};
 pub use score::{Scored, score};
 
-use crate::{adapter::Adapter, model::Model};
+use crate::{adapter::Adapter, model::Model, rollout::Rollout};
 
 /// Goes on from each prompt, up to [`GenerateOptions::batch_max`] of them at once: one that ends makes room for the next.
-/// Each prompt draws from its own seed, made of the option and its index, so that its completion does not depend on the
+/// Each prompt draws from its own seed, made of the option and its index, and its completion does not depend on the
 /// others. The completions come in the order of the prompts.
 ///
 /// `on_text` is given the index of a prompt and the next piece of its completion, always whole characters, and ends the
@@ -32,6 +34,27 @@ pub fn generate(
     on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>, GenerateError> {
     options.check()?;
+    check_prompts(model, prompts)?;
+    let nothing = Completion { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted };
+    let mut completions = vec![nothing; prompts.len()];
+    let mut keep = |Rollout { prompt, tokens, text, finish, .. }: Rollout| {
+        completions[prompt] = Completion { tokens, text, finish };
+    };
+    let mut batch = Batch::new(model, adapter, prompts, 1, options);
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue() && batch.advance()? {
+        flow = batch.running().iter_mut().try_for_each(|sequence| match (sequence.prompt, sequence.take_piece()) {
+            (_, "") => ControlFlow::Continue(()),
+            (prompt, piece) => on_text(prompt, piece),
+        });
+        batch.take_finished().into_iter().for_each(&mut keep);
+    }
+    batch.into_unfinished().for_each(keep);
+    Ok(completions)
+}
+
+/// Refuses prompts that nothing can go on from.
+pub(crate) fn check_prompts(model: &Model, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
     let positions_max = model.config.positions_max;
     for (index, prompt) in prompts.iter().enumerate() {
         if prompt.is_empty() {
@@ -41,5 +64,5 @@ pub fn generate(
             return Err(GenerateError::TooLong { index, tokens: prompt.len(), tokens_max: positions_max - 1 });
         }
     }
-    batch::Batch::new(model, adapter, prompts, options).run(on_text)
+    Ok(())
 }

@@ -11,6 +11,9 @@ pub struct GenerateOptions {
     pub top_p: f32,
     /// Draws from this many of the most likely tokens; 0 draws from all.
     pub top_k: usize,
+    /// Draws from the tokens that are at least this many times as likely as the likeliest; 0 draws from all
+    /// (arXiv 2407.01082).
+    pub min_p: f32,
     /// With the index of the prompt, the seed of its draws.
     pub seed: u64,
     /// Texts that end a completion; they are not part of it.
@@ -21,18 +24,30 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_new_tokens: 256, temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, stop: Vec::new(), batch_max: 16 }
+        Self {
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            seed: 0,
+            stop: Vec::new(),
+            batch_max: 16,
+        }
     }
 }
 
 impl GenerateOptions {
-    pub(super) fn check(&self) -> Result<(), GenerateError> {
+    pub(crate) fn check(&self) -> Result<(), GenerateError> {
         let problem = |option, problem| Err(GenerateError::Option { option, problem });
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return problem("temperature", "must be 0 or a number above it");
         }
         if !(0.0..=1.0).contains(&self.top_p) {
             return problem("top_p", "must lie between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return problem("min_p", "must lie between 0 and 1");
         }
         if self.max_new_tokens == 0 {
             return problem("max_new_tokens", "must be at least 1");

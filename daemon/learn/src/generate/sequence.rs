@@ -1,0 +1,84 @@
+use super::{
+    Finish, GenerateError, GenerateOptions,
+    sampler::{Draw, Sampler},
+    text_stream::TextStream,
+};
+use crate::{model::Model, rollout::Rollout};
+
+/// A completion under generation.
+pub(crate) struct Sequence<'a> {
+    pub(super) prompt: usize,
+    generation: usize,
+    pub(super) slot: usize,
+    /// The last token, which the cache does not hold yet.
+    pub(super) last: u32,
+    sampler: Sampler,
+    stream: TextStream<'a>,
+    logprobs: Vec<f32>,
+    entropies: Vec<f32>,
+    new_tokens_left: usize,
+    finish: Option<Finish>,
+}
+
+impl<'a> Sequence<'a> {
+    /// One that is to go on from what is in `slot`, for at most `new_tokens_max` tokens.
+    pub(super) fn new(
+        (prompt, generation): (usize, usize),
+        slot: usize,
+        new_tokens_max: usize,
+        model: &'a Model,
+        options: &'a GenerateOptions,
+    ) -> Self {
+        Self {
+            prompt,
+            generation,
+            slot,
+            last: 0,
+            sampler: Sampler::new(options, prompt, generation),
+            stream: TextStream::new(&model.tokenizer, &options.stop),
+            logprobs: Vec::new(),
+            entropies: Vec::new(),
+            new_tokens_left: new_tokens_max,
+            finish: None,
+        }
+    }
+
+    /// Draws the next token from its logits, which are used up.
+    pub(super) fn advance(&mut self, logits: &mut [f32], model: &Model) -> Result<(), GenerateError> {
+        let Draw { token, logprob, entropy } = self.sampler.sample(logits)?;
+        self.last = token;
+        self.logprobs.push(logprob);
+        self.entropies.push(entropy);
+        self.new_tokens_left -= 1;
+        let stopped = self.stream.push(token)?;
+        self.finish = if model.tokenizer.end_tokens().contains(&token) {
+            Some(Finish::EndToken)
+        } else if stopped {
+            Some(Finish::StopText)
+        } else if self.new_tokens_left == 0 {
+            Some(Finish::Length)
+        } else {
+            None
+        };
+        if self.finish.is_some() {
+            self.stream.finish()?;
+        }
+        Ok(())
+    }
+
+    /// The text that has come since the last call.
+    pub(super) fn take_piece(&mut self) -> &str {
+        self.stream.take_piece()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// What has been drawn; interrupted where it has not come to an end.
+    pub(super) fn into_rollout(self) -> Rollout {
+        let (tokens, text) = self.stream.into_parts();
+        let Self { prompt, generation, logprobs, entropies, finish, .. } = self;
+        Rollout { prompt, generation, tokens, logprobs, entropies, text, finish: finish.unwrap_or(Finish::Interrupted) }
+    }
+}

@@ -1,0 +1,145 @@
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use perennial_kernels::token_logprobs;
+
+use super::{Rollout, RolloutOptions, rollouts};
+use crate::{
+    adapter::Adapter,
+    generate::{Finish, GenerateError},
+    model::{Architecture, Attention, Model, Rows, testing::tiny_model},
+    train::StopFlag,
+};
+
+fn prompts() -> Vec<Vec<u32>> {
+    vec![vec![1, 2, 3], (0..40).collect(), vec![70], vec![9, 9, 9, 9], vec![200, 100]]
+}
+
+fn options() -> RolloutOptions {
+    RolloutOptions { num_generations: 4, max_completion_tokens: 24, seed: 5, ..RolloutOptions::default() }
+}
+
+fn run(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Vec<Rollout> {
+    rollouts(model, None, prompts, options, &StopFlag::new(), &mut |_, _| {}).unwrap()
+}
+
+/// What a training pass says of a rollout's tokens.
+fn training_logprobs(model: &Model, adapter: Option<&Adapter>, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
+    let sequence = [prompt, &rollout.tokens].concat();
+    let (rows, cu_seqlens) = Rows::packed(&[&sequence]);
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), adapter).unwrap();
+    let hidden = hidden.narrow(0, prompt.len() - 1, rollout.tokens.len()).unwrap();
+    let targets: Arc<[u32]> = rollout.tokens.clone().into();
+    let scaled: Tensor = (hidden / f64::from(t)).unwrap();
+    token_logprobs(&scaled, model.decoder.head_weight(), &targets).unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn a_rollout_depends_on_nothing_that_runs_beside_it() {
+    let model = tiny_model(Architecture::Qwen3);
+    let alone = run(&model, &prompts(), &RolloutOptions { batch_max: 1, ..options() });
+    for batch_max in [2, 7, 32, 100] {
+        assert_eq!(run(&model, &prompts(), &RolloutOptions { batch_max, ..options() }), alone);
+    }
+    // Neither on how many others its prompt and the call have.
+    let fewer = run(&model, &prompts()[..2], &RolloutOptions { num_generations: 2, ..options() });
+    assert_eq!(fewer, [&alone[..2], &alone[4..6]].concat());
+}
+
+#[test]
+fn rollouts_come_in_order_and_differ() {
+    let model = tiny_model(Architecture::Llama);
+    let all = run(&model, &prompts(), &options());
+    let places: Vec<(usize, usize)> = all.iter().map(|rollout| (rollout.prompt, rollout.generation)).collect();
+    assert_eq!(places, (0..5).flat_map(|prompt| (0..4).map(move |at| (prompt, at))).collect::<Vec<_>>());
+    for group in all.chunks(4) {
+        assert!(group.iter().skip(1).all(|rollout| rollout.tokens != group[0].tokens));
+    }
+    for rollout in &all {
+        assert_eq!((rollout.logprobs.len(), rollout.entropies.len()), (rollout.tokens.len(), rollout.tokens.len()));
+        assert_eq!(rollout.text, model.tokenizer.decode(&rollout.tokens).unwrap());
+    }
+}
+
+#[test]
+fn logprobs_are_those_of_a_training_pass() {
+    for architecture in [Architecture::Llama, Architecture::Qwen3, Architecture::SmolLm3] {
+        let model = tiny_model(architecture);
+        for (temperature, top_k, top_p, min_p) in [(1.0, 0, 1.0, 0.0), (0.7, 40, 0.9, 0.02)] {
+            let options = RolloutOptions { temperature, top_k, top_p, min_p, ..options() };
+            for rollout in run(&model, &prompts(), &options) {
+                let expected = training_logprobs(&model, None, &prompts()[rollout.prompt], &rollout, temperature);
+                for (got, expected) in rollout.logprobs.iter().zip(expected) {
+                    assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_are_given_out_whole_and_once() {
+    let model = tiny_model(Architecture::Llama);
+    let mut given: Vec<Vec<Rollout>> = vec![Vec::new(); 5];
+    let options = RolloutOptions { batch_max: 3, ..options() };
+    let all = rollouts(&model, None, &prompts(), &options, &StopFlag::new(), &mut |prompt, group| {
+        assert!(given[prompt].is_empty() && group.iter().all(|rollout| rollout.finish != Finish::Interrupted));
+        given[prompt] = group.to_vec();
+    });
+    assert_eq!(given.concat(), all.unwrap());
+}
+
+#[test]
+fn a_stop_keeps_what_is_there() {
+    let model = tiny_model(Architecture::Llama);
+    let options = RolloutOptions { batch_max: 4, ..options() };
+    let whole = run(&model, &prompts(), &options);
+    let (stop, mut groups) = (StopFlag::new(), Vec::new());
+    let stopped = rollouts(&model, None, &prompts(), &options, &stop, &mut |prompt, _| {
+        groups.push(prompt);
+        stop.raise();
+    });
+    let stopped = stopped.unwrap();
+    assert_eq!(groups, [0]);
+    assert_eq!(stopped[..4], whole[..4]);
+    for (stopped, whole) in stopped.iter().zip(&whole) {
+        assert!(whole.tokens.starts_with(&stopped.tokens));
+        assert_eq!((stopped.prompt, stopped.generation), (whole.prompt, whole.generation));
+    }
+    assert!(stopped.last().unwrap().tokens.is_empty());
+    assert_eq!(stopped.last().unwrap().finish, Finish::Interrupted);
+}
+
+#[test]
+fn a_stop_text_is_in_the_tokens_and_not_in_the_text() {
+    let model = tiny_model(Architecture::Llama);
+    let free = run(&model, &prompts(), &options());
+    let stop = free[0].text.chars().rfind(char::is_ascii_alphanumeric).unwrap().to_string();
+    let stopped = run(&model, &prompts(), &RolloutOptions { stop: vec![stop.clone()], ..options() });
+    assert_eq!(stopped[0].finish, Finish::StopText);
+    for (free, stopped) in free.iter().zip(&stopped) {
+        assert!(!stopped.text.contains(&stop) && free.tokens.starts_with(&stopped.tokens));
+        if stopped.finish == Finish::StopText {
+            assert_eq!(model.tokenizer.decode(&stopped.tokens).unwrap(), format!("{}{stop}", stopped.text));
+        }
+    }
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let model = tiny_model(Architecture::Llama);
+    for (option, options) in [
+        ("num_generations", RolloutOptions { num_generations: 0, ..options() }),
+        ("max_completion_tokens", RolloutOptions { max_completion_tokens: 0, ..options() }),
+        ("temperature", RolloutOptions { temperature: 0.0, ..options() }),
+        ("temperature", RolloutOptions { temperature: f32::NAN, ..options() }),
+        ("min_p", RolloutOptions { min_p: 1.5, ..options() }),
+        ("top_p", RolloutOptions { top_p: -0.5, ..options() }),
+        ("batch_max", RolloutOptions { batch_max: 0, ..options() }),
+    ] {
+        let error = rollouts(&model, None, &prompts(), &options, &StopFlag::new(), &mut |_, _| {}).unwrap_err();
+        assert!(matches!(error, GenerateError::Option { option: named, .. } if named == option), "{option}: {error}");
+    }
+    let error = rollouts(&model, None, &[vec![1], vec![]], &options(), &StopFlag::new(), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, GenerateError::EmptyPrompt { index: 1 }));
+}
