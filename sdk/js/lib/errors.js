@@ -1,0 +1,7 @@
+export class ContractError extends Error {
+  name = "ContractError";
+}
+
+export class ConfigError extends Error {
+  name = "ConfigError";
+}
