@@ -1,0 +1,84 @@
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, component::InstancePre};
+
+use crate::{
+    Cost, LogLevel,
+    bindings::{
+        Reward, RewardPre,
+        perennial::reward::{log, types},
+    },
+    host::HostInner,
+    limits::Limits,
+    log::Log,
+    ticker::ticks,
+};
+
+/// The budgets of one plugin's calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    pub(crate) fuel_per_sample: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) memory_bytes_max: u64,
+}
+
+/// What the host knows during one call. It ends with the call.
+pub(crate) struct CallState {
+    pub(crate) limits: Limits,
+    pub(crate) log: Log,
+}
+
+impl log::Host for CallState {
+    fn emit(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+        };
+        self.log.push(level, &message);
+    }
+}
+
+impl types::Host for CallState {}
+
+/// One finished call: what the guest answered or died of, what it took and what it logged.
+pub(crate) struct Called<T> {
+    pub(crate) answer: wasmtime::Result<T>,
+    pub(crate) cost: Cost,
+    pub(crate) log: Log,
+}
+
+/// Runs `call` in a fresh store and instance, which are gone when it returns: nothing of one call is seen by another.
+pub(crate) fn run<T>(
+    host: &HostInner,
+    plugin: &RewardPre<CallState>,
+    budget: &Budget,
+    samples: u64,
+    call: impl FnOnce(&Reward, &mut Store<CallState>) -> wasmtime::Result<T>,
+) -> Called<T> {
+    let _slot = host.slots.take();
+    let started = Instant::now();
+    let options = &host.options;
+    let state = CallState {
+        limits: Limits::new(budget.memory_bytes_max, options.table_elements_max),
+        log: Log::new(options.log_lines_max, options.log_line_bytes_max),
+    };
+    let mut store = Store::new(&host.engine, state);
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(options.transfer_bytes_max);
+    store.set_epoch_deadline(ticks(budget.deadline));
+    let fuel = budget.fuel_per_sample.saturating_mul(samples.max(1));
+    let answer = store
+        .set_fuel(fuel)
+        .and_then(|()| plugin.instantiate(&mut store))
+        .and_then(|instance| call(&instance, &mut store));
+    let fuel = fuel - store.get_fuel().unwrap_or(0);
+    let state = store.into_data();
+    let memory_bytes_peak = state.limits.memory_bytes_peak();
+    Called { answer, cost: Cost { fuel, memory_bytes_peak, took: started.elapsed() }, log: state.log }
+}
+
+/// Checks once, at load, that a component has the exports of the interface, with its types.
+pub(crate) fn prepare(instance: InstancePre<CallState>) -> wasmtime::Result<RewardPre<CallState>> {
+    RewardPre::new(instance)
+}

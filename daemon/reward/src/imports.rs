@@ -1,0 +1,65 @@
+use crate::{Inspection, Refusal, Wasi};
+
+/// The versions of the interface that this program runs, newest first.
+pub const INTERFACE_VERSIONS: [&str; 1] = ["0.1.0"];
+
+const PACKAGE: &str = "perennial:reward/";
+
+/// The version in `perennial:reward/types@VERSION`. Every plugin imports `types`, for its exports speak of them.
+pub(crate) fn interface_version(imports: &[String]) -> Option<String> {
+    let names = imports.iter().filter_map(|import| import.strip_prefix(PACKAGE));
+    names.filter_map(|name| name.split_once('@')).map(|(_, version)| version.to_owned()).next()
+}
+
+pub(crate) fn judge(inspection: &Inspection, wasi: Wasi) -> Result<(), Refusal> {
+    for import in &inspection.imports {
+        judge_import(import, wasi)?;
+    }
+    if inspection.interface.is_none() {
+        return Err(Refusal::NotAPlugin(
+            "it does not use the interface perennial:reward: build it with a plugin SDK".to_owned(),
+        ));
+    }
+    match ["describe", "score"].into_iter().find(|name| !inspection.exports.iter().any(|export| export == name)) {
+        Some(missing) => {
+            Err(Refusal::NotAPlugin(format!("it does not export `{missing}`: build it with a plugin SDK")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn judge_import(import: &str, wasi: Wasi) -> Result<(), Refusal> {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    if let Some(name) = interface.strip_prefix(PACKAGE) {
+        if !INTERFACE_VERSIONS.contains(&version) {
+            return Err(Refusal::Version { found: version.to_owned(), supported: INTERFACE_VERSIONS.join(" and ") });
+        }
+        if matches!(name, "types" | "log") {
+            return Ok(());
+        }
+    }
+    Err(Refusal::Import { import: import.to_owned(), advice: advice(interface, wasi).to_owned() })
+}
+
+/// A core module's imports: those of the interface, and what the component encoder itself resolves.
+pub(crate) fn judge_core(module: &str) -> Result<(), Refusal> {
+    let interface = module.split_once('@').map_or(module, |(interface, _)| interface);
+    if interface.starts_with(PACKAGE) || interface.starts_with("[export]") || interface == "$root" {
+        return Ok(());
+    }
+    Err(Refusal::Import { import: module.to_owned(), advice: advice(interface, Wasi::Denied).to_owned() })
+}
+
+fn advice(interface: &str, wasi: Wasi) -> &'static str {
+    let _ = wasi;
+    match interface {
+        _ if interface.starts_with("wasi_snapshot_preview1") => {
+            "a sandboxed plugin has no files, clock or network; build it for wasm32-unknown-unknown"
+        }
+        _ if interface.starts_with("wasi:") => {
+            "a sandboxed plugin has no files, clock or network; build it without WASI"
+        }
+        "env" => "it is not linked completely; build it with a plugin SDK",
+        _ => "only perennial:reward/types and perennial:reward/log can be imported",
+    }
+}

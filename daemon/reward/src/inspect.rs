@@ -1,0 +1,145 @@
+use std::borrow::Cow;
+
+use perennial_types::Fingerprint;
+use serde::{Deserialize, Serialize};
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use crate::{Refusal, Wasi, imports};
+
+/// What a file says it is, read from its bytes alone: nothing is compiled, nothing runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// What kind of file.
+    pub kind: Kind,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The hash of its bytes.
+    pub hash: Fingerprint,
+    /// The interfaces that it imports, in its order.
+    pub imports: Vec<String>,
+    /// The functions that it exports, in its order.
+    pub exports: Vec<String>,
+    /// The version of `perennial:reward` that it was built for.
+    pub interface: Option<String>,
+}
+
+/// What kind of file a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A component.
+    Component,
+    /// A core module with an embedded component type, as `wasm32-unknown-unknown` gives it.
+    CoreModule,
+}
+
+impl Inspection {
+    /// Whether the host would run it, judged by its imports, its exports and its interface version.
+    ///
+    /// # Errors
+    /// The first thing that stands against it.
+    pub fn judge(&self, wasi: Wasi) -> Result<(), Refusal> {
+        imports::judge(self, wasi)
+    }
+}
+
+/// Reads what a plugin's bytes say.
+///
+/// # Errors
+/// Where they are no WASM, damaged, or a core module that is no component in disguise.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
+    open(bytes).map(|opened| opened.inspection)
+}
+
+/// A plugin's bytes as a component, with what they say.
+pub(crate) struct Opened<'b> {
+    pub(crate) inspection: Inspection,
+    pub(crate) component: Cow<'b, [u8]>,
+}
+
+pub(crate) fn open(bytes: &[u8]) -> Result<Opened<'_>, Refusal> {
+    let (kind, component) = if Parser::is_component(bytes) {
+        (Kind::Component, Cow::Borrowed(bytes))
+    } else if Parser::is_core_wasm(bytes) {
+        (Kind::CoreModule, Cow::Owned(encode(bytes)?))
+    } else {
+        return Err(Refusal::Malformed("it does not start as WASM does".to_owned()));
+    };
+    let surface = Surface::read(&component)?;
+    let interface = imports::interface_version(&surface.imports);
+    let inspection = Inspection {
+        kind,
+        bytes: bytes.len() as u64,
+        hash: Fingerprint::of(bytes),
+        imports: surface.imports,
+        exports: surface.exports,
+        interface,
+    };
+    Ok(Opened { inspection, component })
+}
+
+/// The imports and exports of the outermost component.
+struct Surface {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Surface {
+    fn read(component: &[u8]) -> Result<Self, Refusal> {
+        let mut surface = Self { imports: Vec::new(), exports: Vec::new() };
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(component) {
+            match payload.map_err(malformed)? {
+                Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 1 => {
+                    for import in section {
+                        surface.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 1 => {
+                    for export in section {
+                        surface.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(surface)
+    }
+}
+
+/// A core module names its imports too, and more plainly than the encoder would.
+fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut has_component_type = false;
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.map_err(malformed)? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    imports::judge_core(import.map_err(malformed)?.module)?;
+                }
+            }
+            Payload::CustomSection(section) if section.name().starts_with("component-type") => {
+                has_component_type = true;
+            }
+            _ => {}
+        }
+    }
+    if !has_component_type {
+        return Err(Refusal::NotAPlugin(
+            "it is a core module without a component type: build it with a plugin SDK, or make it a component with \
+             wasm-tools"
+                .to_owned(),
+        ));
+    }
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| Refusal::NotAPlugin(format!("it cannot be made a component: {error:#}")))
+}
+
+fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
+    Refusal::Malformed(format!("{} at byte {}", error.message(), error.offset()))
+}

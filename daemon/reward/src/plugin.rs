@@ -1,0 +1,120 @@
+use std::{fmt, sync::Arc};
+
+use perennial_types::{Fingerprint, Role};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Descriptor, Outcome, Scoring, Task,
+    bindings::{RewardPre, perennial::reward::types},
+    call::{Budget, CallState, run},
+    contract,
+    fault::{Failure, explain},
+    host::HostInner,
+};
+
+/// What determines a plugin's scores, for the lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PluginIdentity {
+    /// The name in the configuration.
+    pub name: String,
+    /// The plugin's own name.
+    pub plugin: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// The version of the interface that it was built for.
+    pub interface: String,
+    /// Of the file's bytes.
+    pub hash: Fingerprint,
+    /// Of the configuration, whatever the order of its keys.
+    pub config_hash: Fingerprint,
+}
+
+/// A loaded plugin: compiled, described and configured. Cheap to clone, shared between threads.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) inner: Arc<PluginInner>,
+}
+
+pub(crate) struct PluginInner {
+    pub(crate) host: Arc<HostInner>,
+    pub(crate) code: RewardPre<CallState>,
+    pub(crate) budget: Budget,
+    pub(crate) identity: PluginIdentity,
+    pub(crate) descriptor: Descriptor,
+    /// Canonical JSON, as the guest gets it.
+    pub(crate) config: String,
+}
+
+impl Plugin {
+    /// What determines its scores.
+    pub fn identity(&self) -> &PluginIdentity {
+        &self.inner.identity
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.inner.identity.name
+    }
+
+    /// What it says about itself.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.inner.descriptor
+    }
+
+    /// Judges a task's completions. Whatever the plugin does, there is one outcome for each: where the call as a whole
+    /// fails, all of them have the same fault or time-out; where one verdict breaks the contract, that one is a fault.
+    ///
+    /// Blocks until the call is over, and waits where [`concurrent_calls_max`](crate::HostOptions::concurrent_calls_max)
+    /// calls run already. The outcomes depend on plugin, config and task alone, but for time-outs.
+    pub fn score(&self, task: &Task) -> Scoring {
+        let PluginInner { host, code, budget, descriptor, config, .. } = &*self.inner;
+        let samples = task.samples.len();
+        let guest_task = lower(task);
+        let called =
+            run(host, code, budget, samples as u64, |guest, store| guest.call_score(store, config, &guest_task));
+        let outcomes = match called.answer {
+            Ok(Ok(verdicts)) => contract::judge(self.name(), descriptor, verdicts, samples),
+            Ok(Err(fault)) => vec![Outcome::Faulted(contract::own_fault(self.name(), fault)); samples],
+            Err(error) => {
+                let outcome = match explain(self.name(), &error, budget, &host.options, samples) {
+                    Failure::Faulted(fault) => Outcome::Faulted(fault),
+                    Failure::TimedOut(message) => Outcome::TimedOut(message),
+                };
+                vec![outcome; samples]
+            }
+        };
+        Scoring { outcomes, cost: called.cost, log: called.log.lines, log_lines_dropped: called.log.dropped }
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Plugin").field(self.identity()).finish()
+    }
+}
+
+fn lower(task: &Task) -> types::Task {
+    let message = |message: &perennial_types::Message| types::Message {
+        role: match message.role {
+            Role::System => types::Role::System,
+            Role::User => types::Role::User,
+            Role::Assistant => types::Role::Assistant,
+            Role::Tool => types::Role::Tool,
+        },
+        content: message.content.clone(),
+    };
+    let mut labels = task.labels.clone();
+    labels.sort();
+    types::Task {
+        prompt: task.prompt.iter().map(message).collect(),
+        reference: task.reference.clone(),
+        labels,
+        metadata_json: Value::Object(task.metadata.clone()).to_string(),
+        samples: task
+            .samples
+            .iter()
+            .map(|sample| types::Sample { id: sample.id.clone(), completion: sample.text.clone() })
+            .collect(),
+    }
+}
