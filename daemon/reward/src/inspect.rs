@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use perennial_types::Fingerprint;
 use serde::{Deserialize, Serialize};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use wit_component::ComponentEncoder;
 
 use crate::{Refusal, Wasi, imports};
@@ -95,7 +95,11 @@ impl Surface {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
-                        surface.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                        let import = import.map_err(malformed)?;
+                        // The name of a type that is known already: no code stands behind it.
+                        if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                            surface.imports.push(import.name.name.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {

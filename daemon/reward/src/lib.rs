@@ -8,7 +8,7 @@
 //! 1. [`inspect`] reads what a file says it is, without compiling it,
 //! 2. [`Host::load`] judges, compiles, describes and configures it,
 //! 3. [`Plugin::score`] runs one call,
-//! 4. a [`Panel`] asks several plugins, with weights, on as many threads as it is given,
+//! 4. a [`Panel`] asks several plugins, with weights, and a [`pool`] does so on as many threads as it is given,
 //! 5. [`check_fault_ratio`] and [`Statistics`] say how they did.
 //!
 //! Everything is synchronous; the only thread is the [`Ticker`]'s, which the program starts.
@@ -30,6 +30,7 @@ mod options;
 mod outcome;
 mod panel;
 mod plugin;
+mod pool;
 mod schema;
 mod slots;
 mod statistics;
@@ -46,8 +47,9 @@ pub use imports::INTERFACE_VERSIONS;
 pub use inspect::{Inspection, Kind, inspect};
 pub use options::{HostOptions, PluginOptions, Wasi};
 pub use outcome::{Cost, Fault, FaultKind, LogLevel, LogLine, Outcome, OutcomeKind, Score, Scoring};
-pub use panel::{GroupVerdict, Member, Panel, Pool};
+pub use panel::{GroupVerdict, Member, Panel};
 pub use plugin::{Plugin, PluginIdentity};
+pub use pool::{Judged, Pool, pool};
 pub use statistics::{Moments, PluginStatistics, Statistics};
 pub use task::{Completion, Task};
 pub use ticker::Ticker;
