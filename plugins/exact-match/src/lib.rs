@@ -3,7 +3,6 @@
 use perennial_reward_sdk::{
     export,
     prelude::*,
-    serde_json::{Map, Value},
     text::{Extract, Normalize},
 };
 
@@ -69,19 +68,9 @@ impl Reward for ExactMatch {
 impl ExactMatch {
     // The right answers, normalised; those of which nothing is left match nothing.
     fn expected(&self, task: &Task) -> Result<Vec<String>, Fault> {
-        let mut expected: Vec<String> = task.reference.iter().cloned().collect();
-        if let Some(field) = &self.0.alternatives {
-            match task.metadata::<Map<String, Value>>()?.remove(field) {
-                Some(Value::String(text)) => expected.push(text),
-                Some(Value::Array(texts)) => {
-                    expected
-                        .extend(texts.iter().map(|text| text.as_str().map_or_else(|| text.to_string(), str::to_owned)));
-                }
-                _ => {}
-            }
-        }
-        let normal = expected.iter().map(|text| self.0.normalize.apply(text));
-        Ok(normal.filter(|text| !text.is_empty()).collect())
+        let answers = task.right_answers(self.0.alternatives.as_deref())?;
+        let normal = answers.iter().map(|answer| self.0.normalize.apply(answer));
+        Ok(normal.filter(|answer| !answer.is_empty()).collect())
     }
 }
 

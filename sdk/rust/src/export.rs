@@ -8,7 +8,7 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Plugin = $crate::guest::Plugin<$reward>;
-            $crate::guest::export_bindings!(Plugin with_types_in $crate::guest::bindings);
+    $crate::guest::export_bindings!(Plugin with_types_in $crate::guest::bindings);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {

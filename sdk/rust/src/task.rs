@@ -1,4 +1,5 @@
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::Fault;
 
@@ -60,6 +61,23 @@ impl Task {
         self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
     }
 
+    /// All answers that count as right: the reference, and what a field of the metadata lists as alternatives, where one
+    /// is named: a text or an array of texts. Values other than texts count as they are written in JSON.
+    ///
+    /// # Errors
+    /// [`Fault::BadInput`] where the metadata is not an object.
+    pub fn right_answers(&self, alternatives: Option<&str>) -> Result<Vec<String>, Fault> {
+        let mut answers: Vec<String> = self.reference.iter().cloned().collect();
+        if let Some(field) = alternatives {
+            match self.metadata::<Map<String, Value>>()?.remove(field) {
+                Some(Value::Array(values)) => answers.extend(values.into_iter().map(as_text)),
+                Some(Value::Null) | None => {}
+                Some(value) => answers.push(as_text(value)),
+            }
+        }
+        Ok(answers)
+    }
+
     /// The row's metadata as a type of the author's, or as [`serde_json::Value`].
     ///
     /// # Errors
@@ -67,5 +85,37 @@ impl Task {
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_str(&self.metadata_json)
             .map_err(|error| Fault::bad_input(format!("the row's metadata cannot be read: {error}")))
+    }
+}
+
+fn as_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::task;
+
+    #[test]
+    fn right_answers_are_the_reference_and_its_alternatives() {
+        let task = task("q").reference("a").with_metadata(&json!({"more": ["b", 3], "one": "c", "none": null}));
+        assert_eq!(task.right_answers(None).unwrap(), ["a"]);
+        assert_eq!(task.right_answers(Some("more")).unwrap(), ["a", "b", "3"]);
+        assert_eq!(task.right_answers(Some("one")).unwrap(), ["a", "c"]);
+        assert_eq!(task.right_answers(Some("none")).unwrap(), ["a"]);
+        assert_eq!(task.right_answers(Some("missing")).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn question_is_what_the_user_said_last() {
+        let turns = [(Role::User, "first"), (Role::Assistant, "x"), (Role::User, "second"), (Role::Tool, "y")];
+        let task = task("").messages(turns).labelled("kind", "k");
+        assert_eq!((task.question(), task.label("kind"), task.label("other")), ("second", Some("k"), None));
     }
 }

@@ -29,14 +29,29 @@ impl Normalize {
         let text = if self.ignore_case { text.to_lowercase() } else { text.to_owned() };
         let kept: String =
             text.chars().filter(|character| !self.ignore_punctuation || !character.is_ascii_punctuation()).collect();
-        let words = kept.split_whitespace().filter(|word| !self.ignore_articles || !is_article(word));
-        words.collect::<Vec<_>>().join(" ")
+        let kept = if self.ignore_articles { without_articles(&kept) } else { kept };
+        kept.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
 /// The tokens that SQuAD's F1 counts.
 pub fn squad_tokens(text: &str) -> Vec<String> {
     Normalize::SQUAD.apply(text).split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
+}
+
+// An article is one wherever a word could end, as in `the–end`.
+fn without_articles(text: &str) -> String {
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(|character| !is_word(character)).unwrap_or(rest.len()));
+        kept.push_str(if is_article(word) { " " } else { word });
+        let (between, next) = after.split_at(after.find(is_word).unwrap_or(after.len()));
+        kept.push_str(between);
+        rest = next;
+    }
+    kept
 }
 
 fn is_article(word: &str) -> bool {
@@ -51,6 +66,7 @@ mod tests {
     fn leaves_out_what_does_not_matter() {
         assert_eq!(Normalize::default().apply("  The  Eiffel-Tower! "), "the eiffeltower");
         assert_eq!(Normalize::SQUAD.apply("The U.S. and a dog"), "us and dog");
+        assert_eq!(Normalize::SQUAD.apply("the–end, another"), "–end another");
         let exact = Normalize { ignore_case: false, ignore_punctuation: false, ignore_articles: false };
         assert_eq!(exact.apply("A  b."), "A b.");
     }
