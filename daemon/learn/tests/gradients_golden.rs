@@ -8,20 +8,22 @@
     reason = "tests fail by panicking"
 )]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use candle_core::Tensor;
+use common::{changed, flat, goldens, hash_uniform, number};
 use perennial_learn::{
-    adapter::{Adapter, CONFIG_FILE, LoraConfig, Projection, WEIGHTS_FILE},
+    adapter::{Adapter, LoraConfig},
     model::Model,
     tokenize::Encoded,
     train::{LossAndGradients, loss_and_gradients},
 };
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 /// What the design allows.
@@ -81,16 +83,8 @@ impl Golden {
     }
 }
 
-fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
-}
-
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|value| value * value).sum::<f64>().sqrt()
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// One sample a micro-batch, a few together, and all in one.
@@ -162,43 +156,11 @@ fn smollm2() -> Option<PathBuf> {
     Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists())
 }
 
-/// The number of a tensor in the formulas of the goldens.
-fn number(name: &str) -> u64 {
-    let layer: u64 = name.split('.').nth(4).unwrap().parse().unwrap();
-    let projection = Projection::ALL.iter().position(|projection| name.contains(projection.as_str())).unwrap() as u64;
-    layer * 14 + projection * 2 + u64::from(name.contains("lora_B"))
-}
-
-fn hash_uniform(seed: u64, i: u64) -> f32 {
-    let mut z = seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    (z >> 40) as f32 / (1 << 24) as f32 - 0.5
-}
-
-/// The adapter that the goldens give by a formula, through PEFT's files.
+/// The adapter that the goldens give by a formula.
 fn formula_adapter(model: &Model, r: usize, alpha: f64) -> Adapter {
     let config = LoraConfig { r, alpha, ..LoraConfig::default() };
-    let dir = tempfile::tempdir().unwrap();
-    Adapter::init(&config, &model.config, 0).unwrap().save_peft(dir.path(), "base").unwrap();
-    assert!(dir.path().join(CONFIG_FILE).exists());
-    let path = dir.path().join(WEIGHTS_FILE);
-    let bytes = fs::read(&path).unwrap();
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = SafeTensors::deserialize(&bytes)
-        .unwrap()
-        .iter()
-        .map(|(name, view)| {
-            let factor = if name.contains("lora_B") { 0.03125 } else { 0.0625 };
-            let count = view.shape().iter().product::<usize>() as u64;
-            let values = (0..count).flat_map(|i| (hash_uniform(number(name), i) * factor).to_le_bytes()).collect();
-            (name.to_owned(), view.shape().to_vec(), values)
-        })
-        .collect();
-    let views =
-        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
-    Adapter::load_peft(dir.path()).unwrap()
+    let fresh = Adapter::init(&config, &model.config, 0).unwrap();
+    changed(&fresh, |name, i, _| hash_uniform(number(name), i) * if name.contains("lora_B") { 0.03125 } else { 0.0625 })
 }
 
 #[test]

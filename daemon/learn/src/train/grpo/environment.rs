@@ -2,7 +2,7 @@ use std::error::Error;
 
 use perennial_types::Fingerprint;
 
-use crate::adapter::Adapter;
+use crate::{adapter::Adapter, generate::Finish, rollout::Rollout};
 
 /// A prompt to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,13 @@ pub struct Completion {
     pub logprobs: Vec<f32>,
     /// Whether it was cut off at the limit instead of ending.
     pub truncated: bool,
+}
+
+impl From<&Rollout> for Completion {
+    fn from(rollout: &Rollout) -> Self {
+        let Rollout { tokens, logprobs, finish, .. } = rollout;
+        Self { tokens: tokens.clone(), logprobs: logprobs.clone(), truncated: *finish == Finish::Length }
+    }
 }
 
 /// The answers to one prompt, and what each is worth.

@@ -1,0 +1,60 @@
+//! What the tests against reference values share.
+
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::Tensor;
+use perennial_learn::adapter::{Adapter, Projection, WEIGHTS_FILE};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+pub(crate) fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
+}
+
+pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The number of a tensor in the formulas of the goldens.
+pub(crate) fn number(name: &str) -> u64 {
+    let layer: u64 = name.split('.').nth(4).unwrap().parse().unwrap();
+    let projection = Projection::ALL.iter().position(|projection| name.contains(projection.as_str())).unwrap() as u64;
+    layer * 14 + projection * 2 + u64::from(name.contains("lora_B"))
+}
+
+/// The formula that the goldens give adapters and probes by.
+pub(crate) fn hash_uniform(seed: u64, i: u64) -> f32 {
+    let mut z = seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    (z >> 40) as f32 / (1 << 24) as f32 - 0.5
+}
+
+/// The adapter with every number replaced, through PEFT's files: `change` is given name, index and value.
+pub(crate) fn changed(adapter: &Adapter, change: impl Fn(&str, u64, f32) -> f32) -> Adapter {
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save_peft(dir.path(), "base").unwrap();
+    let path = dir.path().join(WEIGHTS_FILE);
+    let bytes = fs::read(&path).unwrap();
+    let of_tensor = |(name, view): (&str, TensorView<'_>)| {
+        let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        let values = (0..).zip(values).flat_map(|(i, value)| change(name, i, value).to_le_bytes()).collect();
+        (name.to_owned(), view.shape().to_vec(), values)
+    };
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+        SafeTensors::deserialize(&bytes).unwrap().iter().map(of_tensor).collect();
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    Adapter::load_peft(dir.path()).unwrap()
+}
+
+/// The adapter with another B.
+pub(crate) fn scale_b(adapter: &Adapter, factor: f32) -> Adapter {
+    changed(adapter, |name, _, value| if name.contains("lora_B") { value * factor } else { value })
+}

@@ -1,0 +1,321 @@
+//! Whole GRPO runs on the tiny model, with rewards made of token ids: learning, stopping, resuming, refusing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking"
+)]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::goldens;
+use perennial_learn::{
+    adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
+    model::Model,
+    rollout::{Rollout, RolloutOptions, rollouts},
+    train::{
+        METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainError, Trained,
+        grpo::{Environment, EnvironmentError, GrpoConfig, GrpoProgress, GrpoPrompt, ScoredGroup, train_grpo},
+    },
+};
+use perennial_types::Fingerprint;
+
+/// Rewards for the completion of a prompt.
+type Reward = fn(prompt: usize, completion: &[u32]) -> Option<f64>;
+
+/// The share of tokens with an even id.
+const EVEN: Reward = |_, completion| {
+    let even = completion.iter().filter(|token| **token % 2 == 0).count();
+    Some(even as f64 / completion.len() as f64)
+};
+
+/// The crate's own rollouts, and a reward.
+struct Rewarded<'a> {
+    model: &'a Model,
+    prompts: &'a [GrpoPrompt],
+    options: RolloutOptions,
+    reward: Reward,
+    stop: StopFlag,
+    /// Raises the flag in the midst of this call, from 0.
+    stop_in_call: Option<usize>,
+    calls: usize,
+}
+
+impl Environment for Rewarded<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(format!("{:?}", self.options).as_bytes())
+    }
+
+    fn rollouts(
+        &mut self,
+        adapter: &Adapter,
+        prompts: &[usize],
+        seed: u64,
+    ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
+        let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| self.prompts[*prompt].tokens.clone()).collect();
+        let options = RolloutOptions { seed, ..self.options.clone() };
+        if self.stop_in_call == Some(self.calls) {
+            self.stop.raise();
+        }
+        self.calls += 1;
+        let all = rollouts(self.model, Some(adapter), &tokens, &options, &self.stop, &mut |_, _| ())?;
+        if self.stop.is_raised() {
+            return Ok(None);
+        }
+        let reward = |rollout: &Rollout| (self.reward)(prompts[rollout.prompt], &rollout.tokens);
+        let group = |rollouts: &[Rollout]| ScoredGroup {
+            completions: rollouts.iter().map(Into::into).collect(),
+            rewards: rollouts.iter().map(reward).collect(),
+        };
+        Ok(Some(all.chunks(options.num_generations).map(group).collect()))
+    }
+}
+
+fn model() -> Model {
+    Model::load(&goldens().join("tiny")).unwrap()
+}
+
+/// Prompts that the model has no settled answer to.
+fn prompts() -> Vec<GrpoPrompt> {
+    let prompt = |i: u32| (0..4 + i % 3).map(|place| 20 + (i * 37 + place * 11) % 300).collect();
+    (0..10).map(|i| GrpoPrompt { tokens: prompt(i) }).collect()
+}
+
+fn config() -> GrpoConfig {
+    GrpoConfig {
+        learning_rate: 1e-2,
+        prompts_per_step: 2,
+        num_generations: 4,
+        max_completion_length: 6,
+        steps_per_generation: 2,
+        num_iterations: 2,
+        steps_max: Some(12),
+        epochs: 9.0,
+        beta: 0.02,
+        ..GrpoConfig::default()
+    }
+}
+
+fn train_config() -> TrainConfig {
+    TrainConfig {
+        lora: LoraConfig { r: 4, alpha: 8.0, ..LoraConfig::default() },
+        seed: 5,
+        tokens_per_micro_batch: 40,
+        checkpoint_interval_steps: 1,
+        ..TrainConfig::default()
+    }
+}
+
+fn environment<'a>(model: &'a Model, prompts: &'a [GrpoPrompt], config: &GrpoConfig, reward: Reward) -> Rewarded<'a> {
+    let options = RolloutOptions {
+        num_generations: config.num_generations,
+        max_completion_tokens: config.max_completion_length,
+        temperature: config.temperature as f32,
+        ..RolloutOptions::default()
+    };
+    Rewarded { model, prompts, options, reward, stop: StopFlag::new(), stop_in_call: None, calls: 0 }
+}
+
+fn run(
+    dir: &Path,
+    config: &GrpoConfig,
+    environment: &mut Rewarded<'_>,
+    on_step: &mut dyn FnMut(&GrpoProgress, &StopFlag),
+) -> Result<Outcome, TrainError> {
+    let (model, prompts, stop) = (environment.model, environment.prompts, environment.stop.clone());
+    let on_step = &mut |progress: &GrpoProgress| on_step(progress, &stop);
+    train_grpo(model, None, None, prompts, config, &train_config(), dir, &stop, environment, on_step)
+}
+
+fn finish(dir: &Path, config: &GrpoConfig, reward: Reward) -> (Trained, Vec<GrpoProgress>) {
+    let (model, prompts) = (model(), prompts());
+    match run(dir, config, &mut environment(&model, &prompts, config, reward), &mut |_, _| ()).unwrap() {
+        Outcome::Trained(trained) => (trained, metrics(dir)),
+        Outcome::Stopped { step } => panic!("stopped at {step}"),
+    }
+}
+
+fn weights(adapter: &Adapter) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save_peft(dir.path(), "base").unwrap();
+    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
+}
+
+fn metrics(dir: &Path) -> Vec<GrpoProgress> {
+    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_reward_rises() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = GrpoConfig {
+        learning_rate: 3e-3,
+        prompts_per_step: 4,
+        num_generations: 8,
+        steps_per_generation: 1,
+        num_iterations: 1,
+        steps_max: Some(30),
+        epochs: 20.0,
+        ..config()
+    };
+    let (_, steps) = finish(dir.path(), &config, EVEN);
+    let rewards: Vec<f64> = steps.iter().map(|step| step.rollouts.reward_mean.unwrap()).collect();
+    let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
+    let (before, after) = (mean(&rewards[..3]), mean(&rewards[27..]));
+    println!("{before:.3} to {after:.3}: {rewards:.2?}");
+    assert!(before < 0.65 && after > 0.9, "{before} to {after}");
+
+    let first = &steps[0];
+    // A fresh adapter is its reference, and the sampler's log-probabilities are the training pass's.
+    assert!(first.policy.kl.unwrap().abs() < 1e-9);
+    assert!(first.policy.sampling_logp_difference_max.unwrap() < 1e-3);
+    assert_eq!(first.policy.clip_ratio_region, Some(0.0));
+    assert_eq!((first.generation, first.rollouts.completions, first.rollouts.groups_drawn), (1, 32, 4));
+    assert!(steps[29].policy.kl.unwrap() > 0.0);
+    assert!(first.policy.entropy.unwrap() > steps[29].policy.entropy.unwrap());
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    let (model, prompts, config) = (model(), prompts(), config());
+    let whole = tempfile::tempdir().unwrap();
+    let expected = weights(&finish(whole.path(), &config, EVEN).0.adapter);
+
+    // Asked to stop at the end of a generation, in the midst of one, and in the midst of rollouts: what is not through is
+    // drawn again.
+    let stopped = tempfile::tempdir().unwrap();
+    for (at, left_at) in [(4, 4), (6, 4)] {
+        let outcome =
+            run(stopped.path(), &config, &mut environment(&model, &prompts, &config, EVEN), &mut |step, stop| {
+                if step.step == at {
+                    stop.raise();
+                }
+            });
+        assert!(matches!(outcome, Ok(Outcome::Stopped { step }) if step == left_at), "{outcome:?}");
+    }
+    let mut in_rollouts = Rewarded { stop_in_call: Some(1), ..environment(&model, &prompts, &config, EVEN) };
+    let outcome = run(stopped.path(), &config, &mut in_rollouts, &mut |_, _| ());
+    assert!(matches!(outcome, Ok(Outcome::Stopped { step: 8 })), "{outcome:?}");
+    assert_eq!(weights(&finish(stopped.path(), &config, EVEN).0.adapter), expected);
+
+    // Killed at the end, and the newest checkpoint with it.
+    fs::remove_file(stopped.path().join("step-00000012.safetensors")).unwrap();
+    assert_eq!(weights(&finish(stopped.path(), &config, EVEN).0.adapter), expected);
+    for dir in [&whole, &stopped] {
+        assert_eq!(metrics(dir.path()).iter().map(|step| step.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_run_with_dynamic_sampling_goes_on_with_the_prompts_that_are_next() {
+    // Half of the prompts teach nothing.
+    let half: Reward = |prompt, completion| if prompt % 2 == 0 { Some(1.0) } else { EVEN(prompt, completion) };
+    let config = GrpoConfig { dynamic_sampling_rounds_max: 5, ..config() };
+    let whole = tempfile::tempdir().unwrap();
+    let (trained, steps) = finish(whole.path(), &config, half);
+    assert!(steps.iter().all(|step| step.rollouts.completions == 16));
+    assert!(steps.iter().all(|step| step.supervised_tokens > 0));
+    assert!(steps.iter().any(|step| step.rollouts.groups_drawn > 4 && step.rollouts.zero_variance_share > 0.0));
+
+    let (model, prompts) = (model(), prompts());
+    let stopped = tempfile::tempdir().unwrap();
+    let outcome = run(stopped.path(), &config, &mut environment(&model, &prompts, &config, half), &mut |step, stop| {
+        if step.step == 5 {
+            stop.raise();
+        }
+    });
+    assert!(matches!(outcome, Ok(Outcome::Stopped { step: 4 })));
+    assert_eq!(weights(&finish(stopped.path(), &config, half).0.adapter), weights(&trained.adapter));
+}
+
+#[test]
+fn rewards_without_variance_and_abstentions_change_nothing() {
+    let constant: Reward = |_, _| Some(0.3);
+    let silent: Reward = |_, _| None;
+    for (reward, abstained) in [(constant, 0.0), (silent, 1.0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = GrpoConfig { beta: 0.0, dynamic_sampling_rounds_max: 1, steps_max: Some(4), ..config() };
+        let (trained, steps) = finish(dir.path(), &config, reward);
+        let fresh = Adapter::init(&train_config().lora, &model().config, train_config().seed).unwrap();
+        assert_eq!(weights(&trained.adapter), weights(&fresh));
+        let rollouts = &steps[0].rollouts;
+        // Every group was drawn again once, and then there was nothing better.
+        assert_eq!((rollouts.zero_variance_share, rollouts.groups_drawn, rollouts.completions), (1.0, 8, 16));
+        assert_eq!(rollouts.abstained_share, abstained);
+        assert_eq!((steps[0].loss, steps[0].policy.entropy), (0.0, None));
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_result() {
+    let config = GrpoConfig { steps_max: Some(4), ..config() };
+    let with = |threads: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        weights(&pool.install(|| finish(dir.path(), &config, EVEN)).0.adapter)
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn a_run_goes_on_from_its_parent_and_is_held_to_its_reference() {
+    let (model, prompts) = (model(), prompts());
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let parent = finish(first.path(), &config(), EVEN).0.adapter;
+    let config = GrpoConfig { steps_max: Some(1), beta: 0.0, measure_kl: true, ..config() };
+    let mut steps = Vec::new();
+    for reference in [None, Some(&parent)] {
+        let mut environment = environment(&model, &prompts, &config, EVEN);
+        let dir = second.path().join(steps.len().to_string());
+        let (stop, on_step) = (StopFlag::new(), &mut |step: &GrpoProgress| steps.push(step.clone()));
+        let (parent, train) = (Some(parent.clone()), &train_config());
+        train_grpo(&model, parent, reference, &prompts, &config, train, &dir, &stop, &mut environment, on_step)
+            .unwrap();
+    }
+    let kl = |at: usize| steps[at].policy.kl.unwrap();
+    assert!(kl(0) > 1e-4, "{}", kl(0));
+    assert!(kl(1).abs() < 1e-9, "{}", kl(1));
+}
+
+#[test]
+fn what_an_environment_does_wrong_is_named() {
+    let (model, prompts, config) = (model(), prompts(), config());
+    let problem = |reward: Reward, change: fn(&mut RolloutOptions)| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut environment = environment(&model, &prompts, &config, reward);
+        change(&mut environment.options);
+        run(dir.path(), &config, &mut environment, &mut |_, _| ()).unwrap_err().to_string()
+    };
+    let nothing = |_: &mut RolloutOptions| ();
+    assert!(problem(|_, _| Some(f64::NAN), nothing).contains("the reward NaN"));
+    assert!(problem(EVEN, |options| options.num_generations = 3).contains("3 completions"));
+    assert!(problem(EVEN, |options| options.temperature = -1.0).contains("no rollouts for step 1"));
+}
+
+#[test]
+fn other_rewards_do_not_go_on_from_a_checkpoint() {
+    let (model, prompts, dir) = (model(), prompts(), tempfile::tempdir().unwrap());
+    let config = GrpoConfig { steps_max: Some(4), ..config() };
+    finish(dir.path(), &config, EVEN);
+    let mut other = environment(&model, &prompts, &config, EVEN);
+    other.options.top_k = 5;
+    let refused = run(dir.path(), &config, &mut other, &mut |_, _| ());
+    assert!(matches!(refused, Err(TrainError::OtherRun { .. })));
+}
+
+#[test]
+fn prompts_that_cannot_be_answered_are_refused() {
+    let (model, dir, config) = (model(), tempfile::tempdir().unwrap(), config());
+    let refusal = |prompts: &[GrpoPrompt]| {
+        run(dir.path(), &config, &mut environment(&model, prompts, &config, EVEN), &mut |_, _| ()).unwrap_err()
+    };
+    assert!(matches!(refusal(&[]), TrainError::NoPrompts));
+    let mut prompts = prompts();
+    prompts[3].tokens.clear();
+    assert!(matches!(refusal(&prompts), TrainError::PromptLength { prompt: 3, .. }));
+}
