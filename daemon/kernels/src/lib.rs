@@ -27,6 +27,8 @@ mod exp;
 mod frozen_linear;
 mod gemm;
 mod isa;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod lora_linear;
 mod operand;
 mod rms_norm;

@@ -1,20 +1,35 @@
 use rayon::prelude::*;
 
 use crate::isa::{LANES, sum_lanes, vectorized};
+#[cfg(target_arch = "x86_64")]
+use crate::lanes;
 
 /// Up to this many rows, a product with a wide weight is bound by reading the weight once: packing it for GEMM would read
 /// and write it again. Token by token generation lives here. A pass of so few rows that are each another sequence's computes
 /// each of them as if it were alone, to the bit.
-pub const SKINNY_ROWS_MAX: usize = 32;
+pub const SKINNY_ROWS_MAX: usize = 64;
 
 /// Weight rows per task.
 const TASK_OUTPUTS: usize = 64;
+
+/// Whether [`skinny_product`] is the way to multiply so many rows with a wide weight.
+pub(crate) fn is_skinny(rows: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if lanes::available() {
+        return rows <= lanes::ROWS_MAX;
+    }
+    rows <= SKINNY_ROWS_MAX
+}
 
 /// `y = x · wᵀ` for few rows: x `[rows, inputs]`, w `[outputs, inputs]`, y `[rows, outputs]`.
 pub(crate) fn skinny_product(y: &mut [f32], x: &[f32], w: &[f32], rows: usize, inputs: usize) {
     if rows == 0 || inputs == 0 {
         y.fill(0.0);
         return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if lanes::available() {
+        return lanes::product(y, x, w, inputs);
     }
     let outputs = w.len() / inputs;
     if rows == 1 {
@@ -96,7 +111,17 @@ mod tests {
 
     #[test]
     fn agrees_with_gemm() {
-        for (rows, inputs, outputs) in [(1, 1, 1), (1, 67, 130), (2, 16, 65), (3, 64, 64), (8, 100, 3), (13, 50, 71)] {
+        for (rows, inputs, outputs) in [
+            (1, 1, 1),
+            (1, 67, 130),
+            (2, 16, 65),
+            (3, 64, 64),
+            (8, 100, 3),
+            (13, 50, 71),
+            (17, 33, 9),
+            (48, 20, 64),
+            (101, 40, 70),
+        ] {
             let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
             let mut expected = vec![0.0; rows * outputs];
             let (x_mat, w_mat) = (Mat::new(&x, rows, inputs), Mat::new(&w, outputs, inputs));
@@ -109,14 +134,19 @@ mod tests {
 
     #[test]
     fn row_does_not_depend_on_the_others() {
-        let (inputs, outputs) = (83, 70);
-        let (x, w) = (noise(11 * inputs, 1), noise(outputs * inputs, 2));
-        let mut together = vec![0.0; 11 * outputs];
-        skinny_product(&mut together, &x, &w, 11, inputs);
-        for (x, together) in x.chunks_exact(inputs).zip(together.chunks_exact(outputs)) {
-            let mut alone = vec![0.0; outputs];
-            skinny_product(&mut alone, x, &w, 1, inputs);
-            assert_eq!(alone, together);
+        let (inputs, outputs, rows) = (83, 70, SKINNY_ROWS_MAX);
+        let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
+        let product = |x: &[f32]| {
+            let rows = x.len() / inputs;
+            let mut y = vec![0.0; rows * outputs];
+            skinny_product(&mut y, x, &w, rows, inputs);
+            y
+        };
+        let together = product(&x);
+        for some in [1, 2, 5, 11, 23, 40] {
+            for (x, together) in x.chunks(some * inputs).zip(together.chunks(some * outputs)) {
+                assert_eq!(product(x), together);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use perennial_kernels::token_logprobs;
 
 use super::{Rollout, RolloutOptions, rollouts};
 use crate::{
-    adapter::Adapter,
+    adapter::{Adapter, LoraConfig, LoraSlot},
     generate::{Finish, GenerateError},
     model::{Architecture, Attention, Model, Rows, testing::tiny_model},
     train::StopFlag,
@@ -24,26 +24,41 @@ fn run(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Vec<Rol
 }
 
 /// What a training pass says of a rollout's tokens.
-fn training_logprobs(model: &Model, adapter: Option<&Adapter>, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
+fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
     let sequence = [prompt, &rollout.tokens].concat();
     let (rows, cu_seqlens) = Rows::packed(&[&sequence]);
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), adapter).unwrap();
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), Some(adapter)).unwrap();
     let hidden = hidden.narrow(0, prompt.len() - 1, rollout.tokens.len()).unwrap();
     let targets: Arc<[u32]> = rollout.tokens.clone().into();
     let scaled: Tensor = (hidden / f64::from(t)).unwrap();
     token_logprobs(&scaled, model.decoder.head_weight(), &targets).unwrap().to_vec1().unwrap()
 }
 
+/// An adapter that changes something, unlike a fresh one.
+fn adapter(model: &Model) -> Adapter {
+    let config = LoraConfig { r: 4, ..LoraConfig::default() };
+    let fresh = Adapter::init(&config, &model.config, 1).unwrap();
+    let moved = |slot: &LoraSlot| LoraSlot { b: (slot.b.ones_like().unwrap() * 0.03).unwrap(), ..slot.clone() };
+    Adapter::from_slots(config, fresh.slots().map(|(place, slot)| (place, moved(slot))).collect())
+}
+
 #[test]
 fn a_rollout_depends_on_nothing_that_runs_beside_it() {
     let model = tiny_model(Architecture::Qwen3);
-    let alone = run(&model, &prompts(), &RolloutOptions { batch_max: 1, ..options() });
-    for batch_max in [2, 7, 32, 100] {
-        assert_eq!(run(&model, &prompts(), &RolloutOptions { batch_max, ..options() }), alone);
+    for adapter in [None, Some(adapter(&model))] {
+        let run = |prompts: &[Vec<u32>], options: RolloutOptions| {
+            rollouts(&model, adapter.as_ref(), prompts, &options, &StopFlag::new(), &mut |_, _| {}).unwrap()
+        };
+        // More than go through the model at once.
+        let many = RolloutOptions { num_generations: 16, max_completion_tokens: 12, ..options() };
+        let alone = run(&prompts(), RolloutOptions { batch_max: 1, ..many.clone() });
+        for batch_max in [2, 7, 32, 100] {
+            assert_eq!(run(&prompts(), RolloutOptions { batch_max, ..many.clone() }), alone);
+        }
+        // Neither on how many others its prompt and the call have.
+        let fewer = run(&prompts()[..2], RolloutOptions { num_generations: 2, ..many });
+        assert_eq!(fewer, [&alone[..2], &alone[16..18]].concat());
     }
-    // Neither on how many others its prompt and the call have.
-    let fewer = run(&model, &prompts()[..2], &RolloutOptions { num_generations: 2, ..options() });
-    assert_eq!(fewer, [&alone[..2], &alone[4..6]].concat());
 }
 
 #[test]
@@ -65,10 +80,12 @@ fn rollouts_come_in_order_and_differ() {
 fn logprobs_are_those_of_a_training_pass() {
     for architecture in [Architecture::Llama, Architecture::Qwen3, Architecture::SmolLm3] {
         let model = tiny_model(architecture);
+        let adapter = adapter(&model);
         for (temperature, top_k, top_p, min_p) in [(1.0, 0, 1.0, 0.0), (0.7, 40, 0.9, 0.02)] {
             let options = RolloutOptions { temperature, top_k, top_p, min_p, ..options() };
-            for rollout in run(&model, &prompts(), &options) {
-                let expected = training_logprobs(&model, None, &prompts()[rollout.prompt], &rollout, temperature);
+            let (stop, prompts) = (StopFlag::new(), prompts());
+            for rollout in rollouts(&model, Some(&adapter), &prompts, &options, &stop, &mut |_, _| {}).unwrap() {
+                let expected = training_logprobs(&model, &adapter, &prompts[rollout.prompt], &rollout, temperature);
                 for (got, expected) in rollout.logprobs.iter().zip(expected) {
                     assert!((got - expected).abs() < 1e-4, "{got} {expected}");
                 }
