@@ -1,6 +1,6 @@
 use crate::{
-    exp::exp_inline,
-    isa::{LANES, max_inline, sum_lanes, vectorized},
+    exp::exp_and_sum_inline,
+    isa::{max_inline, vectorized},
 };
 
 /// Weights per partial sum, so that a draw walks through one block and not through the vocabulary.
@@ -12,8 +12,6 @@ pub struct Softmax<'a> {
     weights: &'a [f32],
     block_sums: Vec<f64>,
     sum: f64,
-    /// Σ weight · ln weight
-    moment: f64,
 }
 
 impl<'a> Softmax<'a> {
@@ -22,36 +20,21 @@ impl<'a> Softmax<'a> {
     /// `None` where there is no such thing: there are no logits, one is not a number, or none is finite.
     pub fn in_place(logits: &'a mut [f32], temperature: f32) -> Option<Self> {
         let max = max_of(logits);
-        let (mut sum, mut moment) = (0.0, 0.0);
-        let block_sum = |block: &mut [f32]| {
-            let (block_sum, block_moment) = exp_block(block, max, 1.0 / temperature);
-            sum += f64::from(block_sum);
-            moment += f64::from(block_moment);
-            f64::from(block_sum)
-        };
-        let block_sums = logits.chunks_mut(BLOCK).map(block_sum).collect();
+        let block_sum = |block: &mut [f32]| f64::from(exp_block(block, max, 1.0 / temperature));
+        let block_sums: Vec<f64> = logits.chunks_mut(BLOCK).map(block_sum).collect();
+        let sum = block_sums.iter().sum();
         // An infinite greatest logit makes its own weight a NaN, and a NaN anywhere the sum.
-        (sum > 0.0).then_some(Self { weights: logits, block_sums, sum, moment })
+        (sum > 0.0).then_some(Self { weights: logits, block_sums, sum })
     }
 
-    /// The probability of each token times [`sum`](Self::sum); that of the likeliest is 1.
+    /// The probability of each token over that of the likeliest.
     pub fn weights(&self) -> &[f32] {
         self.weights
     }
 
-    /// The sum of the weights.
-    pub fn sum(&self) -> f64 {
-        self.sum
-    }
-
-    /// The logarithm of a probability, from its weight.
-    pub fn logprob(&self, weight: f32) -> f32 {
-        (f64::from(weight).ln() - self.sum.ln()) as f32
-    }
-
-    /// −Σ p · ln p in nats.
-    pub fn entropy(&self) -> f32 {
-        (self.sum.ln() - self.moment / self.sum) as f32
+    /// The logarithm of a token's probability.
+    pub fn logprob(&self, token: usize) -> f32 {
+        (f64::from(self.weights[token]).ln() - self.sum.ln()) as f32
     }
 
     /// The token at which the weights, added up in the order of the tokens, come to more than `share` of their sum:
@@ -82,29 +65,12 @@ vectorized! {
 }
 
 vectorized! {
-    /// Puts `exp((x - max) * scale)` in the place of each value, and returns the sums of these weights and of
-    /// weight · ln weight.
-    pub(crate) fn exp_block(x: &mut [f32], max: f32, scale: f32) -> (f32, f32) {
-        let (mut sums, mut moments) = ([0.0; LANES], [0.0; LANES]);
-        let (chunks, rest) = x.as_chunks_mut::<LANES>();
-        for chunk in chunks {
-            for lane in 0..LANES {
-                let log = (chunk[lane] - max) * scale;
-                let weight = exp_inline(log);
-                chunk[lane] = weight;
-                sums[lane] += weight;
-                moments[lane] += if weight > 0.0 { weight * log } else { 0.0 };
-            }
+    /// Puts `exp((x - max) * scale)` in the place of each value, and returns their sum.
+    pub(crate) fn exp_block(x: &mut [f32], max: f32, scale: f32) -> f32 {
+        for x in x.iter_mut() {
+            *x = (*x - max) * scale;
         }
-        let (mut sum, mut moment) = (sum_lanes(sums), sum_lanes(moments));
-        for x in rest {
-            let log = (*x - max) * scale;
-            let weight = exp_inline(log);
-            *x = weight;
-            sum += weight;
-            moment += if weight > 0.0 { weight * log } else { 0.0 };
-        }
-        (sum, moment)
+        exp_and_sum_inline(x, 0.0)
     }
 }
 
@@ -124,13 +90,10 @@ mod tests {
             let scaled: Vec<f64> = logits.iter().map(|logit| f64::from(*logit) / f64::from(temperature)).collect();
             let max = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let log_sum = max + scaled.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
-            let entropy: f64 = scaled.iter().map(|x| (log_sum - x) * (x - log_sum).exp()).sum();
-
             let mut weights = logits.clone();
             let softmax = Softmax::in_place(&mut weights, temperature).unwrap();
-            assert!((f64::from(softmax.entropy()) - entropy).abs() < 1e-5 * entropy.max(1.0));
-            for (weight, scaled) in softmax.weights().iter().zip(&scaled).filter(|(weight, _)| **weight > 0.0) {
-                assert!((f64::from(softmax.logprob(*weight)) - (scaled - log_sum)).abs() < 1e-5, "{scaled} {log_sum}");
+            for (token, scaled) in scaled.iter().enumerate().filter(|(token, _)| softmax.weights()[*token] > 0.0) {
+                assert!((f64::from(softmax.logprob(token)) - (scaled - log_sum)).abs() < 1e-5, "{scaled} {log_sum}");
             }
         }
     }
@@ -141,7 +104,7 @@ mod tests {
         let softmax = Softmax::in_place(&mut weights, 2.0).unwrap();
         let mut below = 0.0;
         for (token, weight) in softmax.weights().iter().enumerate() {
-            let share = (below + 0.5 * f64::from(*weight)) / softmax.sum();
+            let share = (below + 0.5 * f64::from(*weight)) / softmax.sum;
             if *weight > 1e-3 {
                 assert_eq!(softmax.token_at(share), token);
             }
@@ -157,6 +120,6 @@ mod tests {
         }
         let certain = &mut [f32::NEG_INFINITY, 3.0];
         let softmax = Softmax::in_place(certain, 1.0).unwrap();
-        assert_eq!((softmax.weights(), softmax.entropy(), softmax.logprob(1.0)), (&[0.0, 1.0][..], 0.0, 0.0));
+        assert_eq!((softmax.weights(), softmax.logprob(1)), (&[0.0, 1.0][..], 0.0));
     }
 }

@@ -14,14 +14,12 @@ pub(super) struct Sampler {
     rng: ChaCha8Rng,
 }
 
-/// A token that was drawn, and what the whole softmax at this temperature says, before anything is cut off.
+/// A token that was drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Draw {
     pub(super) token: u32,
-    /// The logarithm of its probability.
+    /// The logarithm of its probability at this temperature, before anything is cut off.
     pub(super) logprob: f32,
-    /// How undecided the model was, in nats.
-    pub(super) entropy: f32,
 }
 
 /// A token and its weight in the softmax.
@@ -44,7 +42,7 @@ impl Sampler {
         if self.temperature == 0.0 {
             // The limit of ever lower temperatures: all probability is with one token.
             let Some(token) = likeliest(logits) else { return not_numbers() };
-            return Ok(Draw { token, logprob: 0.0, entropy: 0.0 });
+            return Ok(Draw { token, logprob: 0.0 });
         }
         let Some(softmax) = Softmax::in_place(logits, self.temperature) else { return not_numbers() };
         let share = self.rng.random::<f64>();
@@ -53,8 +51,7 @@ impl Sampler {
         } else {
             draw(&self.candidates(&softmax), share)
         };
-        let logprob = softmax.logprob(softmax.weights()[token as usize]);
-        Ok(Draw { token, logprob, entropy: softmax.entropy() })
+        Ok(Draw { token, logprob: softmax.logprob(token as usize) })
     }
 
     /// The tokens that the filters leave, in the order of their ids.
@@ -201,13 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_comes_with_the_whole_softmax_whatever_is_cut_off() {
+    fn a_draw_comes_with_its_logprob_in_the_whole_softmax_whatever_is_cut_off() {
         let logits = [0.1_f32.ln(), 0.5_f32.ln(), 0.15_f32.ln(), 0.25_f32.ln()];
-        let entropy = -[0.1_f64, 0.5, 0.15, 0.25].iter().map(|p| p * p.ln()).sum::<f64>();
         for options in [hot(), GenerateOptions { top_k: 1, ..hot() }, GenerateOptions { top_p: 0.6, ..hot() }] {
             let draw = Sampler::new(&options, 0, 0).sample(&mut logits.to_vec()).unwrap();
             assert!((draw.logprob - logits[draw.token as usize]).abs() < 1e-6, "{draw:?}");
-            assert!((f64::from(draw.entropy) - entropy).abs() < 1e-6, "{draw:?}");
         }
     }
 }

@@ -15,7 +15,6 @@ pub(crate) struct Sequence<'a> {
     sampler: Sampler,
     stream: TextStream<'a>,
     logprobs: Vec<f32>,
-    entropies: Vec<f32>,
     new_tokens_left: usize,
     finish: Option<Finish>,
 }
@@ -37,7 +36,6 @@ impl<'a> Sequence<'a> {
             sampler: Sampler::new(options, prompt, generation),
             stream: TextStream::new(&model.tokenizer, &options.stop),
             logprobs: Vec::new(),
-            entropies: Vec::new(),
             new_tokens_left: new_tokens_max,
             finish: None,
         }
@@ -45,10 +43,9 @@ impl<'a> Sequence<'a> {
 
     /// Draws the next token from its logits, which are used up.
     pub(super) fn advance(&mut self, logits: &mut [f32], model: &Model) -> Result<(), GenerateError> {
-        let Draw { token, logprob, entropy } = self.sampler.sample(logits)?;
+        let Draw { token, logprob } = self.sampler.sample(logits)?;
         self.last = token;
         self.logprobs.push(logprob);
-        self.entropies.push(entropy);
         self.new_tokens_left -= 1;
         let stopped = self.stream.push(token)?;
         self.finish = if model.tokenizer.end_tokens().contains(&token) {
@@ -78,7 +75,7 @@ impl<'a> Sequence<'a> {
     /// What has been drawn; interrupted where it has not come to an end.
     pub(super) fn into_rollout(self) -> Rollout {
         let (tokens, text) = self.stream.into_parts();
-        let Self { prompt, generation, logprobs, entropies, finish, .. } = self;
-        Rollout { prompt, generation, tokens, logprobs, entropies, text, finish: finish.unwrap_or(Finish::Interrupted) }
+        let Self { prompt, generation, logprobs, finish, .. } = self;
+        Rollout { prompt, generation, tokens, logprobs, text, finish: finish.unwrap_or(Finish::Interrupted) }
     }
 }

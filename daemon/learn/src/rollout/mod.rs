@@ -25,8 +25,6 @@ pub struct Rollout {
     /// Of each token, `log_softmax(logits / temperature)` over the whole vocabulary, before top-k, top-p and min-p: what a
     /// training pass with the same temperature computes.
     pub logprobs: Vec<f32>,
-    /// Of each token, the entropy of the distribution that it was drawn from (the same one), in nats.
-    pub entropies: Vec<f32>,
     /// The text, without special tokens and stop texts.
     pub text: String,
     /// Why it ends here; [`Finish::Length`] is a truncated one.
@@ -86,7 +84,6 @@ fn not_begun(at: usize, generations: usize) -> Rollout {
         generation: at % generations,
         tokens: Vec::new(),
         logprobs: Vec::new(),
-        entropies: Vec::new(),
         text: String::new(),
         finish: Finish::Interrupted,
     }
