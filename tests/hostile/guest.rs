@@ -4,32 +4,32 @@ use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The published interface.
-pub const INTERFACE: &str = include_str!("../../sdk/wit/reward.wit");
+pub(crate) const INTERFACE: &str = include_str!("../../sdk/wit/reward.wit");
 
 /// One declared part: name, min and max.
-pub type Part<'p> = (&'p str, f64, f64);
+pub(crate) type Part<'p> = (&'p str, f64, f64);
 
 /// A guest to be built: what it says of itself and the WASM text of its `score`.
 ///
 /// The body of `score` leaves the address of its result on the stack. It knows `$count`, the number of samples, the
 /// parameters of the flattened task, and the helpers of [`PRELUDE`].
-pub struct Guest<'g> {
-    pub name: &'g str,
-    pub version: &'g str,
-    pub min: f64,
-    pub max: f64,
-    pub parts: &'g [Part<'g>],
-    pub schema: &'g str,
+pub(crate) struct Guest<'g> {
+    pub(crate) name: &'g str,
+    pub(crate) version: &'g str,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) parts: &'g [Part<'g>],
+    pub(crate) schema: &'g str,
     /// The body of `score`.
-    pub score: &'g str,
+    pub(crate) score: &'g str,
     /// Runs at the start of `describe`.
-    pub describe: &'g str,
+    pub(crate) describe: &'g str,
     /// Further items of the module: functions, globals, data.
-    pub items: &'g str,
+    pub(crate) items: &'g str,
     /// Further imports of the module.
-    pub imports: &'g str,
+    pub(crate) imports: &'g str,
     /// The interface that the guest is built for.
-    pub interface: String,
+    pub(crate) interface: String,
 }
 
 impl Default for Guest<'_> {
@@ -96,7 +96,7 @@ const DESCRIPTOR_AT: u32 = 1024;
 
 impl Guest<'_> {
     /// The guest as WASM text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let log = self.log_import();
         let Self { score, describe, items, imports, .. } = self;
         let descriptor = escape(&self.descriptor());
@@ -120,7 +120,7 @@ impl Guest<'_> {
     }
 
     /// The guest as a core module with its component type embedded, as `wasm32-unknown-unknown` gives it.
-    pub fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).expect("the guest's text");
         let mut resolve = Resolve::default();
         let package = resolve.push_str("reward.wit", &self.interface).expect("the interface");
@@ -130,7 +130,7 @@ impl Guest<'_> {
     }
 
     /// The guest as a component.
-    pub fn component(&self) -> Vec<u8> {
+    pub(crate) fn component(&self) -> Vec<u8> {
         let encoder = wit_component::ComponentEncoder::default().module(&self.module());
         encoder.and_then(|mut encoder| encoder.encode()).expect("the component")
     }

@@ -12,6 +12,7 @@ use crate::{
     limits::Limits,
     log::Log,
     ticker::ticks,
+    wasi::System,
 };
 
 /// The budgets of one plugin's calls.
@@ -26,6 +27,7 @@ pub(crate) struct Budget {
 pub(crate) struct CallState {
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) system: System,
 }
 
 impl log::Host for CallState {
@@ -62,6 +64,7 @@ pub(crate) fn run<T>(
     let state = CallState {
         limits: Limits::new(budget.memory_bytes_max, options.table_elements_max),
         log: Log::new(options.log_lines_max, options.log_line_bytes_max),
+        system: System::default(),
     };
     let mut store = Store::new(&host.engine, state);
     store.limiter(|state| &mut state.limits);
@@ -73,7 +76,8 @@ pub(crate) fn run<T>(
         .and_then(|()| plugin.instantiate(&mut store))
         .and_then(|instance| call(&instance, &mut store));
     let fuel = fuel - store.get_fuel().unwrap_or(0);
-    let state = store.into_data();
+    let mut state = store.into_data();
+    state.system.finish(&mut state.log);
     let memory_bytes_peak = state.limits.memory_bytes_peak();
     Called { answer, cost: Cost { fuel, memory_bytes_peak, took: started.elapsed() }, log: state.log }
 }

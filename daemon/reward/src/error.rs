@@ -1,5 +1,10 @@
 use std::path::PathBuf;
 
+use crate::text::quote_guest;
+
+/// The length of a line about a plugin, in bytes; what the plugin itself put into it may be of any length.
+pub(crate) const LINE_BYTES_MAX: usize = 2048;
+
 /// Why there is no host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -26,7 +31,7 @@ pub enum HostError {
 
 /// Why a plugin was not loaded.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin {plugin}: {refusal}")]
+#[error("plugin {plugin}: {}", quote_guest(&refusal.to_string(), LINE_BYTES_MAX))]
 pub struct LoadError {
     /// The plugin's name in the configuration.
     pub plugin: String,
@@ -68,7 +73,7 @@ pub enum Refusal {
         /// The import that must be dropped.
         import: String,
         /// How.
-        advice: String,
+        advice: &'static str,
     },
     /// It was built for another version of the interface.
     #[error(

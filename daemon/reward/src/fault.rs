@@ -11,23 +11,17 @@ pub(crate) enum Failure {
 /// The frames of a backtrace that are worth an operator's line.
 const FRAMES_MAX: usize = 3;
 
-/// Turns wasmtime's error into an outcome and the operator's sentence: which plugin, what happened, what to do.
-pub(crate) fn explain(
-    plugin: &str,
-    error: &wasmtime::Error,
-    budget: &Budget,
-    options: &HostOptions,
-    samples: usize,
-) -> Failure {
+/// Turns wasmtime's error into an outcome and the operator's sentence: what happened, and what to do.
+pub(crate) fn explain(error: &wasmtime::Error, budget: &Budget, options: &HostOptions, samples: usize) -> Failure {
     if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
         return Failure::TimedOut(format!(
-            "plugin {plugin}: stopped after {:.3} s by the clock: it waits or is too slow for this machine; raise its \
+            "stopped after {:.3} s by the clock: it waits or is too slow for this machine; raise its \
              deadline_seconds, or mend it",
             budget.deadline.as_secs_f64()
         ));
     }
     let (kind, what) = classify(error, budget, options, samples);
-    Failure::Faulted(Fault { kind, message: format!("plugin {plugin}: {what}") })
+    Failure::Faulted(Fault { kind, message: what })
 }
 
 fn classify(error: &wasmtime::Error, budget: &Budget, options: &HostOptions, samples: usize) -> (FaultKind, String) {
@@ -56,9 +50,10 @@ fn classify(error: &wasmtime::Error, budget: &Budget, options: &HostOptions, sam
                 options.stack_bytes_max
             ),
         ),
-        Some(trap) => {
-            (FaultKind::Trap, format!("trapped{place}: {trap}; it panicked or is broken: its author has to mend it"))
-        }
+        Some(trap) => (
+            FaultKind::Trap,
+            format!("trapped{place}: {}; it panicked or is broken, and its author has to mend it", trap_text(*trap)),
+        ),
         None if is_transfer(error) => (
             FaultKind::Transfer,
             format!(
@@ -79,6 +74,10 @@ fn classify(error: &wasmtime::Error, budget: &Budget, options: &HostOptions, sam
 /// wasmtime keeps the type of this error to itself; its text is all there is, and a test holds on to it.
 fn is_transfer(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
+}
+
+fn trap_text(trap: Trap) -> String {
+    trap.to_string().trim_start_matches("wasm trap: ").to_owned()
 }
 
 /// Where in the guest it happened, innermost function first, as far as the guest still has names.

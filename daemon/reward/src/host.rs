@@ -8,6 +8,7 @@ use wasmtime::{
 use crate::{
     HostError, HostOptions,
     bindings::perennial::reward::log,
+    cache::Cache,
     call::CallState,
     limits::{INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX},
     slots::Slots,
@@ -28,6 +29,7 @@ pub(crate) struct HostInner {
     pub(crate) linker: Linker<CallState>,
     pub(crate) options: HostOptions,
     pub(crate) slots: Slots,
+    pub(crate) cache: Option<Cache>,
 }
 
 impl Host {
@@ -47,7 +49,8 @@ impl Host {
         log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let slots = Slots::new(options.concurrent_calls_max);
-        Ok(Self { inner: Arc::new(HostInner { engine, linker, options, slots }) })
+        let cache = options.cache_dir.as_deref().map(|dir| Cache::open(dir, options.cache_bytes_max)).transpose()?;
+        Ok(Self { inner: Arc::new(HostInner { engine, linker, options, slots, cache }) })
     }
 
     /// The limits of this host.

@@ -1,4 +1,4 @@
-use crate::{Inspection, Refusal, Wasi};
+use crate::{Inspection, Refusal, Wasi, wasi};
 
 /// The versions of the interface that this program runs, newest first.
 pub const INTERFACE_VERSIONS: [&str; 1] = ["0.1.0"];
@@ -38,28 +38,34 @@ fn judge_import(import: &str, wasi: Wasi) -> Result<(), Refusal> {
             return Ok(());
         }
     }
-    Err(Refusal::Import { import: import.to_owned(), advice: advice(interface, wasi).to_owned() })
+    if wasi == Wasi::Stubbed && wasi::is_stubbed(import) {
+        return Ok(());
+    }
+    Err(Refusal::Import { import: import.to_owned(), advice: advice(import) })
 }
 
 /// A core module's imports: those of the interface, and what the component encoder itself resolves.
 pub(crate) fn judge_core(module: &str) -> Result<(), Refusal> {
-    let interface = module.split_once('@').map_or(module, |(interface, _)| interface);
-    if interface.starts_with(PACKAGE) || interface.starts_with("[export]") || interface == "$root" {
+    if module.starts_with(PACKAGE) || module.starts_with("[export]") || module == "$root" {
         return Ok(());
     }
-    Err(Refusal::Import { import: module.to_owned(), advice: advice(interface, Wasi::Denied).to_owned() })
+    Err(Refusal::Import { import: module.to_owned(), advice: advice(module) })
 }
 
-fn advice(interface: &str, wasi: Wasi) -> &'static str {
-    let _ = wasi;
-    match interface {
-        _ if interface.starts_with("wasi_snapshot_preview1") => {
-            "a sandboxed plugin has no files, clock or network; build it for wasm32-unknown-unknown"
-        }
-        _ if interface.starts_with("wasi:") => {
-            "a sandboxed plugin has no files, clock or network; build it without WASI"
-        }
-        "env" => "it is not linked completely; build it with a plugin SDK",
-        _ => "only perennial:reward/types and perennial:reward/log can be imported",
+fn advice(import: &str) -> &'static str {
+    if import.starts_with("wasi_snapshot_preview1") {
+        return "there are no files, clocks or networks in the sandbox; build it for wasm32-unknown-unknown";
     }
+    if wasi::is_stubbed(import) {
+        return "build it without WASI (componentize-py with --stub-wasi, componentize-js with random, stdio, clocks and \
+                http disabled), or set wasi = \"stubbed\" for deterministic stand-ins without files";
+    }
+    if import.starts_with("wasi:") {
+        return "there is no such thing in the sandbox; build it without WASI (componentize-py with --stub-wasi, \
+                componentize-js with random, stdio, clocks and http disabled)";
+    }
+    if import == "env" {
+        return "it is not linked completely; build it with a plugin SDK";
+    }
+    "only perennial:reward/types and perennial:reward/log can be imported"
 }

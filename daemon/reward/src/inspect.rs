@@ -1,4 +1,7 @@
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use perennial_types::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -137,11 +140,11 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
                 .to_owned(),
         ));
     }
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| Refusal::NotAPlugin(format!("it cannot be made a component: {error:#}")))
+    let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
+    // The encoder is made for the output of compilers, and panics at some component types that no compiler writes.
+    let encoded = catch_unwind(AssertUnwindSafe(encode))
+        .map_err(|_| Refusal::Malformed("its component type contradicts itself".to_owned()))?;
+    encoded.map_err(|error| Refusal::NotAPlugin(format!("it cannot be made a component: {error:#}")))
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {

@@ -14,7 +14,9 @@
 //! Everything is synchronous; the only thread is the [`Ticker`]'s, which the program starts.
 
 mod bindings;
+mod cache;
 mod call;
+mod compile;
 mod contract;
 mod descriptor;
 mod error;
@@ -37,7 +39,9 @@ mod statistics;
 mod task;
 mod text;
 mod ticker;
+mod wasi;
 
+pub use compile::Compilation;
 pub use contract::REASON_BYTES_MAX;
 pub use descriptor::{Descriptor, HELP_BYTES_MAX, NAME_BYTES_MAX, PARTS_MAX, PartSpec, SCHEMA_BYTES_MAX};
 pub use error::{HostError, LoadError, Refusal};

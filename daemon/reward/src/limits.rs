@@ -57,13 +57,11 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
+        // Asked first: the pool counts its own limit, which is the same, as a maximum that the guest declared.
         if desired > self.table_elements_max {
             return Err(Exceeded::Table { wanted: desired, max: self.table_elements_max }.into());
         }
-        Ok(true)
+        Ok(maximum.is_none_or(|maximum| desired <= maximum))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {

@@ -1,15 +1,17 @@
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{borrow::Cow, fs::File, io::Read, path::Path, sync::Arc};
 
 use perennial_types::Fingerprint;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 
 use crate::{
-    Descriptor, Host, LoadError, Plugin, PluginIdentity, PluginOptions, Refusal,
-    call::{Budget, prepare, run},
+    Descriptor, Host, LoadError, Plugin, PluginIdentity, PluginOptions, Refusal, Wasi,
+    call::{Budget, CallState, prepare, run},
+    compile::compile,
     fault::{Failure, explain},
+    host::HostInner,
     inspect::{Inspection, open},
     plugin::PluginInner,
-    schema,
+    schema, wasi,
 };
 
 impl Host {
@@ -41,8 +43,9 @@ impl Host {
         }
         let opened = open(bytes)?;
         opened.inspection.judge(options.wasi)?;
-        let component = Component::from_binary(&host.engine, &opened.component).map_err(compile)?;
-        let code = host.linker.instantiate_pre(&component).and_then(prepare).map_err(compile)?;
+        let (component, compilation) = compile(host, &opened.component)?;
+        let linker = linker(host, &component, options.wasi).map_err(unfit)?;
+        let code = linker.instantiate_pre(&component).and_then(prepare).map_err(unfit)?;
         let budget = Budget {
             fuel_per_sample: options.fuel_per_sample.unwrap_or(host.options.fuel_per_sample),
             deadline: options.deadline.unwrap_or(host.options.deadline),
@@ -50,7 +53,7 @@ impl Host {
         };
         let described = run(host, &code, &budget, 1, |guest, store| guest.call_describe(store));
         let raw = described.answer.map_err(|error| {
-            Refusal::Describe(match explain(&options.name, &error, &budget, &host.options, 1) {
+            Refusal::Describe(match explain(&error, &budget, &host.options, 1) {
                 Failure::Faulted(fault) => fault.message,
                 Failure::TimedOut(message) => message,
             })
@@ -59,8 +62,19 @@ impl Host {
         let validator = schema::compile(&descriptor.config_schema).map_err(Refusal::Descriptor)?;
         schema::check(&validator, &options.config).map_err(Refusal::Config)?;
         let identity = identity(options, &descriptor, opened.inspection, &config);
-        let inner = PluginInner { host: Arc::clone(host), code, budget, identity, descriptor, config };
+        let inner = PluginInner { host: Arc::clone(host), code, budget, identity, descriptor, config, compilation };
         Ok(Plugin { inner: Arc::new(inner) })
+    }
+}
+
+fn linker<'h>(host: &'h HostInner, component: &Component, wasi: Wasi) -> wasmtime::Result<Cow<'h, Linker<CallState>>> {
+    match wasi {
+        Wasi::Denied => Ok(Cow::Borrowed(&host.linker)),
+        Wasi::Stubbed => {
+            let mut linker = host.linker.clone();
+            wasi::define(&mut linker, component)?;
+            Ok(Cow::Owned(linker))
+        }
     }
 }
 
@@ -94,6 +108,6 @@ fn check_size(bytes: u64, bytes_max: u64) -> Result<(), Refusal> {
     Err(Refusal::TooLarge { bytes, bytes_max })
 }
 
-fn compile(error: wasmtime::Error) -> Refusal {
-    Refusal::Compile(format!("{error:#}"))
+fn unfit(error: wasmtime::Error) -> Refusal {
+    Refusal::NotAPlugin(format!("{error:#}; build it with a plugin SDK"))
 }

@@ -6,7 +6,7 @@ pub(crate) struct Log {
     pub(crate) lines: Vec<LogLine>,
     pub(crate) dropped: u64,
     lines_max: usize,
-    line_bytes_max: usize,
+    pub(crate) line_bytes_max: usize,
 }
 
 impl Log {

@@ -37,6 +37,9 @@ pub struct HostOptions {
     /// Where compiled plugins are kept: a folder that this program alone may write, made if it is missing. Without one,
     /// each load compiles. Default: none.
     pub cache_dir: Option<PathBuf>,
+    /// What the cache may take, in bytes; beyond it, the entries unused for longest go. A Python plugin takes about 60 MiB.
+    /// Default: 1 GiB.
+    pub cache_bytes_max: u64,
 }
 
 impl Default for HostOptions {
@@ -54,6 +57,7 @@ impl Default for HostOptions {
             config_bytes_max: 256 << 10,
             concurrent_calls_max: 8,
             cache_dir: None,
+            cache_bytes_max: 1024 * MIB,
         }
     }
 }

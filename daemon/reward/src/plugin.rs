@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Descriptor, Outcome, Scoring, Task,
+    Compilation, Descriptor, Fault, Outcome, Scoring, Task,
     bindings::{RewardPre, perennial::reward::types},
     call::{Budget, CallState, run},
     contract,
+    error::LINE_BYTES_MAX,
     fault::{Failure, explain},
     host::HostInner,
+    text::quote_guest,
 };
 
 /// What determines a plugin's scores, for the lineage.
@@ -44,6 +46,7 @@ pub(crate) struct PluginInner {
     pub(crate) descriptor: Descriptor,
     /// Canonical JSON, as the guest gets it.
     pub(crate) config: String,
+    pub(crate) compilation: Compilation,
 }
 
 impl Plugin {
@@ -62,6 +65,11 @@ impl Plugin {
         &self.inner.descriptor
     }
 
+    /// How its machine code came about.
+    pub fn compilation(&self) -> &Compilation {
+        &self.inner.compilation
+    }
+
     /// Judges a task's completions. Whatever the plugin does, there is one outcome for each: where the call as a whole
     /// fails, all of them have the same fault or time-out; where one verdict breaks the contract, that one is a fault.
     ///
@@ -77,14 +85,20 @@ impl Plugin {
             Ok(Ok(verdicts)) => contract::judge(self.name(), descriptor, verdicts, samples),
             Ok(Err(fault)) => vec![Outcome::Faulted(contract::own_fault(self.name(), fault)); samples],
             Err(error) => {
-                let outcome = match explain(self.name(), &error, budget, &host.options, samples) {
-                    Failure::Faulted(fault) => Outcome::Faulted(fault),
-                    Failure::TimedOut(message) => Outcome::TimedOut(message),
+                let outcome = match explain(&error, budget, &host.options, samples) {
+                    Failure::Faulted(Fault { kind, message }) => {
+                        Outcome::Faulted(Fault { kind, message: self.line(&message) })
+                    }
+                    Failure::TimedOut(message) => Outcome::TimedOut(self.line(&message)),
                 };
                 vec![outcome; samples]
             }
         };
         Scoring { outcomes, cost: called.cost, log: called.log.lines, log_lines_dropped: called.log.dropped }
+    }
+
+    fn line(&self, what: &str) -> String {
+        format!("plugin {}: {}", self.name(), quote_guest(what, LINE_BYTES_MAX))
     }
 }
 
