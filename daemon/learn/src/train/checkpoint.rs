@@ -23,6 +23,7 @@ const SQUARE: &str = ".square";
 struct Header {
     run: Fingerprint,
     step: u64,
+    /// 0 where nothing is drawn.
     #[serde(default)]
     drawn: u64,
     /// Over names and bytes of all tensors: a file of the right length may still hold wrong bytes.

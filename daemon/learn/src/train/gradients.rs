@@ -190,6 +190,7 @@ impl Head {
         let Some(d_logprobs) = logprobs.sum_all()?.backward()?.remove(&hidden) else {
             return Err(candle_core::Error::Msg("the log-probabilities have no gradient".to_owned()).into());
         };
+        let d_logprobs = d_logprobs.detach();
         // d log p / dh = w_target − Σ p·w, so that h · d log p / dh = logit_target − Σ p·logit, and less log p that is the
         // entropy log Σ exp(logit) − Σ p·logit.
         let entropies = ((hidden.as_tensor() * &d_logprobs)?.sum(1)? - &logprobs)?;

@@ -1,7 +1,7 @@
 use super::{
     super::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward},
     Environment, GrpoConfig, GrpoPrompt, GrpoSample, RolloutStats, ScoredGroup,
-    advantages::{advantages, deviation, mean, varies},
+    advantages::{advantages, varies},
     prompts::PromptOrder,
 };
 use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
@@ -28,13 +28,13 @@ pub(super) struct Generator<'a> {
     pub(super) stop: &'a StopFlag,
 }
 
-/// Groups under collection.
-#[derive(Default)]
+/// The groups that were drawn for a generation.
 struct Collected {
-    /// Each with its prompt.
-    groups: Vec<(usize, ScoredGroup)>,
-    /// Those whose rewards do not vary.
+    /// Those whose rewards vary, each with its prompt.
+    varied: Vec<(usize, ScoredGroup)>,
+    /// The others.
     flat: Vec<(usize, ScoredGroup)>,
+    /// The prompts drawn since the start of the run.
     drawn: u64,
 }
 
@@ -48,31 +48,11 @@ impl Generator<'_> {
         step: u64,
         drawn: u64,
     ) -> Result<Option<Generation>, TrainError> {
-        let mut order = PromptOrder::new(self.prompts.len(), self.train.seed);
-        let wanted = self.config.prompts_per_generation();
-        let mut collected = Collected { drawn, ..Collected::default() };
-        for _ in 0..=self.config.dynamic_sampling_rounds_max {
-            let chosen = order.draw(collected.drawn, wanted - collected.groups.len());
-            // Every call starts at a place of its own in the order of the prompts: that is what its draws are seeded by.
-            let seed = seed_of(self.train.seed, collected.drawn);
-            let answered = environment.rollouts(adapter, &chosen, seed);
-            let Some(groups) = answered.map_err(|source| TrainError::Environment { step: step + 1, source })? else {
-                return Ok(None);
-            };
-            self.check(&chosen, &groups)?;
-            collected.drawn += chosen.len() as u64;
-            for (prompt, group) in chosen.into_iter().zip(groups) {
-                let pile = if varies(&group.rewards) { &mut collected.groups } else { &mut collected.flat };
-                pile.push((prompt, group));
-            }
-            if collected.groups.len() == wanted {
-                break;
-            }
-        }
-        let stats = stats_of(&collected);
-        let Collected { mut groups, flat, drawn } = collected;
+        let Some(collected) = self.collect(environment, adapter, step, drawn)? else { return Ok(None) };
+        let stats = RolloutStats::of(&collected.varied, &collected.flat);
+        let Collected { varied: mut groups, flat, drawn } = collected;
         // What is missing is made up for by groups that teach nothing, so that the others keep their weight in the loss.
-        let missing = wanted - groups.len();
+        let missing = self.config.prompts_per_generation() - groups.len();
         groups.extend(flat.into_iter().take(missing));
 
         let mut samples = self.samples(groups);
@@ -83,6 +63,38 @@ impl Generator<'_> {
         let tokens = samples.iter().map(|sample| sample.tokens(self.config)).sum();
         let order = shuffled(samples.len(), self.train.seed, drawn);
         Ok(Some(Generation { samples, stats, tokens, drawn, order }))
+    }
+
+    /// Draws groups until enough of them vary, or no more rounds are allowed.
+    fn collect(
+        &self,
+        environment: &mut dyn Environment,
+        adapter: &Adapter,
+        step: u64,
+        drawn: u64,
+    ) -> Result<Option<Collected>, TrainError> {
+        let mut order = PromptOrder::new(self.prompts.len(), self.train.seed);
+        let wanted = self.config.prompts_per_generation();
+        let mut collected = Collected { varied: Vec::new(), flat: Vec::new(), drawn };
+        for _ in 0..=self.config.dynamic_sampling_rounds_max {
+            let chosen = order.draw(collected.drawn, wanted - collected.varied.len());
+            // Every call starts at a place of its own in the order of the prompts: that is what its draws are seeded by.
+            let seed = seed_of(self.train.seed, collected.drawn);
+            let answered = environment.rollouts(adapter, &chosen, seed);
+            let Some(groups) = answered.map_err(|source| TrainError::Environment { step: step + 1, source })? else {
+                return Ok(None);
+            };
+            self.check(&chosen, &groups)?;
+            collected.drawn += chosen.len() as u64;
+            for (prompt, group) in chosen.into_iter().zip(groups) {
+                let pile = if varies(&group.rewards) { &mut collected.varied } else { &mut collected.flat };
+                pile.push((prompt, group));
+            }
+            if collected.varied.len() == wanted {
+                break;
+            }
+        }
+        Ok(Some(collected))
     }
 
     fn check(&self, prompts: &[usize], groups: &[ScoredGroup]) -> Result<(), TrainError> {
@@ -182,25 +194,32 @@ fn seed_of(seed: u64, place: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Of all that was drawn.
-fn stats_of(collected: &Collected) -> RolloutStats {
-    let groups = || collected.groups.iter().chain(&collected.flat).map(|(_, group)| group);
-    let rewards: Vec<f64> = groups().flat_map(|group| &group.rewards).flatten().copied().collect();
-    let lengths: Vec<f64> =
-        groups().flat_map(|group| &group.completions).map(|completion| completion.tokens.len() as f64).collect();
-    let truncated = groups().flat_map(|group| &group.completions).filter(|completion| completion.truncated).count();
-    let (count, drawn) = (lengths.len().max(1) as f64, groups().count());
-    let longest = lengths.iter().copied().fold(0.0, f64::max);
-    RolloutStats {
-        completions: 0,
-        reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
-        reward_std: (rewards.len() > 1).then(|| deviation(&rewards)),
-        abstained_share: (lengths.len() - rewards.len()) as f64 / count,
-        zero_variance_share: collected.flat.len() as f64 / drawn.max(1) as f64,
-        groups_drawn: drawn as u64,
-        completion_length_mean: mean(&lengths),
-        completion_length_min: lengths.iter().copied().fold(longest, f64::min) as u64,
-        completion_length_max: longest as u64,
-        truncated_share: truncated as f64 / count,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_of_an_iteration_share_the_samples_out() {
+        let config = GrpoConfig { steps_per_generation: 3, num_iterations: 2, ..GrpoConfig::default() };
+        let order = shuffled(16, 1, 1);
+        let generation = Generation {
+            samples: Vec::new(),
+            stats: RolloutStats::default(),
+            tokens: 0,
+            drawn: 4,
+            order: order.clone(),
+        };
+        let steps: Vec<&[usize]> = (0..6).map(|update| generation.chosen(update, &config)).collect();
+        assert_eq!(steps[..3].concat(), order);
+        assert_eq!(steps[..3], steps[3..]);
+        assert!(steps.iter().all(|step| (5..=6).contains(&step.len())));
+    }
+
+    #[test]
+    fn every_place_has_a_seed_of_its_own() {
+        let mut seeds: Vec<u64> = (0..3).flat_map(|seed| (0..100).map(move |place| seed_of(seed, place))).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        assert_eq!(seeds.len(), 300);
     }
 }

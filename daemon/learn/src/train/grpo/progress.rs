@@ -1,5 +1,10 @@
 use serde::{Deserialize, Serialize};
 
+use super::{
+    ScoredGroup,
+    advantages::{deviation, mean},
+};
+
 /// One optimiser step of a GRPO run: a line of its metrics. What concerns the generation is the same for all its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrpoProgress {
@@ -81,4 +86,61 @@ pub struct RolloutStats {
     pub completion_length_max: u64,
     /// The share of completions that were cut off at the limit.
     pub truncated_share: f64,
+}
+
+impl RolloutStats {
+    /// Of all groups that were drawn, each with its prompt: those whose rewards vary, and those whose do not. The
+    /// completions that are learned from are not counted yet.
+    pub(super) fn of(varied: &[(usize, ScoredGroup)], flat: &[(usize, ScoredGroup)]) -> Self {
+        let groups = || varied.iter().chain(flat).map(|(_, group)| group);
+        let rewards: Vec<f64> = groups().flat_map(|group| &group.rewards).flatten().copied().collect();
+        let completions = || groups().flat_map(|group| &group.completions);
+        let lengths: Vec<usize> = completions().map(|completion| completion.tokens.len()).collect();
+        let share = |count: usize, of: usize| count as f64 / of.max(1) as f64;
+        Self {
+            completions: 0,
+            reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
+            reward_std: (rewards.len() > 1).then(|| deviation(&rewards)),
+            abstained_share: share(lengths.len() - rewards.len(), lengths.len()),
+            zero_variance_share: share(flat.len(), groups().count()),
+            groups_drawn: groups().count() as u64,
+            completion_length_mean: share(lengths.iter().sum(), lengths.len()),
+            completion_length_min: lengths.iter().min().copied().unwrap_or_default() as u64,
+            completion_length_max: lengths.iter().max().copied().unwrap_or_default() as u64,
+            truncated_share: share(completions().filter(|completion| completion.truncated).count(), lengths.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Completion, *};
+
+    #[test]
+    fn statistics_are_over_all_groups_that_were_drawn() {
+        let group = |rewards: &[Option<f64>], lengths: &[usize]| {
+            let completion = |length: &usize| Completion {
+                tokens: vec![1; *length],
+                logprobs: vec![-1.0; *length],
+                truncated: *length == 8,
+            };
+            (0, ScoredGroup { completions: lengths.iter().map(completion).collect(), rewards: rewards.to_vec() })
+        };
+        let varied = [group(&[Some(0.0), Some(3.0)], &[2, 8])];
+        let flat = [group(&[Some(3.0), None], &[5, 1])];
+        let got = RolloutStats::of(&varied, &flat);
+        let expected = RolloutStats {
+            completions: 0,
+            reward_mean: Some(2.0),
+            reward_std: Some(3.0_f64.sqrt()),
+            abstained_share: 0.25,
+            zero_variance_share: 0.5,
+            groups_drawn: 2,
+            completion_length_mean: 4.0,
+            completion_length_min: 1,
+            completion_length_max: 8,
+            truncated_share: 0.25,
+        };
+        assert_eq!(got, expected);
+    }
 }
