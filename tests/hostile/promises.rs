@@ -188,6 +188,23 @@ fn a_descriptor_that_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn what_could_differ_between_machines_is_not_compiled() {
+    for (items, named) in [
+        ("(memory $more 1)", "multiple memories"),
+        ("(table i64 1 funcref)", "memory64"),
+        (
+            "(func (param v128) (result v128)
+            (f32x4.relaxed_madd (local.get 0) (local.get 0) (local.get 0)))",
+            "relaxed SIMD",
+        ),
+        ("(func (result i32) (i32.atomic.load (i32.const 0)))", "threads"),
+    ] {
+        let line = refusal(&Guest { items, ..Guest::default() }.module());
+        assert!(line.to_lowercase().contains(&named.to_lowercase()), "{named}: {line}");
+    }
+}
+
+#[test]
 fn a_describe_that_fails_is_refused() {
     for (describe, problem) in [
         ("(unreachable)", "describe failed: trapped"),

@@ -184,6 +184,30 @@ fn long_log_lines_are_cut() {
 }
 
 #[test]
+fn a_pool_that_does_not_fit_is_done_without() {
+    let host = Host::new(HostOptions { concurrent_calls_max: 1_000_000, ..HostOptions::default() }).unwrap();
+    let plugin = host.load_bytes(&Guest::default().module(), &options()).unwrap();
+    assert_eq!(plugin.score(&task(1)).outcomes[0].reward(), Some(0.5));
+}
+
+#[test]
+fn a_profile_shows_where_the_time_goes() {
+    let host = host();
+    let ticker = Ticker::start(&host).unwrap();
+    let guest = Guest {
+        items: "(func $hot (loop $again (br $again)))",
+        score: "(call $hot) (unreachable)",
+        ..Guest::default()
+    };
+    let slow = PluginOptions { fuel_per_sample: Some(50_000_000), ..options() };
+    let plugin = host.load_bytes(&guest.module(), &slow).unwrap();
+    let profile = plugin.profile(&task(1), Duration::from_millis(200)).unwrap();
+    assert!(profile.calls > 0 && profile.looks > 0, "{} calls, {} looks", profile.calls, profile.looks);
+    assert!(String::from_utf8(profile.json).unwrap().contains("\"hot\""));
+    drop(ticker);
+}
+
+#[test]
 fn a_host_goes_on_after_every_kind_of_failure() {
     let host = Host::new(HostOptions { fuel_per_sample: 2_000_000, concurrent_calls_max: 1, ..HostOptions::default() })
         .unwrap();

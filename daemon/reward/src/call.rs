@@ -51,11 +51,13 @@ pub(crate) struct Called<T> {
 }
 
 /// Runs `call` in a fresh store and instance, which are gone when it returns: nothing of one call is seen by another.
+/// `set_up` has the last word on the store.
 pub(crate) fn run<T>(
     host: &HostInner,
     plugin: &RewardPre<CallState>,
     budget: &Budget,
     samples: u64,
+    set_up: impl FnOnce(&mut Store<CallState>),
     call: impl FnOnce(&Reward, &mut Store<CallState>) -> wasmtime::Result<T>,
 ) -> Called<T> {
     let _slot = host.slots.take();
@@ -70,6 +72,7 @@ pub(crate) fn run<T>(
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(options.transfer_bytes_max);
     store.set_epoch_deadline(ticks(budget.deadline));
+    set_up(&mut store);
     let fuel = budget.fuel_per_sample.saturating_mul(samples.max(1));
     let answer = store
         .set_fuel(fuel)

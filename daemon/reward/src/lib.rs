@@ -33,6 +33,7 @@ mod outcome;
 mod panel;
 mod plugin;
 mod pool;
+mod profile;
 mod schema;
 mod slots;
 mod statistics;
@@ -54,6 +55,7 @@ pub use outcome::{Cost, Fault, FaultKind, LogLevel, LogLine, Outcome, OutcomeKin
 pub use panel::{GroupVerdict, Member, Panel};
 pub use plugin::{Plugin, PluginIdentity};
 pub use pool::{Judged, Pool, pool};
+pub use profile::Profile;
 pub use statistics::{Moments, PluginStatistics, Statistics};
 pub use task::{Completion, Task};
 pub use ticker::Ticker;

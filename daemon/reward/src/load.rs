@@ -51,7 +51,7 @@ impl Host {
             deadline: options.deadline.unwrap_or(host.options.deadline),
             memory_bytes_max: options.memory_bytes_max.unwrap_or(host.options.memory_bytes_max),
         };
-        let described = run(host, &code, &budget, 1, |guest, store| guest.call_describe(store));
+        let described = run(host, &code, &budget, 1, |_| {}, |guest, store| guest.call_describe(store));
         let raw = described.answer.map_err(|error| {
             Refusal::Describe(match explain(&error, &budget, &host.options, 1) {
                 Failure::Faulted(fault) => fault.message,

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc};
 use perennial_types::{Fingerprint, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wasmtime::Store;
 
 use crate::{
     Compilation, Descriptor, Fault, Outcome, Scoring, Task,
@@ -76,11 +77,17 @@ impl Plugin {
     /// Blocks until the call is over, and waits where [`concurrent_calls_max`](crate::HostOptions::concurrent_calls_max)
     /// calls run already. The outcomes depend on plugin, config and task alone, but for time-outs.
     pub fn score(&self, task: &Task) -> Scoring {
+        self.score_with(task, |_| {})
+    }
+
+    /// As [`score`](Self::score), with the last word on the store before the guest starts.
+    pub(crate) fn score_with(&self, task: &Task, set_up: impl FnOnce(&mut Store<CallState>)) -> Scoring {
         let PluginInner { host, code, budget, descriptor, config, .. } = &*self.inner;
         let samples = task.samples.len();
         let guest_task = lower(task);
-        let called =
-            run(host, code, budget, samples as u64, |guest, store| guest.call_score(store, config, &guest_task));
+        let called = run(host, code, budget, samples as u64, set_up, |guest, store| {
+            guest.call_score(store, config, &guest_task)
+        });
         let outcomes = match called.answer {
             Ok(Ok(verdicts)) => contract::judge(self.name(), descriptor, verdicts, samples),
             Ok(Err(fault)) => vec![Outcome::Faulted(contract::own_fault(self.name(), fault)); samples],
