@@ -3,6 +3,7 @@
 mod demo;
 mod goldens;
 mod output;
+mod plugins;
 mod shell;
 mod test;
 
@@ -26,6 +27,8 @@ enum Chore {
     Test(test::Options),
     /// Compute the reference values of tests/goldens anew, with PEFT and transformers
     Goldens,
+    /// Build the reward plugins that ship, or check that the committed ones match their sources
+    Plugins(plugins::Options),
     /// Train the tiny test model anew, by its recipe in tests/goldens
     Tiny,
 }
@@ -36,6 +39,7 @@ fn main() -> Result<()> {
         Chore::DemoData => demo::write_data(),
         Chore::Test(options) => test::run(&options),
         Chore::Goldens => goldens::references(),
+        Chore::Plugins(options) => plugins::run(&options),
         Chore::Tiny => goldens::tiny_model(),
     }
 }

@@ -18,10 +18,10 @@ pub(crate) fn phones(text: &[char], digits: &[Digits]) -> Vec<Found> {
 fn phone(text: &[char], groups: &[Group]) -> Option<Found> {
     let start = groups.first()?.span.start;
     let plus = start.checked_sub(1).is_some_and(|before| text[before] == '+');
-    let kinds: [&dyn Fn(&[Group]) -> bool; 3] =
-        [&|groups| plus && is_international(groups), &is_north_american, &is_national];
+    let is_phone =
+        |groups: &[Group]| (plus && is_international(groups)) || is_north_american(groups) || is_national(groups);
     // The longest beginning that is a number: what follows may be another.
-    let end = (1..=groups.len()).rev().find(|end| kinds.iter().any(|is_kind| is_kind(&groups[..*end])))?;
+    let end = (1..=groups.len()).rev().find(|end| is_phone(&groups[..*end]))?;
     Some(Found { value: joined(&groups[..end]), span: start..groups[end - 1].span.end })
 }
 

@@ -4,7 +4,7 @@ mod check;
 mod document;
 mod equal;
 
-pub(crate) use check::{Report, Schema};
+pub(crate) use check::Schema;
 pub(crate) use document::Document;
 pub(crate) use equal::{equal, is_integer};
 
