@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { outline } from "./markdown.js";
 import plugin from "./plugin.js";
@@ -10,7 +11,7 @@ function score(text, config = {}) {
 }
 
 test("cases", () => {
-  assert.ok(check(plugin, new URL("cases", import.meta.url).pathname) > 0);
+  assert.ok(check(plugin, fileURLToPath(new URL("cases", import.meta.url))) > 0);
 });
 
 test("headings, items and fences are told apart", () => {

@@ -21,6 +21,6 @@ function checkName(what, name) {
 }
 
 function checkRange(what, min, max) {
-  if (Number.isFinite(min) && Number.isFinite(max) && min <= max) return;
-  throw new RangeError(`${what}: min ${min} and max ${max} must be finite, and min not above max`);
+  if (Number.isFinite(min) && Number.isFinite(max) && min < max) return;
+  throw new RangeError(`${what}: min ${min} and max ${max} must be finite, and min below max`);
 }

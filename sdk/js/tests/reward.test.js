@@ -65,7 +65,7 @@ test("declarations are checked where they are written", () => {
   const wrong = [
     [{ name: "Füll" }, /lower-case/],
     [{ version: "1" }, /MAJOR.MINOR.PATCH/],
-    [{ min: 2 }, /not above max/],
+    [{ min: 2 }, /min below max/],
     [{ parts: ["a", "a"] }, /each name once/],
     [{ config: { type: "array" } }, /must be "object"/],
   ];

@@ -23,6 +23,9 @@ try {
   const disableFeatures = ["random", "stdio", "clocks", "http", "fetch-event"];
   const { component } = await componentize({ sourcePath, witPath, worldName: "reward", disableFeatures });
   await writeFile(out, component);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
 } finally {
   await rm(folder, { recursive: true });
 }

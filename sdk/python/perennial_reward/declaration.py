@@ -18,8 +18,8 @@ def check_name(what: str, name: str) -> None:
 
 def check_range(what: str, low: float, high: float) -> None:
     """A range that bounds nothing is none."""
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise ValueError(f"{what}: min {low} and max {high} must be finite, and min not above max")
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"{what}: min {low} and max {high} must be finite, and min below max")
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Results(unittest.TestCase):
             Part("Füll")
         with self.assertRaisesRegex(ValueError, "MAJOR.MINOR.PATCH"):
             reward(name="t", version="1")(lambda completions: [])
-        with self.assertRaisesRegex(ValueError, "not above max"):
+        with self.assertRaisesRegex(ValueError, "min below max"):
             reward(name="t", min=2)(lambda completions: [])
         with self.assertRaisesRegex(ValueError, "each name once"):
             reward(name="t", parts=[Part("a"), Part("a")])(lambda completions: [])
