@@ -3,7 +3,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use crate::{
     gemm::{Into, Mat, Threads, gemm},
     operand::{Operand, dims2, matrix, values},
-    skinny::{is_skinny, skinny_product},
+    skinny::{independent_rows_max, skinny_product},
 };
 
 const OP: &str = "frozen_linear";
@@ -43,7 +43,7 @@ impl FrozenWeight {
         let weight = Operand::new(self.op, &self.weight);
         let weight = weight.values()?;
         let mut y = vec![0.0; rows * self.outputs];
-        if is_skinny(rows) {
+        if rows <= independent_rows_max() {
             skinny_product(&mut y, x, &weight, rows, self.inputs);
         } else {
             let (x, w) = (Mat::new(x, rows, self.inputs), Mat::new(&weight, self.outputs, self.inputs));

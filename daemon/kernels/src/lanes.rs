@@ -72,8 +72,12 @@ impl Block {
         let rows = x.len() / inputs;
         let width = if rows <= HALF { HALF } else { rows.next_multiple_of(VECTOR) };
         let mut lanes = vec![0.0; inputs * width];
-        for (row, x) in x.chunks_exact(inputs).enumerate() {
-            lanes.chunks_exact_mut(width).zip(x).for_each(|(lanes, x)| lanes[row] = *x);
+        // A few inputs at a time, so that what is written stays in the first-level cache.
+        for (block, lanes) in lanes.chunks_mut(VECTOR * width).enumerate() {
+            for (row, x) in x.chunks_exact(inputs).enumerate() {
+                let lanes = lanes.chunks_exact_mut(width).zip(&x[block * VECTOR..]);
+                lanes.for_each(|(lanes, x)| lanes[row] = *x);
+            }
         }
         Self { lanes, rows }
     }

@@ -48,7 +48,7 @@ pub use frozen_linear::frozen_linear;
 pub use lora_linear::lora_linear;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
-pub use skinny::SKINNY_ROWS_MAX;
+pub use skinny::independent_rows_max;
 pub use softmax::Softmax;
 pub use swiglu::swiglu;
 pub use token_logprobs::token_logprobs;

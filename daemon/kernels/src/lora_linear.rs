@@ -6,7 +6,7 @@ use crate::{
     frozen_linear::FrozenWeight,
     gemm::{Into, Mat, Threads, gemm},
     operand::{Operand, dims2, matrix, values},
-    skinny::{is_skinny, skinny_product},
+    skinny::{independent_rows_max, skinny_product},
 };
 
 const OP: &str = "lora_linear";
@@ -63,7 +63,7 @@ impl CustomOp3 for LoraLinear {
 
         let mut y = self.base.forward(&x, rows)?;
         let mut down = vec![0.0; rows * rank];
-        if is_skinny(rows) {
+        if rows <= independent_rows_max() {
             skinny_product(&mut down, &x, &a, rows, inputs);
             let mut up = vec![0.0; rows * outputs];
             skinny_product(&mut up, &down, &b, rows, rank);

@@ -5,20 +5,20 @@ use crate::isa::{LANES, sum_lanes, vectorized};
 use crate::lanes;
 
 /// Up to this many rows, a product with a wide weight is bound by reading the weight once: packing it for GEMM would read
-/// and write it again. Token by token generation lives here. A pass of so few rows that are each another sequence's computes
-/// each of them as if it were alone, to the bit.
-pub const SKINNY_ROWS_MAX: usize = 64;
+/// and write it again. Token by token generation lives here.
+pub(crate) const SKINNY_ROWS_MAX: usize = 64;
 
 /// Weight rows per task.
 const TASK_OUTPUTS: usize = 64;
 
-/// Whether [`skinny_product`] is the way to multiply so many rows with a wide weight.
-pub(crate) fn is_skinny(rows: usize) -> bool {
+/// The most rows that a pass may have for the linear layers to compute each as if it were alone, to the bit. More go through
+/// GEMM, whose order of summation may depend on the shape. Depends on the instruction set.
+pub fn independent_rows_max() -> usize {
     #[cfg(target_arch = "x86_64")]
     if lanes::available() {
-        return rows <= lanes::ROWS_MAX;
+        return lanes::ROWS_MAX;
     }
-    rows <= SKINNY_ROWS_MAX
+    SKINNY_ROWS_MAX
 }
 
 /// `y = x · wᵀ` for few rows: x `[rows, inputs]`, w `[outputs, inputs]`, y `[rows, outputs]`.

@@ -1,6 +1,7 @@
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use perennial_kernels::{KvCache, SKINNY_ROWS_MAX, Span};
+use candle_core::{Device, Tensor};
+use perennial_kernels::{KvCache, Span, independent_rows_max};
 use rayon::prelude::*;
 
 use super::{GenerateError, GenerateOptions, sequence::Sequence};
@@ -18,9 +19,9 @@ const RESERVED_NEW_TOKENS_MAX: usize = 512;
 
 /// Completions under generation, several for each prompt: one that finishes leaves, and the next one joins.
 ///
-/// Each prompt runs through the model once and alone, and its completions share its keys and values. Each step then takes
-/// the last token of every running sequence. A pass of few rows computes each row as if it were alone, so what comes of a
-/// sequence depends on its own prompt, seed and options, to the bit, and not on what happens to run beside it.
+/// Each prompt runs through the model once, and its completions share its keys and values. Each step then takes the last
+/// token of every running sequence. Passes of several sequences have no more rows than are computed as if each were alone,
+/// so what comes of a sequence depends on its own prompt, seed and options, to the bit, and not on what runs beside it.
 pub(crate) struct Batch<'a> {
     model: &'a Model,
     adapter: Option<&'a Adapter>,
@@ -30,8 +31,8 @@ pub(crate) struct Batch<'a> {
     generations: usize,
     /// The prompt and the generation of the sequence to join next.
     next: (usize, usize),
-    /// The prompt of `next`, where the cache holds it already.
-    prefilled: Option<Prefilled>,
+    /// The prompts from that of `next` on that the cache holds already.
+    prefilled: VecDeque<Prefilled>,
     cache: KvCache,
     running: Vec<Sequence<'a>>,
 }
@@ -58,7 +59,7 @@ impl<'a> Batch<'a> {
             prompts,
             generations,
             next: (0, 0),
-            prefilled: None,
+            prefilled: VecDeque::new(),
             cache,
             running: Vec::new(),
         }
@@ -93,7 +94,7 @@ impl<'a> Batch<'a> {
 
     fn decode(&mut self) -> Result<(), GenerateError> {
         let Self { model, adapter, cache, running, .. } = self;
-        for sequences in running.chunks_mut(SKINNY_ROWS_MAX) {
+        for sequences in running.chunks_mut(independent_rows_max()) {
             let position = |sequence: &Sequence<'_>| Ok(cache.len(sequence.slot)? as u32);
             let positions = sequences.iter().map(position).collect::<candle_core::Result<Arc<[u32]>>>()?;
             let rows = Rows { tokens: sequences.iter().map(|sequence| sequence.last).collect(), positions };
@@ -112,40 +113,54 @@ impl<'a> Batch<'a> {
         let mut tokens = 0;
         while self.running.len() < self.options.batch_max {
             let (prompt, generation) = self.next;
-            let Some(prompt_tokens) = self.prompts.get(prompt) else { return Ok(()) };
-            let prefilled = match self.prefilled.take() {
-                Some(prefilled) => prefilled,
-                None if tokens > 0 && tokens + prompt_tokens.len() > PREFILL_TOKENS_MAX => return Ok(()),
-                None => {
-                    tokens += prompt_tokens.len();
-                    self.prefill(prompt_tokens)?
+            if self.prefilled.is_empty() {
+                let prompts = self.next_prompts();
+                let more: usize = prompts.iter().map(Vec::len).sum();
+                if more == 0 || (tokens > 0 && tokens + more > PREFILL_TOKENS_MAX) {
+                    return Ok(());
                 }
-            };
-            let room = self.model.config.positions_max - prompt_tokens.len();
+                tokens += more;
+                self.prefill(prompts)?;
+            }
+            let Some(Prefilled { slot, logits }) = self.prefilled.front() else { return Ok(()) };
+            let room = self.model.config.positions_max - self.prompts[prompt].len();
             let new_tokens_max = self.options.max_new_tokens.min(room);
-            let slot = self.cache.fork(prefilled.slot, new_tokens_max.min(RESERVED_NEW_TOKENS_MAX))?;
-            let mut sequence = Sequence::new(self.next, slot, new_tokens_max, self.model, self.options);
-            sequence.advance(&mut prefilled.logits.clone(), self.model)?;
+            let fork = self.cache.fork(*slot, new_tokens_max.min(RESERVED_NEW_TOKENS_MAX))?;
+            let mut sequence = Sequence::new(self.next, fork, new_tokens_max, self.model, self.options);
+            sequence.advance(&mut logits.clone(), self.model)?;
             self.running.push(sequence);
-            if generation + 1 < self.generations {
-                self.next = (prompt, generation + 1);
-                self.prefilled = Some(prefilled);
-            } else {
+            self.next = (prompt, generation + 1);
+            if generation + 1 == self.generations {
                 self.next = (prompt + 1, 0);
-                self.cache.remove(prefilled.slot);
+                self.cache.remove(*slot);
+                self.prefilled.pop_front();
             }
         }
         Ok(())
     }
 
-    fn prefill(&mut self, prompt: &[u32]) -> Result<Prefilled, GenerateError> {
-        let slot = self.cache.insert(prompt.len());
-        let rows = Rows { tokens: prompt.into(), positions: (0..prompt.len() as u32).collect() };
-        let spans = [Span { slot, rows: prompt.len() }];
-        let decoder = &self.model.decoder;
+    /// The prompts that there is room for and that go through one pass together, or a single longer one.
+    fn next_prompts(&self) -> &'a [Vec<u32>] {
+        let waiting = &self.prompts[self.next.0..];
+        let room = (self.options.batch_max - self.running.len()).div_ceil(self.generations);
+        let ends = waiting.iter().take(room).scan(0, |rows, prompt| {
+            *rows += prompt.len();
+            Some(*rows)
+        });
+        let count = ends.take_while(|rows| *rows <= independent_rows_max()).count();
+        &waiting[..count.max(1).min(waiting.len())]
+    }
+
+    fn prefill(&mut self, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
+        let (rows, cu_seqlens) = Rows::packed(prompts);
+        let span = |prompt: &Vec<u32>| Span { slot: self.cache.insert(prompt.len()), rows: prompt.len() };
+        let spans: Vec<Span> = prompts.iter().map(span).collect();
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let hidden = decoder.hidden_detached(&rows, attention, self.adapter)?;
-        let last = hidden.narrow(0, prompt.len() - 1, 1)?;
-        Ok(Prefilled { slot, logits: decoder.logits(&last)?.flatten_all()?.to_vec1()? })
+        let hidden = self.model.decoder.hidden_detached(&rows, attention, self.adapter)?;
+        let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
+        let hidden = hidden.index_select(&Tensor::from_vec(last, prompts.len(), &Device::Cpu)?, 0)?;
+        let logits = self.model.decoder.logits(&hidden)?.to_vec2()?;
+        self.prefilled.extend(spans.iter().zip(logits).map(|(span, logits)| Prefilled { slot: span.slot, logits }));
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub struct RolloutOptions {
     pub stop: Vec<String>,
     /// With the indices of prompt and generation, the seed of a completion.
     pub seed: u64,
-    /// Completions that run at the same time. More than 32 go through the model in parts.
+    /// Completions that run at the same time: more of them are faster, until the processor is busy, and take more memory.
     pub batch_max: usize,
 }
 
