@@ -38,7 +38,7 @@ pub(crate) fn refusal_with(bytes: &[u8], options: &PluginOptions) -> String {
 }
 
 pub(crate) fn line(loaded: Result<Plugin, LoadError>) -> String {
-    let line = loaded.err().expect("the plugin is refused").to_string();
+    let line = loaded.expect_err("the plugin is refused").to_string();
     assert!(line.starts_with("plugin suspect: "), "{line}");
     assert!(!line.chars().any(char::is_control), "{line:?}");
     line

@@ -3,7 +3,7 @@
 //! `cargo run --release -p perennial-reward --example call_cost [SAMPLES]`, where SAMPLES is the size of a group.
 
 #[path = "../../../tests/hostile/guest.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::expect_used, reason = "the guests of the tests; this needs one of them")]
 mod guest;
 
 use std::{
