@@ -36,7 +36,6 @@ pub(crate) fn product(y: &mut [f32], x: &[f32], w: &[f32], inputs: usize) {
     let blocks: Vec<Block> = x.chunks(BLOCK_ROWS * inputs).map(|x| Block::new(x, inputs)).collect();
     let dst = Destination(y.as_mut_ptr());
     w.par_chunks(TASK_OUTPUTS * inputs).enumerate().for_each(|(task, w)| {
-        let dst = dst;
         let mut sums = [[0.0; BLOCK_ROWS]; TASK_OUTPUTS];
         for (at, block) in blocks.iter().enumerate() {
             // SAFETY: the processor has the features, as asserted.
@@ -45,7 +44,7 @@ pub(crate) fn product(y: &mut [f32], x: &[f32], w: &[f32], inputs: usize) {
                 let first = (at * BLOCK_ROWS + row) * outputs + task * TASK_OUTPUTS;
                 for (output, sums) in sums[..w.len() / inputs].iter().enumerate() {
                     // SAFETY: within y, and this output of any row belongs to this task alone.
-                    unsafe { *dst.0.add(first + output) = sums[row] };
+                    unsafe { dst.put(first + output, sums[row]) };
                 }
             }
         }
@@ -53,13 +52,21 @@ pub(crate) fn product(y: &mut [f32], x: &[f32], w: &[f32], inputs: usize) {
 }
 
 /// Where the tasks write, each to columns of its own.
-#[derive(Clone, Copy)]
 struct Destination(*mut f32);
 
 // SAFETY: the tasks of a product write to disjoint columns, and it ends before the slice is used again.
 unsafe impl Send for Destination {}
 // SAFETY: as above.
 unsafe impl Sync for Destination {}
+
+impl Destination {
+    /// # Safety
+    /// The index is within the slice, and no other thread accesses it.
+    unsafe fn put(&self, index: usize, value: f32) {
+        // SAFETY: as the caller promises.
+        unsafe { *self.0.add(index) = value };
+    }
+}
 
 /// Some rows of x as lanes: `[inputs, lanes]`, zero where there are more lanes than rows.
 struct Block {
@@ -98,10 +105,10 @@ impl Block {
 
     #[target_feature(enable = "avx512f,avx2,fma")]
     fn tile<const OUTPUTS: usize>(&self, sums: &mut [[f32; BLOCK_ROWS]], w: &[f32], inputs: usize) {
-        match self.rows {
-            ..=HALF => half_vectors::<OUTPUTS, 1>(sums, &self.lanes, w, inputs),
-            ..=VECTOR => vectors::<OUTPUTS, 1>(sums, &self.lanes, w, inputs),
-            rows if rows <= 2 * VECTOR => vectors::<OUTPUTS, 2>(sums, &self.lanes, w, inputs),
+        match self.rows.div_ceil(HALF) {
+            0 | 1 => half_vectors::<OUTPUTS, 1>(sums, &self.lanes, w, inputs),
+            2 => vectors::<OUTPUTS, 1>(sums, &self.lanes, w, inputs),
+            3 | 4 => vectors::<OUTPUTS, 2>(sums, &self.lanes, w, inputs),
             _ => vectors::<OUTPUTS, VECTORS_MAX>(sums, &self.lanes, w, inputs),
         }
     }
