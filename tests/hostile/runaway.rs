@@ -113,6 +113,23 @@ fn deep_recursion_meets_the_end_of_the_stack() {
 }
 
 #[test]
+fn a_stack_that_no_thread_has_is_refused() {
+    let error = Host::new(HostOptions { stack_bytes_max: 2 << 20, ..HostOptions::default() }).err().unwrap();
+    assert_eq!(error.to_string(), "stack_bytes_max is 2097152: it must be 1048576 at most");
+    // The most that is allowed ends as a fault on a thread of the usual size.
+    let host = Host::new(HostOptions { stack_bytes_max: 1 << 20, ..HostOptions::default() }).unwrap();
+    let guest = Guest {
+        items: "(func $down (param i64) (result i64)
+            (i64.add (call $down (i64.add (local.get 0) (i64.const 1))) (local.get 0)))",
+        score: "(drop (call $down (i64.const 0))) (unreachable)",
+        ..Guest::default()
+    };
+    let plugin = host.load_bytes(&guest.module(), &options()).unwrap();
+    let scored = std::thread::spawn(move || plugin.score(&task(1))).join().unwrap();
+    assert_eq!(fault(&scored).kind, FaultKind::Stack);
+}
+
+#[test]
 fn a_trap_is_a_fault_that_says_where() {
     let guest =
         Guest { items: "(func $parse (unreachable))", score: "(call $parse) (i32.const 0)", ..Guest::default() };

@@ -16,7 +16,12 @@ use crate::{
 
 /// Memory of a finished call that the pool keeps mapped for the next one, in bytes a slot: a small guest then needs no
 /// system call at all.
-const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
+/// Guests run on the stack of the thread that calls, which is 2 MiB where nobody asked for another; the host needs some of it
+/// too. Past the end of a thread's stack, the whole program would die.
+const STACK_BYTES_CEILING: usize = 1 << 20;
 
 /// Runs reward plugins. Cheap to clone; all clones are one host.
 #[derive(Clone)]
@@ -73,10 +78,14 @@ fn check(options: &HostOptions) -> Result<(), HostError> {
         ("component_bytes_max", options.component_bytes_max > 0),
         ("concurrent_calls_max", options.concurrent_calls_max > 0),
     ];
-    match positive.into_iter().find(|(_, positive)| !positive) {
-        Some((option, _)) => Err(HostError::Option { option, problem: "is 0: it must be more".to_owned() }),
-        None => Ok(()),
+    if let Some((option, _)) = positive.into_iter().find(|(_, positive)| !positive) {
+        return Err(HostError::Option { option, problem: "is 0: it must be more".to_owned() });
     }
+    if options.stack_bytes_max > STACK_BYTES_CEILING {
+        let problem = format!("is {}: it must be {STACK_BYTES_CEILING} at most", options.stack_bytes_max);
+        return Err(HostError::Option { option: "stack_bytes_max", problem });
+    }
+    Ok(())
 }
 
 /// Everything that could let a result depend on the machine or the moment is off.
@@ -105,8 +114,8 @@ fn pool(options: &HostOptions) -> PoolingAllocationConfig {
         .total_tables(calls.saturating_mul(TABLES_MAX as u32))
         .max_tables_per_component(TABLES_MAX as u32)
         .table_elements(options.table_elements_max)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
     pool
 }

@@ -20,7 +20,7 @@ pub struct HostOptions {
     pub memory_bytes_max: u64,
     /// The elements of each table. Default: 65 536.
     pub table_elements_max: usize,
-    /// The stack of the guest's calls, in bytes. Default: 512 KiB.
+    /// The stack of the guest's calls, in bytes: 1 MiB at most, for it is part of the calling thread's. Default: 512 KiB.
     pub stack_bytes_max: usize,
     /// What a guest may hand to the host in one go (its verdicts, or one log message), in bytes. Default: 4 MiB.
     pub transfer_bytes_max: usize,
