@@ -90,3 +90,62 @@ fn check_reason(reason: &str) -> Result<(), String> {
     }
     Err(format!("gave a reason of {} bytes, more than {REASON_BYTES_MAX}", reason.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::PartSpec;
+
+    fn descriptor() -> Descriptor {
+        let part = |name: &str, max| PartSpec { name: name.to_owned(), min: -1.0, max, help: String::new() };
+        Descriptor {
+            name: "d".to_owned(),
+            version: "1.0.0".to_owned(),
+            help: String::new(),
+            min: -2.0,
+            max: 2.0,
+            parts: vec![part("a", 1.0), part("b", 10.0)],
+            config_schema: true.into(),
+        }
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![any::<f64>(), -12.0..12.0_f64]
+    }
+
+    fn verdict() -> impl Strategy<Value = types::Verdict> {
+        let name = prop_oneof![Just("a".to_owned()), Just("b".to_owned()), ".{0,3}"];
+        let part = (name, value()).prop_map(|(name, value)| types::Part { name, value });
+        let text = || prop_oneof![".{0,20}", ".{500,520}"];
+        let score = (value(), vec(part, 0..4), option::of(text())).prop_map(|(reward, parts, reason)| types::Score {
+            reward,
+            parts,
+            reason,
+        });
+        prop_oneof![score.prop_map(types::Verdict::Scored), text().prop_map(types::Verdict::Abstain)]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_what_is_scored_keeps_the_promises(verdicts in vec(verdict(), 0..6), samples in 0_usize..6) {
+            let descriptor = descriptor();
+            let outcomes = judge("p", &descriptor, verdicts, samples);
+            prop_assert_eq!(outcomes.len(), samples);
+            for outcome in outcomes {
+                let Outcome::Scored(score) = outcome else { continue };
+                prop_assert!((descriptor.min..=descriptor.max).contains(&score.reward));
+                let mut names: Vec<&str> = score.parts.iter().map(|(name, _)| &name[..]).collect();
+                for (name, value) in &score.parts {
+                    let spec = descriptor.part(name).unwrap();
+                    prop_assert!((spec.min..=spec.max).contains(value));
+                }
+                names.sort_unstable();
+                names.dedup();
+                prop_assert_eq!(names.len(), score.parts.len());
+                prop_assert!(score.reason.is_none_or(|reason| !reason.chars().any(char::is_control)));
+            }
+        }
+    }
+}

@@ -150,3 +150,20 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
 fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
     Refusal::Malformed(format!("{} at byte {}", error.message(), error.offset()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_panicking(
+            head in prop_oneof![Just(&b"\0asm\x01\0\0\0"[..]), Just(&b"\0asm\x0d\0\x01\0"[..]), Just(&b""[..])],
+            tail in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = inspect(&[head, &tail].concat());
+        }
+    }
+}
