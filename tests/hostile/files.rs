@@ -27,9 +27,11 @@ fn a_file_of_500_megabytes_is_refused_unread() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn what_is_no_file_is_named() {
     let line = line(host().load("/nowhere/plugin.wasm".as_ref(), &options()));
     assert!(line.contains("cannot read /nowhere/plugin.wasm: No such file"), "{line}");
+    let line = crate::support::line(host().load("/dev/zero".as_ref(), &options()));
+    assert!(line.contains("cannot read /dev/zero: it is no regular file"), "{line}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use wasmtime::{Store, component::InstancePre};
+use wasmtime::Store;
 
 use crate::{
     Cost, LogLevel,
@@ -83,9 +83,4 @@ pub(crate) fn run<T>(
     state.system.finish(&mut state.log);
     let memory_bytes_peak = state.limits.memory_bytes_peak();
     Called { answer, cost: Cost { fuel, memory_bytes_peak, took: started.elapsed() }, log: state.log }
-}
-
-/// Checks once, at load, that a component has the exports of the interface, with its types.
-pub(crate) fn prepare(instance: InstancePre<CallState>) -> wasmtime::Result<RewardPre<CallState>> {
-    RewardPre::new(instance)
 }

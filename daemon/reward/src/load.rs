@@ -1,11 +1,18 @@
-use std::{borrow::Cow, fs::File, io::Read, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
 
 use perennial_types::Fingerprint;
 use wasmtime::component::{Component, Linker};
 
 use crate::{
     Descriptor, Host, LoadError, Plugin, PluginIdentity, PluginOptions, Refusal, Wasi,
-    call::{Budget, CallState, prepare, run},
+    bindings::RewardPre,
+    call::{Budget, CallState, run},
     compile::compile,
     fault::{Failure, explain},
     host::HostInner,
@@ -45,7 +52,7 @@ impl Host {
         opened.inspection.judge(options.wasi)?;
         let (component, compilation) = compile(host, &opened.component)?;
         let linker = linker(host, &component, options.wasi).map_err(unfit)?;
-        let code = linker.instantiate_pre(&component).and_then(prepare).map_err(unfit)?;
+        let code = linker.instantiate_pre(&component).and_then(RewardPre::new).map_err(unfit)?;
         let budget = Budget {
             fuel_per_sample: options.fuel_per_sample.unwrap_or(host.options.fuel_per_sample),
             deadline: options.deadline.unwrap_or(host.options.deadline),
@@ -92,9 +99,14 @@ fn identity(options: &PluginOptions, descriptor: &Descriptor, inspection: Inspec
 /// Asks for the size first, and reads no more than the limit even if the file grows meanwhile.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Refusal> {
     let failed = |source| Refusal::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let metadata = fs::metadata(path).map_err(failed)?;
+    // A pipe could be waited for without end.
+    if !metadata.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")));
+    }
+    let size = metadata.len();
     check_size(size, bytes_max)?;
+    let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     check_size(bytes.len() as u64, bytes_max)?;
