@@ -31,6 +31,11 @@ pub(crate) fn skinny_product(y: &mut [f32], x: &[f32], w: &[f32], rows: usize, i
     if lanes::available() {
         return lanes::product(y, x, w, inputs);
     }
+    by_dots(y, x, w, rows, inputs);
+}
+
+/// As [`skinny_product`], on any processor.
+fn by_dots(y: &mut [f32], x: &[f32], w: &[f32], rows: usize, inputs: usize) {
     let outputs = w.len() / inputs;
     if rows == 1 {
         let tasks = y.par_chunks_mut(TASK_OUTPUTS).zip(w.par_chunks(TASK_OUTPUTS * inputs));
@@ -126,26 +131,30 @@ mod tests {
             let mut expected = vec![0.0; rows * outputs];
             let (x_mat, w_mat) = (Mat::new(&x, rows, inputs), Mat::new(&w, outputs, inputs));
             gemm(&mut expected, Into::Set, 1.0, x_mat, w_mat.t(), Threads::One);
-            let mut got = vec![f32::NAN; rows * outputs];
-            skinny_product(&mut got, &x, &w, rows, inputs);
-            assert_close(&got, &expected, 1e-5);
+            for product in [skinny_product, by_dots] {
+                let mut got = vec![f32::NAN; rows * outputs];
+                product(&mut got, &x, &w, rows, inputs);
+                assert_close(&got, &expected, 1e-5);
+            }
         }
     }
 
     #[test]
     fn row_does_not_depend_on_the_others() {
-        let (inputs, outputs, rows) = (83, 70, SKINNY_ROWS_MAX);
+        let (inputs, outputs, rows) = (83, 70, independent_rows_max());
         let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
-        let product = |x: &[f32]| {
-            let rows = x.len() / inputs;
-            let mut y = vec![0.0; rows * outputs];
-            skinny_product(&mut y, x, &w, rows, inputs);
-            y
-        };
-        let together = product(&x);
-        for some in [1, 2, 5, 11, 23, 40] {
-            for (x, together) in x.chunks(some * inputs).zip(together.chunks(some * outputs)) {
-                assert_eq!(product(x), together);
+        for product in [skinny_product, by_dots] {
+            let product = |x: &[f32]| {
+                let rows = x.len() / inputs;
+                let mut y = vec![0.0; rows * outputs];
+                product(&mut y, x, &w, rows, inputs);
+                y
+            };
+            let together = product(&x);
+            for some in [1, 2, 5, 11, 23, 40] {
+                for (x, together) in x.chunks(some * inputs).zip(together.chunks(some * outputs)) {
+                    assert_eq!(product(x), together);
+                }
             }
         }
     }
