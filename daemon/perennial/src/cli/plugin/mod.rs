@@ -6,6 +6,7 @@ mod case;
 mod expect;
 mod inspect;
 mod new;
+mod profile;
 mod project;
 mod sources;
 mod test;
@@ -27,6 +28,8 @@ pub(super) enum Plugin {
     Test(test::Test),
     /// Measure what a plugin costs
     Bench(bench::Bench),
+    /// See where a plugin spends its time
+    Profile(profile::Profile),
 }
 
 impl Plugin {
@@ -38,6 +41,7 @@ impl Plugin {
             Self::Inspect(inspect) => inspect.run(&Session::open(sources)?),
             Self::Test(test) => test.run(&Session::open(sources)?),
             Self::Bench(bench) => bench.run(&Session::open(sources)?),
+            Self::Profile(profile) => profile.run(&Session::open(sources)?),
         }
     }
 }

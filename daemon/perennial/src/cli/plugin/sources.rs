@@ -18,6 +18,7 @@ macro_rules! sources {
 /// The SDK for Rust.
 pub(super) const RUST_SDK: &[Source] = sources!["rust":
     "Cargo.toml",
+    "README.md",
     "src/descriptor.rs",
     "src/export.rs",
     "src/fault.rs",
@@ -70,7 +71,7 @@ pub(super) const JS_SDK: &[Source] = sources!["js":
 ];
 
 /// What builds plugins in JavaScript, installed into the cache.
-pub(super) const JS_TOOLCHAIN: &[Source] = sources!["js/toolchain": "build.js", "package-lock.json", "package.json"];
+pub(super) const JS_TOOLCHAIN: &[Source] = sources!["js/toolchain": "build.js", "package.json"];
 
 /// A project in Rust.
 pub(super) const RUST_TEMPLATE: &[Source] =
@@ -103,7 +104,11 @@ mod tests {
             if LEFT_OUT.contains(&name.as_str()) {
                 continue;
             }
-            if folder.join(&path).is_dir() { files(folder, &path, found) } else { drop(found.insert(path)) }
+            if folder.join(&path).is_dir() {
+                files(folder, &path, found);
+            } else {
+                found.insert(path);
+            }
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn build(project: &Project, cache: &Cache) -> anyhow::Result<Vec<u8>>
     })
 }
 
-/// Of the toolchain: all its files pin it.
+/// Of the toolchain: its files pin it.
 fn version() -> String {
     let mut fingerprinter = Fingerprinter::new();
     for source in JS_TOOLCHAIN {
@@ -40,7 +40,16 @@ fn toolchain(cache: &Cache, version: &str) -> anyhow::Result<PathBuf> {
         output::note("installing componentize-js from npm into the cache, once");
         write_all(JS_TOOLCHAIN, folder)?;
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]).current_dir(folder);
+        npm.args([
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--loglevel",
+            "error",
+        ]);
+        npm.current_dir(folder);
         run(&mut npm, NODE_MISSING).context("the toolchain for JavaScript cannot be installed").map(drop)
     })
 }

@@ -3,7 +3,8 @@ use std::{io, process::Command};
 use anyhow::{Context as _, anyhow, bail};
 
 /// How much of what a program said is shown where it failed.
-const LINES_SHOWN_MAX: usize = 30;
+const FIRST_LINES_SHOWN: usize = 5;
+const LAST_LINES_SHOWN: usize = 20;
 
 /// Runs a program to its end and returns what it printed. `missing` is the command that installs it.
 ///
@@ -21,12 +22,18 @@ pub(super) fn run(command: &mut Command, missing: &str) -> anyhow::Result<String
         return Ok(stdout);
     }
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    Err(anyhow!("{name} failed:\n{}", last_lines(&said)))
+    Err(anyhow!("{name} failed:\n{}", shortened(&said)))
 }
 
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES_SHOWN_MAX)..].join("\n")
+/// The beginning, where some say what is wrong, and the end, where others do.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let left_out = lines.len().saturating_sub(FIRST_LINES_SHOWN + LAST_LINES_SHOWN);
+    if left_out == 0 {
+        return lines.join("\n");
+    }
+    let (first, rest) = lines.split_at(FIRST_LINES_SHOWN);
+    format!("{}\n… {left_out} lines …\n{}", first.join("\n"), rest[left_out..].join("\n"))
 }
 
 #[cfg(test)]
@@ -40,10 +47,11 @@ mod tests {
     }
 
     #[test]
-    fn failure_shows_the_end_of_what_was_said() {
+    fn failure_shows_both_ends_of_what_was_said() {
         let script = "i=0; while [ $i -lt 99 ]; do echo line $i; i=$((i+1)); done; echo last >&2; exit 3";
         let error = run(Command::new("sh").args(["-c", script]), "").unwrap_err().to_string();
-        assert!(error.starts_with("sh failed:\nline 70") && error.ends_with("line 98\nlast"), "{error}");
+        assert!(error.starts_with("sh failed:\nline 0\n") && error.ends_with("line 98\nlast"), "{error}");
+        assert!(error.contains("line 4\n… 75 lines …\nline 80\n"), "{error}");
         assert_eq!(run(Command::new("sh").args(["-c", "echo yes"]), "").unwrap(), "yes\n");
     }
 }
