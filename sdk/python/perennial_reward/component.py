@@ -15,6 +15,7 @@ import wit_world
 from componentize_py_types import Err
 from wit_world.imports import log, types
 
+from . import nesting
 from .plugin import Reward
 from .settings import ConfigError
 from .task import Message, Task
@@ -114,6 +115,7 @@ def _settle() -> None:
         setattr(time, clock, lambda: 0.0)
         setattr(time, f"{clock}_ns", lambda: 0)
     random.seed(0)
+    nesting.install()
     logging.basicConfig(handlers=[_Handler()], level=logging.DEBUG, format="%(message)s", force=True)
 
 

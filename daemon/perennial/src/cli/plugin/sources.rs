@@ -47,6 +47,7 @@ pub(super) const PYTHON_SDK: &[Source] = sources!["python":
     "perennial_reward/cases.py",
     "perennial_reward/component.py",
     "perennial_reward/declaration.py",
+    "perennial_reward/nesting.py",
     "perennial_reward/plugin.py",
     "perennial_reward/py.typed",
     "perennial_reward/settings.py",
