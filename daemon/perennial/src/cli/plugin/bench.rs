@@ -63,7 +63,9 @@ impl Bench {
             let samples = task.samples.len();
             Some(Call { took: cost.took, samples, fuel: cost.fuel, memory_bytes: cost.memory_bytes_peak })
         };
-        (0..WARM_UP_CALLS).for_each(|_| drop(call()));
+        for _ in 0..WARM_UP_CALLS {
+            call();
+        }
         let started = Instant::now();
         let mut calls = Vec::new();
         while started.elapsed().as_secs_f64() < self.seconds || calls.len() < asked.len() {

@@ -49,9 +49,9 @@ impl Subject {
 }
 
 impl Trial {
-    /// The plugin of each case, configured as it says; where it is refused for the configuration, what that comes to.
-    pub(super) fn load(&self) -> anyhow::Result<Vec<Result<Plugin, Outcome>>> {
-        let mut loaded: Vec<(&Map<String, Value>, Result<Plugin, Outcome>)> = Vec::new();
+    /// The plugin of each case, configured as it says.
+    pub(super) fn load(&self) -> anyhow::Result<Vec<Loaded>> {
+        let mut loaded: Vec<(&Map<String, Value>, Loaded)> = Vec::new();
         for (_, case) in &self.cases {
             let known = loaded.iter().find(|(config, _)| **config == case.config).map(|(_, plugin)| plugin.clone());
             let plugin = match known {
@@ -63,6 +63,9 @@ impl Trial {
         Ok(loaded.into_iter().map(|(_, plugin)| plugin).collect())
     }
 }
+
+/// A plugin, or what every completion comes to where its configuration is refused.
+pub(super) type Loaded = Result<Plugin, Outcome>;
 
 /// The sandbox as configured, with what it compiles kept in the user's cache.
 pub(super) fn sandbox(session: &Session) -> anyhow::Result<Sandbox> {
@@ -89,11 +92,7 @@ pub(super) fn plugin(name: String, file: PathBuf, wasi: Wasi) -> anyhow::Result<
 }
 
 /// A configuration that the plugin's schema refuses is what a plugin under native tests calls a bad one.
-fn load(
-    sandbox: &Sandbox,
-    plugin: &RewardPlugin,
-    config: &Map<String, Value>,
-) -> anyhow::Result<Result<Plugin, Outcome>> {
+fn load(sandbox: &Sandbox, plugin: &RewardPlugin, config: &Map<String, Value>) -> anyhow::Result<Loaded> {
     let configured = RewardPlugin { config: config.clone(), ..plugin.clone() };
     let error = match sandbox.load(Path::new(&plugin.file), &configured) {
         Ok(plugin) => return Ok(Ok(plugin)),

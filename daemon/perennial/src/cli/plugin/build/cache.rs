@@ -60,16 +60,15 @@ impl Cache {
     ) -> anyhow::Result<Vec<u8>> {
         let file = self.root.join("components").join(format!("{sources}.wasm"));
         let _lock = lock(&file)?;
-        let read = || fs::read(&file).with_context(|| file.display().to_string());
         if file.is_file() {
-            return read();
+            return fs::read(&file).with_context(|| file.display().to_string());
         }
         let unfinished = file.with_extension("unfinished");
         build(&unfinished)?;
         let component = fs::read(&unfinished).with_context(|| unfinished.display().to_string())?;
         write_durably(&file, &component).with_context(|| file.display().to_string())?;
         fs::remove_file(&unfinished).with_context(|| unfinished.display().to_string())?;
-        read()
+        Ok(component)
     }
 }
 
@@ -77,13 +76,13 @@ impl Cache {
 fn lock(path: &Path) -> anyhow::Result<File> {
     let name = format!(".{}.lock", path.file_name().unwrap_or_default().to_string_lossy());
     let folder = path.parent().unwrap_or(path);
-    let lock = || {
+    let lock = || -> io::Result<File> {
         fs::create_dir_all(folder)?;
         let file = File::create(folder.join(name))?;
         file.lock()?;
         Ok(file)
     };
-    lock().map_err(|error: io::Error| error).with_context(|| path.display().to_string())
+    lock().with_context(|| path.display().to_string())
 }
 
 fn clear(folder: &Path) -> anyhow::Result<()> {
