@@ -6,7 +6,7 @@
 //! - [`model`]: reading a base model (Hugging Face folder or GGUF file) and its decoder.
 //! - [`tokenize`]: tokenizer, chat template, and samples as tokens.
 //! - [`adapter`]: LoRA adapters in PEFT's files.
-//! - [`train`]: supervised fine-tuning with checkpoints.
+//! - [`train`]: supervised fine-tuning, and learning from rewards, with checkpoints.
 //! - [`generate`]: batched generation and scoring.
 //! - [`rollout`]: groups of completions per prompt, with their log-probabilities, to learn from.
 //! - [`embed`]: sentence vectors for the replay buffer.

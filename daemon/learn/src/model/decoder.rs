@@ -5,7 +5,7 @@ use perennial_kernels::{
     KvCache, RopeTable, Span, cached_attention, frozen_linear, lora_linear, packed_attention, rms_norm, rope, swiglu,
 };
 
-use super::{ModelConfig, Rows};
+use super::{Branches, ModelConfig, Rows};
 use crate::adapter::{Adapter, Projection};
 
 /// The weights of a model, f32, and its forward pass. Cloning is cheap: tensors are shared.
@@ -52,6 +52,8 @@ pub enum Attention<'a> {
     /// Rows are whole sequences, each attending to itself alone; the starts (`cu_seqlens`, first 0, last = rows).
     /// Differentiable.
     Packed(&'a Arc<[u32]>),
+    /// Rows are those of sequences that may begin alike, each attending to itself alone. Differentiable.
+    Branches(&'a Branches),
     /// Rows are the next tokens of cached sequences, which attend to what is cached and are cached themselves. Positions
     /// must go on from there. Not differentiable.
     Cached {
@@ -174,6 +176,7 @@ impl Decoder {
         };
         let attended = match attention {
             Attention::Packed(cu_seqlens) => packed_attention(&q, &k, &v, cu_seqlens, self.head_dim)?,
+            Attention::Branches(branches) => branches.attention(&q, &k, &v, self.head_dim)?,
             Attention::Cached { cache, spans } => cached_attention(&q, &k, &v, cache, index, spans)?,
         };
         let residual = (residual + linear(&attended, &layer.o, Projection::OProj)?)?;

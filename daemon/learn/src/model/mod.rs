@@ -1,6 +1,7 @@
 //! Base models: reading them from Hugging Face folders and GGUF files, and the decoder.
 
 mod assemble;
+mod branches;
 mod config;
 mod config_gguf;
 mod config_hf;
@@ -20,6 +21,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use branches::Branches;
 pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
 pub use decoder::{Attention, Decoder};
 pub use error::ModelError;

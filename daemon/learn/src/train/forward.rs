@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use candle_core::{Device, Result, Tensor};
 use perennial_kernels::token_logprobs;
@@ -6,14 +6,14 @@ use perennial_kernels::token_logprobs;
 use super::{StopFlag, packing::pack};
 use crate::{
     adapter::Adapter,
-    model::{Attention, Model, Rows},
+    model::{Attention, Branches, Model},
     tokenize::Encoded,
 };
 
-/// Examples that go through the model together, without padding.
+/// Examples that go through the model together, without padding. What comes before the first target is computed once for all
+/// examples that have it in common, as the completions of one prompt do.
 pub(super) struct MicroBatch {
-    rows: Rows,
-    cu_seqlens: Arc<[u32]>,
+    branches: Branches,
     /// The rows that predict a target.
     predicting: Vec<u32>,
     /// The targets, example after example.
@@ -21,29 +21,58 @@ pub(super) struct MicroBatch {
 }
 
 impl MicroBatch {
-    pub(super) fn new(examples: &[&Encoded]) -> Self {
-        let sequences: Vec<&[u32]> = examples.iter().map(|example| example.tokens.as_slice()).collect();
-        let (rows, cu_seqlens) = Rows::packed(&sequences);
+    pub(super) fn new(examples: &[&Encoded]) -> Result<Self> {
+        let sequences: Vec<(&[u32], usize)> =
+            examples.iter().map(|example| (example.tokens.as_slice(), prompt_of(example).len())).collect();
+        let branches = Branches::new(&sequences)?;
         let (mut predicting, mut targets) = (Vec::new(), Vec::new());
-        for (example, start) in examples.iter().zip(&*cu_seqlens) {
+        for (index, example) in examples.iter().enumerate() {
             for place in targets_of(example) {
                 // A target is predicted by the row before it.
-                predicting.push(start + place as u32 - 1);
+                predicting.push(branches.row_of(index, place - 1));
                 targets.push(example.tokens[place]);
             }
         }
-        Self { rows, cu_seqlens, predicting, targets: targets.into() }
+        Ok(Self { branches, predicting, targets: targets.into() })
+    }
+
+    /// Divides examples into micro-batches of at most so many tokens to compute, those with the same prompt together.
+    pub(super) fn plan(examples: &[&Encoded], tokens_max: usize) -> Vec<Vec<usize>> {
+        let mut prompts: BTreeMap<&[u32], Vec<usize>> = BTreeMap::new();
+        for (index, example) in examples.iter().enumerate() {
+            prompts.entry(prompt_of(example)).or_default().push(index);
+        }
+        let mut parts: Vec<(Vec<usize>, usize)> = Vec::new();
+        for (prompt, indices) in prompts {
+            let mut part = (Vec::new(), prompt.len());
+            for index in indices {
+                let own = examples[index].tokens.len() - prompt.len();
+                if !part.0.is_empty() && part.1 + own > tokens_max {
+                    parts.push(std::mem::replace(&mut part, (Vec::new(), prompt.len())));
+                }
+                part.0.push(index);
+                part.1 += own;
+            }
+            parts.push(part);
+        }
+        // In the order of the examples, not of their tokens.
+        parts.sort_unstable_by_key(|(indices, _)| indices[0]);
+        let lengths: Vec<usize> = parts.iter().map(|(_, length)| *length).collect();
+        let rows = pack(&lengths, tokens_max);
+        rows.into_iter().map(|row| row.into_iter().flat_map(|part| parts[part].0.clone()).collect()).collect()
     }
 
     /// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`.
     pub(super) fn hidden(&self, model: &Model, adapter: &Adapter, temperature: f64) -> Result<Tensor> {
-        let hidden = model.decoder.hidden(&self.rows, Attention::Packed(&self.cu_seqlens), Some(adapter))?;
+        let attention = Attention::Branches(&self.branches);
+        let hidden = model.decoder.hidden(self.branches.rows(), attention, Some(adapter))?;
         self.select(&hidden, temperature)
     }
 
     /// As [`hidden`](Self::hidden), without a graph.
     fn hidden_detached(&self, model: &Model, adapter: Option<&Adapter>, temperature: f64) -> Result<Tensor> {
-        let hidden = model.decoder.hidden_detached(&self.rows, Attention::Packed(&self.cu_seqlens), adapter)?;
+        let attention = Attention::Branches(&self.branches);
+        let hidden = model.decoder.hidden_detached(self.branches.rows(), attention, adapter)?;
         self.select(&hidden, temperature)
     }
 
@@ -65,14 +94,13 @@ pub(super) fn logprobs(
     tokens_per_micro_batch: usize,
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<f32>>>> {
-    let lengths: Vec<usize> = examples.iter().map(|example| example.tokens.len()).collect();
     let mut all = vec![Vec::new(); examples.len()];
-    for row in pack(&lengths, tokens_per_micro_batch) {
+    for row in MicroBatch::plan(examples, tokens_per_micro_batch) {
         if stop.is_raised() {
             return Ok(None);
         }
         let chosen: Vec<&Encoded> = row.iter().map(|at| examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen);
+        let micro_batch = MicroBatch::new(&chosen)?;
         let hidden = micro_batch.hidden_detached(model, adapter, temperature)?;
         let values = token_logprobs(&hidden, model.decoder.head_weight(), &micro_batch.targets)?.to_vec1()?;
         for (at, own) in row.iter().zip(split(&values, &chosen)) {
@@ -91,6 +119,11 @@ pub(super) fn split<'a, T>(values: &'a [T], examples: &'a [&Encoded]) -> impl It
     })
 }
 
+/// What comes before an example's first target.
+fn prompt_of(example: &Encoded) -> &[u32] {
+    &example.tokens[..targets_of(example).next().unwrap_or(0)]
+}
+
 /// The places of an example's targets. Nothing predicts its first token, so that is none.
 pub(super) fn targets_of(example: &Encoded) -> impl Iterator<Item = usize> {
     example.supervised.iter().enumerate().skip(1).filter(|(_, supervised)| **supervised).map(|(place, _)| place)
@@ -104,9 +137,24 @@ mod tests {
     fn a_target_is_predicted_by_the_row_before_it_in_its_own_sequence() {
         let one = Encoded { tokens: vec![5, 6, 7], supervised: vec![true, false, true] };
         let two = Encoded { tokens: vec![8, 9], supervised: vec![false, true] };
-        let micro_batch = MicroBatch::new(&[&two, &one]);
+        let micro_batch = MicroBatch::new(&[&two, &one]).unwrap();
         assert_eq!(micro_batch.predicting, [0, 3]);
         assert_eq!(&*micro_batch.targets, [9, 7]);
         assert_eq!(split(&[1, 2], &[&two, &one]).collect::<Vec<_>>(), [[1], [2]]);
+    }
+
+    #[test]
+    fn examples_of_one_prompt_go_together_as_long_as_they_fit() {
+        let example = |prompt: u32, own: usize| {
+            let tokens = [vec![prompt; 10], vec![1; own]].concat();
+            Encoded { supervised: (0..10 + own).map(|place| place >= 10).collect(), tokens }
+        };
+        let examples = [example(7, 5), example(3, 5), example(7, 6), example(7, 4), example(3, 2)];
+        let examples: Vec<&Encoded> = examples.iter().collect();
+        let shared = MicroBatch::new(&examples).unwrap();
+        assert_eq!(shared.branches.rows().len(), 2 * 10 + 22);
+        assert_eq!(MicroBatch::plan(&examples, 21), [vec![0, 2], vec![1, 4], vec![3]]);
+        assert_eq!(MicroBatch::plan(&examples, 100), [vec![0, 2, 3, 1, 4]]);
+        assert_eq!(MicroBatch::plan(&examples, 1), [vec![2], vec![0], vec![1], vec![3], vec![4]]);
     }
 }

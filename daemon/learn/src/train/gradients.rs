@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use super::{
     StopFlag, TrainError,
     forward::{MicroBatch, split, targets_of},
-    packing::pack,
     parameters::{Matrix, Parameters},
     sft,
 };
@@ -108,16 +107,15 @@ impl Batch<'_> {
         objective: &mut dyn Objective,
         stop: &StopFlag,
     ) -> Result<Option<BatchResult>, TrainError> {
-        let lengths: Vec<usize> = self.examples.iter().map(|example| example.tokens.len()).collect();
         let (adapter, variables) = parameters.to_variables()?;
         let mut result = BatchResult {
             loss: 0.0,
-            tokens: lengths.iter().sum(),
+            tokens: self.examples.iter().map(|example| example.tokens.len()).sum(),
             supervised_tokens: self.examples.iter().map(|example| targets_of(example).count()).sum(),
             logprobs: vec![Vec::new(); self.examples.len()],
             gradients: parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect(),
         };
-        for row in pack(&lengths, self.tokens_per_micro_batch) {
+        for row in MicroBatch::plan(self.examples, self.tokens_per_micro_batch) {
             if stop.is_raised() {
                 return Ok(None);
             }
@@ -136,7 +134,7 @@ impl Batch<'_> {
         result: &mut BatchResult,
     ) -> Result<(), TrainError> {
         let chosen: Vec<&Encoded> = row.iter().map(|at| self.examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen);
+        let micro_batch = MicroBatch::new(&chosen)?;
         let hidden = micro_batch.hidden(self.model, adapter, self.temperature)?;
         let head = Head::new(&hidden, self.model, &micro_batch)?;
 
