@@ -50,6 +50,8 @@ pub struct Config {
     /// Takes the first JSON object or array inside the text, instead of asking that all of the text is JSON.
     embedded: bool,
     /// The JSON schema (draft 2020-12) that the answer should follow.
+    // Without `null` beside it, what is wrong in a schema is named by its place.
+    #[schemars(with = "Document")]
     schema: Option<Document>,
     /// How fields are compared with the reference's.
     compare: Compare,

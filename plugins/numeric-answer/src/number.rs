@@ -111,8 +111,10 @@ impl Scanner<'_> {
         at.checked_sub(1).and_then(|before| self.at(before))
     }
 
+    // A point behind a word or a number ends it; it does not stand before decimals.
     fn starts_number(&self, at: usize) -> bool {
-        self.is_digit(at) || (self.at(at) == Some('.') && self.decimal == Decimal::Point && self.is_digit(at + 1))
+        let is_point = self.at(at) == Some('.') && !self.before(at).is_some_and(char::is_alphanumeric);
+        self.is_digit(at) || (is_point && self.decimal == Decimal::Point && self.is_digit(at + 1))
     }
 
     fn glued(&self, at: usize) -> bool {
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!(values(r"1.5e3 1.5E-3 2 × 10^3 2 \times 10^{-2}"), [1500.0, 0.0015, 2000.0, 0.02]);
         assert_eq!(values("42 m^2 of H2O in 3 m2. x^{2}"), [42.0, 3.0]);
         assert_eq!(values("it is 5. .5 10:30 1'000 1\u{202f}000"), [5.0, 0.5, 10.0, 30.0, 1000.0, 1000.0]);
-        assert_eq!(values("3 eggs 3e 1e999"), [3.0, 3.0]);
+        assert_eq!(values("3 eggs 3e 1e999 No.5 -.5"), [3.0, 3.0, 5.0, -0.5]);
     }
 
     #[test]

@@ -10,10 +10,10 @@ pub(crate) fn mteval_13a(text: &str) -> Vec<String> {
     let text = text.trim_end().replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
     let text = text.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
     let text: Vec<char> = format!(" {text} ").chars().collect();
-    let text = spaced(&text, |character| stands_alone(character).then(|| vec![' ', character, ' ']));
-    let text = pairs(&text, |a, b| (!a.is_ascii_digit() && is_point(b)).then(|| vec![a, ' ', b, ' ']));
-    let text = pairs(&text, |a, b| (is_point(a) && !b.is_ascii_digit()).then(|| vec![' ', a, ' ', b]));
-    let text = pairs(&text, |a, b| (a.is_ascii_digit() && b == '-').then(|| vec![a, ' ', b, ' ']));
+    let text = apart(&text);
+    let text = pairs(&text, |a, b| (!a.is_ascii_digit() && is_point(b)).then_some([a, ' ', b, ' ']));
+    let text = pairs(&text, |a, b| (is_point(a) && !b.is_ascii_digit()).then_some([' ', a, ' ', b]));
+    let text = pairs(&text, |a, b| (a.is_ascii_digit() && b == '-').then_some([a, ' ', b, ' ']));
     text.iter().collect::<String>().split_whitespace().map(str::to_owned).collect()
 }
 
@@ -26,14 +26,22 @@ fn is_point(character: char) -> bool {
     matches!(character, '.' | ',')
 }
 
-fn spaced(text: &[char], replace: impl Fn(char) -> Option<Vec<char>>) -> Vec<char> {
-    text.iter().flat_map(|character| replace(*character).unwrap_or_else(|| vec![*character])).collect()
+// Puts spaces around all that stands alone.
+fn apart(text: &[char]) -> Vec<char> {
+    let mut spaced = Vec::with_capacity(text.len() * 2);
+    for character in text {
+        match stands_alone(*character) {
+            true => spaced.extend([' ', *character, ' ']),
+            false => spaced.push(*character),
+        }
+    }
+    spaced
 }
 
 // Replaces pairs of neighbours from left to right; a character is in one pair at most, as in a substitution by a regular
 // expression.
-fn pairs(text: &[char], replace: impl Fn(char, char) -> Option<Vec<char>>) -> Vec<char> {
-    let mut replaced = Vec::with_capacity(text.len());
+fn pairs(text: &[char], replace: impl Fn(char, char) -> Option<[char; 4]>) -> Vec<char> {
+    let mut replaced = Vec::with_capacity(text.len() * 2);
     let mut rest = text;
     while let [a, after @ ..] = rest {
         match after.first().and_then(|b| replace(*a, *b)) {

@@ -1,4 +1,4 @@
-use std::{path::Path, process::Command};
+use std::{env, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use perennial_tests::{Program, repository};
@@ -32,17 +32,15 @@ pub(super) fn toolchain() -> Result<String> {
     if Path::new(&libraries).is_dir() { rustc(&["--version"]) } else { Ok("Debian's rustc-web".to_owned()) }
 }
 
-// Panic messages name files: without this machine's folders, the same source gives the same bytes everywhere.
+// Panic messages name files: without this machine's folders, the same source gives the same bytes everywhere. Of several
+// that match, the last one counts.
 fn remapped() -> Result<String> {
+    let home = env::var("HOME").context("HOME is not set")?;
+    let cargo = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
     let sysroot = rustc(&["--print", "sysroot"])?;
-    let cargo = match std::env::var("CARGO_HOME") {
-        Ok(home) => home,
-        Err(_) => format!("{}/.cargo", std::env::var("HOME").context("HOME")?),
-    };
-    let repository = repository().display();
-    Ok(format!(
-        "--remap-path-prefix={repository}=/perennial --remap-path-prefix={cargo}=/cargo --remap-path-prefix={sysroot}=/rust"
-    ))
+    let repository = repository().display().to_string();
+    let folders = [(home, "/home"), (cargo, "/cargo"), (sysroot, "/rust"), (repository, "/perennial")];
+    Ok(folders.map(|(folder, name)| format!("--remap-path-prefix={folder}={name}")).join(" "))
 }
 
 fn rustc(arguments: &[&str]) -> Result<String> {

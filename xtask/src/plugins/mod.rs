@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for plugin in chosen(options)? {
         let component = plugin.component();
         build::component(&program, &plugin.folder, &component)?;
-        build::run(program.command(&["plugin", "test", &plugin.folder.to_string_lossy()]))?;
+        test(&program, &plugin)?;
         if plugin.is_committed() {
             lock.plugins.insert(plugin.name.clone(), Locked::of(&plugin.folder, &component, &toolchain)?);
         }
@@ -51,7 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     lock.write()
 }
 
-// What is committed against its source by its hashes and, with the toolchain that built it, by building it anew.
+// What is committed against its cases, against its source by its hashes and, with the toolchain that built it, against what
+// its source gives.
 fn check(options: &Options) -> Result<()> {
     output::note("Changes nothing: the plugins are built below the target folder.");
     let lock = Lock::read()?;
@@ -62,6 +63,7 @@ fn check(options: &Options) -> Result<()> {
     fs::create_dir_all(&scratch)?;
     for plugin in chosen(options)? {
         let Some(locked) = lock.plugins.get(&plugin.name) else { continue };
+        test(&program, &plugin)?;
         if locked.toolchain != toolchain {
             output::note(format!(
                 "{}: built by {}, here is {toolchain}: not built anew",
@@ -81,6 +83,11 @@ fn check(options: &Options) -> Result<()> {
         return Ok(());
     }
     bail!("{}\nbuild them anew: cargo xtask plugins", differences.join("\n"))
+}
+
+// Holds the component in a plugin's folder to its cases, in the sandbox.
+fn test(program: &Program, plugin: &Plugin) -> Result<()> {
+    build::run(program.command(&["plugin", "test", &plugin.folder.to_string_lossy()]))
 }
 
 /// A plugin's folder.

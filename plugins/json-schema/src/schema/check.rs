@@ -110,7 +110,9 @@ impl Schema {
                     self.keyword(keyword, demand, keywords, at, report);
                 }
             }
-            other => report.demand(other != &Value::Bool(false), at.path, || "must not be there".to_owned()),
+            Value::Bool(false) => report.demand(false, at.path, || "must not be there".to_owned()),
+            // `true` demands nothing.
+            _ => {}
         }
     }
 
