@@ -2,4 +2,8 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::disallowed_methods)]
 
-wasmtime::component::bindgen!({ path: "../../sdk/wit/reward.wit", world: "reward" });
+wasmtime::component::bindgen!({
+    path: "../../sdk/wit/reward.wit",
+    world: "reward",
+    ownership: Borrowing { duplicate_if_necessary: false },
+});

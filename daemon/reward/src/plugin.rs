@@ -1,12 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use perennial_types::{Fingerprint, Role};
+use perennial_types::{Fingerprint, Message, Role};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wasmtime::Store;
 
 use crate::{
-    Compilation, Descriptor, Fault, Outcome, Scoring, Task,
+    Compilation, Completion, Descriptor, Fault, Outcome, Scoring, Task,
     bindings::{RewardPre, perennial::reward::types},
     call::{Budget, CallState, run},
     contract,
@@ -84,10 +83,21 @@ impl Plugin {
     pub(crate) fn score_with(&self, task: &Task, set_up: impl FnOnce(&mut Store<CallState>)) -> Scoring {
         let PluginInner { host, code, budget, descriptor, config, .. } = &*self.inner;
         let samples = task.samples.len();
-        let guest_task = lower(task);
-        let called = run(host, code, budget, samples as u64, set_up, |guest, store| {
-            guest.call_score(store, config, &guest_task)
-        });
+        let prompt: Vec<types::Message<'_>> = task.prompt.iter().map(lower_message).collect();
+        let completions: Vec<types::Sample<'_>> = task.samples.iter().map(lower_sample).collect();
+        let mut labels: Vec<(&str, &str)> = task.labels.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        labels.sort_unstable();
+        // JSON values with keys of text can always be written.
+        let metadata = serde_json::to_string(&task.metadata).unwrap_or_else(|_| "{}".to_owned());
+        let guest_task = types::Task {
+            prompt: &prompt,
+            reference: task.reference.as_deref(),
+            labels: &labels,
+            metadata_json: &metadata,
+            samples: &completions,
+        };
+        let called =
+            run(host, code, budget, samples as u64, set_up, |guest, store| guest.call_score(store, config, guest_task));
         let outcomes = match called.answer {
             Ok(Ok(verdicts)) => contract::judge(self.name(), descriptor, verdicts, samples),
             Ok(Err(fault)) => vec![Outcome::Faulted(contract::own_fault(self.name(), fault)); samples],
@@ -115,27 +125,16 @@ impl fmt::Debug for Plugin {
     }
 }
 
-fn lower(task: &Task) -> types::Task {
-    let message = |message: &perennial_types::Message| types::Message {
-        role: match message.role {
-            Role::System => types::Role::System,
-            Role::User => types::Role::User,
-            Role::Assistant => types::Role::Assistant,
-            Role::Tool => types::Role::Tool,
-        },
-        content: message.content.clone(),
+fn lower_message(message: &Message) -> types::Message<'_> {
+    let role = match message.role {
+        Role::System => types::Role::System,
+        Role::User => types::Role::User,
+        Role::Assistant => types::Role::Assistant,
+        Role::Tool => types::Role::Tool,
     };
-    let mut labels = task.labels.clone();
-    labels.sort();
-    types::Task {
-        prompt: task.prompt.iter().map(message).collect(),
-        reference: task.reference.clone(),
-        labels,
-        metadata_json: Value::Object(task.metadata.clone()).to_string(),
-        samples: task
-            .samples
-            .iter()
-            .map(|sample| types::Sample { id: sample.id.clone(), completion: sample.text.clone() })
-            .collect(),
-    }
+    types::Message { role, content: &message.content }
+}
+
+fn lower_sample(sample: &Completion) -> types::Sample<'_> {
+    types::Sample { id: &sample.id, completion: &sample.text }
 }
