@@ -18,15 +18,13 @@ const SDK: &str = "sdk/rust";
 /// and profile in the manifests; and the versions of all crates below, without those of tests.
 pub(super) fn hash(folder: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    let workspace: Table = read_toml(&repository().join("Cargo.toml"))?;
-    let settings =
-        |path: &[&str]| path.iter().try_fold(&Value::Table(workspace.clone()), |at, key| at.get(key)).cloned();
+    let workspace: Value = read_toml(&repository().join("Cargo.toml"))?;
+    let setting = |path: &[&str]| {
+        let value = path.iter().try_fold(&workspace, |at, key| at.get(key));
+        value.map(canonical).unwrap_or_default()
+    };
     for path in [&["profile", "plugin"][..], &["profile", "release"], &["workspace", "package"]] {
-        feed(
-            &mut hasher,
-            &path.join("."),
-            settings(path).map(|value| value.to_string()).unwrap_or_default().as_bytes(),
-        );
+        feed(&mut hasher, &path.join("."), setting(path).as_bytes());
     }
     let sdk = repository().join(SDK);
     let mut direct = BTreeSet::new();
@@ -36,27 +34,30 @@ pub(super) fn hash(folder: &Path) -> Result<String> {
             feed(&mut hasher, name, value.as_bytes());
         }
         for name in &manifest.dependencies {
-            feed(
-                &mut hasher,
-                name,
-                settings(&["workspace", "dependencies", name])
-                    .map(|value| value.to_string())
-                    .unwrap_or_default()
-                    .as_bytes(),
-            );
+            feed(&mut hasher, name, setting(&["workspace", "dependencies", name]).as_bytes());
         }
         direct.extend(manifest.dependencies);
-        for below in ["src", "wit"] {
-            for file in files(&folder.join(below))? {
-                let name = file.strip_prefix(repository()).unwrap_or(&file).display().to_string();
-                feed(&mut hasher, &name, &fs::read(&file).with_context(|| name.clone())?);
-            }
+        for file in [files(&folder.join("src"))?, files(&folder.join("wit"))?].concat() {
+            let name = file.strip_prefix(repository()).unwrap_or(&file).display().to_string();
+            feed(&mut hasher, &name, &fs::read(&file).with_context(|| name.clone())?);
         }
     }
     for package in Packages::read()?.below(direct) {
         feed(&mut hasher, "package", package.as_bytes());
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A value as text that does not depend on the order of keys, which another crate's features may change.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Table(table) => {
+            let sorted: BTreeMap<&String, String> = table.iter().map(|(key, value)| (key, canonical(value))).collect();
+            format!("{sorted:?}")
+        }
+        Value::Array(values) => format!("{:?}", values.iter().map(canonical).collect::<Vec<_>>()),
+        other => other.to_string(),
+    }
 }
 
 // Lengths before contents, so that no two lists of names and contents feed the same bytes.
@@ -98,7 +99,7 @@ impl Manifest {
     fn read(folder: &Path) -> Result<Self> {
         let manifest: Table = read_toml(&folder.join("Cargo.toml"))?;
         let sections = ["package", "lib", "features", "dependencies", "build-dependencies", "target"];
-        let settings = sections.iter().filter_map(|name| Some(((*name).to_owned(), manifest.get(*name)?.to_string())));
+        let settings = sections.iter().filter_map(|name| Some(((*name).to_owned(), canonical(manifest.get(*name)?))));
         let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
         let own = [manifest.get("dependencies"), manifest.get("build-dependencies")].into_iter().flatten();
         let dependencies = own.chain(targets.filter_map(|target| target.get("dependencies")));
@@ -161,6 +162,13 @@ impl Packages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn order_of_keys_does_not_matter() {
+        let parse = |text: &str| canonical(&toml::from_str::<Value>(text).unwrap());
+        assert_eq!(parse("a = 1\nb = [{ c = true, d = 'x' }]"), parse("b = [{ d = 'x', c = true }]\na = 1"));
+        assert_ne!(parse("a = 1"), parse("a = 2"));
+    }
 
     #[test]
     fn packages_below_are_followed_and_tests_are_not() {
