@@ -15,7 +15,7 @@ use super::{super::super::output, cache::Cache, program::run};
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 const RUST_MISSING: &str = "install Rust with rustup, or by `apt-get install cargo`";
-const APT_MISSING: &str = "run `rustup target add wasm32-unknown-unknown`";
+const RUSTUP: &str = "`rustup target add wasm32-unknown-unknown`";
 
 /// How to compile for [`TARGET`] here.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ impl Wasm32 {
         if Path::new(libraries.trim()).is_dir() {
             return Ok(Self::Installed);
         }
-        if run(Command::new("apt-get").arg("--version"), APT_MISSING).is_err() {
-            bail!("Rust has no {TARGET} here: {APT_MISSING}");
+        if run(Command::new("apt-get").arg("--version"), RUSTUP).is_err() {
+            bail!("Rust has no {TARGET} here: run {RUSTUP}");
         }
         let folder = cache.toolchain("rust-wasm32-debian", |folder| {
             output::note(format_args!(
-                "Rust has no {TARGET} here: unpacking Debian's into the cache, once (140 MB; {APT_MISSING} is quicker)"
+                "Rust has no {TARGET} here: unpacking Debian's into the cache, once (140 MB; {RUSTUP} is quicker)"
             ));
-            unpack(folder).with_context(|| format!("Debian's {TARGET} cannot be had: {APT_MISSING}"))
+            unpack(folder).with_context(|| format!("Debian's {TARGET} cannot be had: run {RUSTUP}"))
         })?;
         Ok(Self::Debian(folder))
     }
@@ -79,17 +79,17 @@ fn unpack(folder: &Path) -> anyhow::Result<()> {
     let packages = ["rustc-web", "libstd-rust-web-dev", "rust-web-src", &std, &llvm];
     let debs = folder.join("debs");
     fs::create_dir_all(&debs)?;
-    run(Command::new("apt-get").arg("download").args(packages).current_dir(&debs), APT_MISSING)
+    run(Command::new("apt-get").arg("download").args(packages).current_dir(&debs), RUSTUP)
         .context("the packages' lists may be old: `apt-get update`")?;
     for deb in fs::read_dir(&debs)? {
-        run(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(folder), APT_MISSING)?;
+        run(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(folder), RUSTUP)?;
     }
     Ok(fs::remove_dir_all(&debs)?)
 }
 
 /// The package whose name, with its version in it, begins like this among what another one depends on.
 fn dependency(package: &str, prefix: &str) -> anyhow::Result<String> {
-    let depends = run(Command::new("apt-cache").args(["depends", package]), APT_MISSING)?;
+    let depends = run(Command::new("apt-cache").args(["depends", package]), RUSTUP)?;
     let mut names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
     let numbered =
         |name: &&str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
