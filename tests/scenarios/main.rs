@@ -9,4 +9,7 @@ mod http;
 mod inbox;
 mod ingest;
 mod lifecycle;
+mod plugin;
+mod rewards;
+mod rollout_server;
 mod support;

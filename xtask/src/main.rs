@@ -1,5 +1,6 @@
 //! `cargo xtask …`: every chore of the project. Each says what it installs and what it runs.
 
+mod bench;
 mod demo;
 mod goldens;
 mod output;
@@ -19,6 +20,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measure, ours beside the peer's in one run
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Build, pull a model, teach it a new task through the running daemon, and show what it learned
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
@@ -35,6 +39,7 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Arguments::parse().chore {
+        Chore::Bench(bench) => bench::run(&bench),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
         Chore::Test(options) => test::run(&options),

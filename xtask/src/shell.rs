@@ -3,7 +3,7 @@ use std::{
     fmt::Display,
     iter,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +57,20 @@ impl Shell {
             bail!("{line}: {status}");
         }
         Ok(())
+    }
+
+    /// Runs the command and reads the JSON that it prints.
+    ///
+    /// # Errors
+    /// Where it cannot be started, fails, or prints something else.
+    pub(crate) fn json(mut self) -> Result<serde_json::Value> {
+        let line = self.line();
+        output::note(format!("$ {line}"));
+        let output = self.0.stderr(Stdio::inherit()).output().with_context(|| format!("starting: {line}"))?;
+        if !output.status.success() {
+            bail!("{line}: {}", output.status);
+        }
+        serde_json::from_slice(&output.stdout).with_context(|| format!("what this printed: {line}"))
     }
 
     /// Whether the command can be run and succeeds, without a word of it.

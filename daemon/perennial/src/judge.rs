@@ -2,17 +2,22 @@
 
 use std::ops::ControlFlow;
 
-use perennial_gate::{Judge, JudgeError, Likelihood};
+use perennial_gate::{Item, Judge, JudgeError, Likelihood};
 use perennial_learn::{
     adapter::Adapter,
     generate::{self, GenerateOptions},
     model::Model,
     tokenize::{self, EncodeError, Encoded},
 };
+use perennial_reward::{Completion, Member, Panel, Statistics, check_fault_ratio};
 use perennial_types::{Body, Content};
 use tracing::warn;
 
-use crate::{ports::Stop, telemetry::Telemetry};
+use crate::{
+    ports::Stop,
+    rewards::{Plugins, prompts},
+    telemetry::{RewardsGiven, Telemetry},
+};
 
 /// The base model with an adapter, or without one.
 pub(crate) struct ModelJudge<'a> {
@@ -20,6 +25,10 @@ pub(crate) struct ModelJudge<'a> {
     pub(crate) model: &'a Model,
     /// The adapter; `None` is the base alone.
     pub(crate) adapter: Option<&'a Adapter>,
+    /// Who judges the answers to suites with the metric reward; `None` where there are no plugins.
+    pub(crate) plugins: Option<&'a Plugins>,
+    /// The share of a plugin's calls that may fail.
+    pub(crate) max_fault_ratio: f64,
     /// Longer bodies are scored up to here, in tokens.
     pub(crate) length_max: usize,
     /// Told where the work is to stop.
@@ -83,6 +92,29 @@ impl Judge for ModelJudge<'_> {
             }));
         }
         Ok(likelihoods)
+    }
+
+    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError> {
+        let judge = self.plugins.and_then(|plugins| plugins.named(plugin));
+        let judge = judge.ok_or_else(|| format!("there is no reward plugin {plugin:?}"))?;
+        let panel = Panel { members: vec![Member { plugin: judge.clone(), weight: 1.0 }] };
+        let (mut judged, mut statistics) = (Vec::with_capacity(answered.len()), Statistics::default());
+        for (item, answer) in answered {
+            if self.stop.is_set() {
+                return Err(Interrupted.into());
+            }
+            self.telemetry.beat();
+            let reference = Some(item.reference.clone()).filter(|reference| !reference.is_empty());
+            let mut task = prompts::task(&item.question, reference, Vec::new(), item.metadata.clone());
+            task.samples = vec![Completion { id: item.id.clone(), text: (*answer).to_owned() }];
+            let verdict = panel.score(&task);
+            statistics.add(&panel, &verdict);
+            judged.push((task, verdict));
+        }
+        self.telemetry.emit(RewardsGiven { statistics: &statistics });
+        let groups: Vec<_> = judged.iter().map(|(task, verdict)| (task, verdict)).collect();
+        check_fault_ratio(&panel, &groups, self.max_fault_ratio)?;
+        Ok(judged.into_iter().map(|(_, verdict)| verdict.rewards.first().copied().flatten()).collect())
     }
 }
 

@@ -18,6 +18,7 @@ mod lock;
 mod models;
 mod ports;
 mod replay;
+mod rewards;
 mod service;
 mod stage;
 mod state;

@@ -72,6 +72,11 @@ impl StateDir {
         self.root.join("scores")
     }
 
+    /// Reward plugins as they were compiled. Nobody else may write here: what lies here is run.
+    pub(crate) fn plugin_cache(&self) -> PathBuf {
+        self.root.join("plugin-cache")
+    }
+
     /// The folders of all adapters.
     pub(crate) fn adapters(&self) -> PathBuf {
         self.root.join("adapters")

@@ -1,11 +1,13 @@
 use anyhow::{Context as _, bail};
-use perennial_gate::{SuiteOptions, load_golden};
 use perennial_learn::model::Model;
 
 use super::{output, session::Session};
 use crate::{
+    config::RewardPlugin,
+    cycle,
     lock::{DaemonFile, StateLock},
     models,
+    rewards::{Plugins, Sandbox},
 };
 
 /// Below this much room on the disk, checkpoints and segments may soon not be written any more.
@@ -18,12 +20,15 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         Some(file) => Ok(file.display().to_string()),
         None => Ok("no file: everything at its default".to_owned()),
     };
+    let plugins = plugins(session);
+    let suites = suites(session, plugins.as_ref().ok().and_then(Option::as_ref));
     let checks = [
         ("configuration", config),
         ("state", state(session)),
         ("disk", disk(session)),
         ("model", model(session)),
-        ("suites", suites(session)),
+        ("plugins", plugins.map(|plugins| described(plugins.as_ref()))),
+        ("suites", suites),
     ];
     let mut wrong = 0;
     for (name, outcome) in checks {
@@ -71,13 +76,28 @@ fn model(session: &Session) -> anyhow::Result<String> {
     ))
 }
 
-fn suites(session: &Session) -> anyhow::Result<String> {
-    let mut found = Vec::new();
-    for suite in &session.config().gate.suite {
-        let options = SuiteOptions { metric: suite.metric, items_max: usize::MAX, ..SuiteOptions::new(&suite.name) };
-        let items = load_golden(&suite.file, options)?.items.len();
-        found.push(format!("{} ({items} items)", suite.name));
+fn plugins(session: &Session) -> anyhow::Result<Option<Plugins>> {
+    let reward = &session.config().reward;
+    if reward.plugin.is_empty() {
+        return Ok(None);
     }
+    // Without a cache: a check leaves nothing behind.
+    Ok(Some(Plugins::load_configured(Sandbox::open(reward, None)?, reward)?))
+}
+
+fn described(plugins: Option<&Plugins>) -> String {
+    let Some(plugins) = plugins else { return "none: nothing is learned from rewards".to_owned() };
+    let described = |(RewardPlugin { name, weight, .. }, plugin): &(RewardPlugin, _)| {
+        let perennial_reward::PluginIdentity { plugin, version, hash, .. } = perennial_reward::Plugin::identity(plugin);
+        format!("{name} ({plugin} {version}, weight {weight}, hash {})", hash.short(12))
+    };
+    plugins.iter().map(described).collect::<Vec<_>>().join(", ")
+}
+
+fn suites(session: &Session, plugins: Option<&Plugins>) -> anyhow::Result<String> {
+    let suites = cycle::golden(session.config(), plugins)?;
+    let found: Vec<String> =
+        suites.iter().map(|suite| format!("{} ({} items)", suite.name, suite.items.len())).collect();
     if found.is_empty() {
         return Ok("no golden suites: only held-out samples guard the champion".to_owned());
     }

@@ -10,6 +10,7 @@ mod generate;
 mod ingest;
 mod models;
 mod output;
+mod plugin;
 mod run;
 mod session;
 mod show;
@@ -72,6 +73,9 @@ enum Command {
     /// Base models on this machine
     #[command(subcommand)]
     Model(models::Model),
+    /// Reward plugins: begin, build, try and measure them
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// Let the model go on from a prompt
     Generate(generate::Generate),
     /// Talk with the model
@@ -125,6 +129,10 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         output::piece(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Plugin(plugin) = command {
+        plugin.run(sources)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let session = Session::open(sources)?;
     match command {
         Command::Run => return run::run(session),
@@ -143,7 +151,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Chat(chat) => chat.run(&session)?,
         Command::Check => check::check(&session)?,
         Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
-        Command::Completions { .. } => {}
+        Command::Completions { .. } | Command::Plugin(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

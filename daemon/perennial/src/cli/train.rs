@@ -32,11 +32,11 @@ impl Train {
         let candidate = folder.candidate();
         let stop = Stop::default();
         let told = stop.clone();
-        let work = on_thread("train", move || stage::run(&folder, &model, &told, &telemetry));
+        let work = on_thread("train", move || stage::run(&folder, &model, &told, &telemetry, None));
         match runtime.block_on(interruptible(&stop, work))??? {
             StageEnd::Stopped => bail!("stopped at a checkpoint: the same command goes on from there"),
             StageEnd::Trained(trained) => {
-                output::line(format_args!("{} steps, the candidate is in {}", trained.steps, candidate.display()));
+                output::line(format_args!("{} steps, the candidate is in {}", trained.steps(), candidate.display()));
             }
         }
         Ok(())

@@ -217,6 +217,12 @@ fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, wor
     for (at, suite) in config.gate.suite.iter_mut().enumerate() {
         suite.file = resolve(&format!("gate.suite[{at}].file"), &suite.file);
     }
+    if let Some(server) = &mut config.rollout.server {
+        server.adapter_dir = server.adapter_dir.take().map(|dir| resolve("rollout.server.adapter_dir", &dir));
+    }
+    for (at, plugin) in config.reward.plugin.iter_mut().enumerate() {
+        plugin.file = resolve(&format!("reward.plugin[{at}].file"), &plugin.file);
+    }
 }
 
 fn list(problems: &[(Origin, Problem)]) -> String {

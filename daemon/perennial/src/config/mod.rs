@@ -7,6 +7,7 @@ mod dump;
 mod load;
 mod place;
 mod reload;
+mod rewards;
 mod sections;
 #[cfg(test)]
 mod shipped;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     dump::dump,
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,
+    rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
 };
 

@@ -7,9 +7,12 @@ use std::{
 };
 
 use perennial_data::replay::PolicyKind;
-use perennial_gate::{Metric, Require, Uncertain};
+use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
+use perennial_learn::train::grpo::GrpoConfig;
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
+
+use super::{Reward, Rollout};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub(crate) struct Config {
     pub(crate) replay: Replay,
     pub(crate) cycle: Cycle,
     pub(crate) train: Train,
+    pub(crate) grpo: GrpoConfig,
+    pub(crate) rollout: Rollout,
+    pub(crate) reward: Reward,
     pub(crate) gate: Gate,
     pub(crate) http: Http,
     pub(crate) resources: Resources,
@@ -139,6 +145,7 @@ impl Default for Cycle {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Train {
+    pub(crate) objectives: Vec<Objective>,
     pub(crate) start: Start,
     pub(crate) r: usize,
     pub(crate) alpha: f64,
@@ -159,6 +166,7 @@ pub(crate) struct Train {
 impl Default for Train {
     fn default() -> Self {
         Self {
+            objectives: vec![Objective::Sft],
             start: Start::Champion,
             r: 16,
             alpha: 32.0,
@@ -175,6 +183,33 @@ impl Default for Train {
             max_grad_norm: 1.0,
             checkpoint_steps: 10,
         }
+    }
+}
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Objective {
+    /// Supervised fine-tuning.
+    Sft,
+    /// Group relative policy optimisation against the reward plugins.
+    Grpo,
+}
+
+impl Objective {
+    /// The name, as serde writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sft => "sft",
+            Self::Grpo => "grpo",
+        }
+    }
+}
+
+impl Train {
+    /// Whether the objective is among the configured ones.
+    pub(crate) fn has(&self, objective: Objective) -> bool {
+        self.objectives.contains(&objective)
     }
 }
 
@@ -209,6 +244,7 @@ pub(crate) struct Gate {
     pub(crate) resamples: usize,
     pub(crate) require: Require,
     pub(crate) uncertain: Uncertain,
+    pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
 }
@@ -221,6 +257,7 @@ impl Default for Gate {
             resamples: 10_000,
             require: Require::Improved,
             uncertain: Uncertain::Reject,
+            hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
             suite: Vec::new(),
         }
@@ -234,6 +271,8 @@ pub(crate) struct AutoSuites {
     pub(crate) items_max: usize,
     /// Chosen from the references where it is unset.
     pub(crate) metric: Option<Metric>,
+    /// The reward plugin of `metric = "reward"`.
+    pub(crate) plugin: Option<String>,
     pub(crate) protected: bool,
     pub(crate) target: bool,
     pub(crate) max_new_tokens: usize,
@@ -245,6 +284,7 @@ impl Default for AutoSuites {
         Self {
             items_max: perennial_gate::ITEMS_MAX_DEFAULT,
             metric: None,
+            plugin: None,
             protected: true,
             target: true,
             max_new_tokens: perennial_gate::MAX_NEW_TOKENS_DEFAULT,
@@ -259,6 +299,7 @@ impl Default for AutoSuites {
 pub(crate) struct AutoDomain {
     pub(crate) items_max: Option<usize>,
     pub(crate) metric: Option<Metric>,
+    pub(crate) plugin: Option<String>,
     pub(crate) protected: Option<bool>,
     pub(crate) target: Option<bool>,
     pub(crate) margin: Option<f64>,
@@ -273,6 +314,7 @@ pub(crate) struct Suite {
     pub(crate) file: PathBuf,
     /// Chosen from the references where it is unset.
     pub(crate) metric: Option<Metric>,
+    pub(crate) plugin: Option<String>,
     #[serde(default = "yes")]
     pub(crate) protected: bool,
     #[serde(default)]

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, de};
 
+use perennial_gate::HackingPolicy;
+use perennial_learn::train::grpo::GrpoConfig;
+
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/perennial.toml");
@@ -23,7 +26,13 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("replay", keys::<Replay>()),
         ("cycle", keys::<Cycle>()),
         ("train", keys::<Train>()),
+        ("grpo", keys::<GrpoConfig>()),
+        ("rollout", keys::<Rollout>()),
+        ("rollout.server", keys::<RolloutServer>()),
+        ("reward", keys::<Reward>()),
+        ("reward.plugin", keys::<RewardPlugin>()),
         ("gate", keys::<Gate>()),
+        ("gate.hacking", keys::<HackingPolicy>()),
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
         ("gate.suite", keys::<Suite>()),
@@ -35,7 +44,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         expected.extend(keys.iter().map(|key| format!("{section}.{key}")));
     }
     // Those are sections of their own.
-    for table in ["gate.auto", "gate.suite", "gate.auto.domain"] {
+    for table in ["gate.auto", "gate.hacking", "gate.suite", "gate.auto.domain", "reward.plugin", "rollout.server"] {
         assert!(expected.remove(table), "{table}");
     }
     let sections: BTreeSet<&str> = expected.iter().filter_map(|key| key.split('.').next()).collect();

@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 
-use super::{Config, Embedding};
+use perennial_gate::Metric;
+use perennial_learn::train::{TrainError, grpo::SamplingCorrection};
+
+use super::{Config, Embedding, Objective};
 
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     replay(config, &mut found);
     cycle(config, &mut found);
     train(config, &mut found);
+    grpo(config, &mut found);
+    reward(config, &mut found);
     gate(config, &mut found);
     if let Err(error) = crate::telemetry::log_filter(&config.log.level) {
         found.add("log.level", &error.to_string());
@@ -69,6 +74,10 @@ fn cycle(config: &Config, found: &mut Problems) {
 
 fn train(config: &Config, found: &mut Problems) {
     let train = &config.train;
+    match train.objectives[..] {
+        [Objective::Sft] | [Objective::Grpo] | [Objective::Sft, Objective::Grpo] => {}
+        _ => found.add("train.objectives", r#"must be ["sft"], ["grpo"] or ["sft", "grpo"], in this order"#),
+    }
     found.within("train.r", train.r as f64, 1.0..=1024.0);
     found.above("train.alpha", train.alpha, 0.0);
     found.above("train.learning_rate", train.learning_rate, 0.0);
@@ -83,8 +92,82 @@ fn train(config: &Config, found: &mut Problems) {
     found.at_least("train.checkpoint_steps", train.checkpoint_steps as f64, 1.0);
 }
 
+fn grpo(config: &Config, found: &mut Problems) {
+    if let Err(TrainError::Config { key, rule }) = config.grpo.check() {
+        found.add(&format!("grpo.{key}"), &format!("makes no sense: it {rule}"));
+    }
+    let rollout = &config.rollout;
+    found.within("rollout.top_p", rollout.top_p, 0.0..=1.0);
+    found.within("rollout.min_p", rollout.min_p, 0.0..=1.0);
+    found.at_least("rollout.batch_max", rollout.batch_max as f64, 1.0);
+    if let Some(server) = &rollout.server {
+        found.at_least("rollout.server.timeout_seconds", server.timeout_seconds as f64, 1.0);
+        if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
+            found.add("rollout.server.url", "must begin with http:// or https://");
+        }
+    } else if config.grpo.sampling_correction != SamplingCorrection::None {
+        found
+            .add("grpo.sampling_correction", "only goes with [rollout.server]: what is drawn here needs no correction");
+    }
+    let optimised = config.reward.plugin.iter().any(|plugin| plugin.weight != 0.0);
+    if config.train.has(Objective::Grpo) && !optimised {
+        found.add(
+            "train.objectives",
+            "has \"grpo\", but there is nothing to learn from: add a [[reward.plugin]] whose weight is not 0",
+        );
+    }
+}
+
+fn reward(config: &Config, found: &mut Problems) {
+    let reward = &config.reward;
+    found.within("reward.max_fault_ratio", reward.max_fault_ratio, 0.0..=1.0);
+    found.at_least("reward.threads", reward.threads as f64, 1.0);
+    found.above("reward.deadline_seconds", reward.deadline_seconds, 0.0);
+    let limits = [
+        ("fuel_per_sample", reward.fuel_per_sample as f64, 1.0),
+        ("memory_bytes_max", reward.memory_bytes_max as f64, 65_536.0),
+        ("table_elements_max", reward.table_elements_max as f64, 1.0),
+        ("stack_bytes_max", reward.stack_bytes_max as f64, 65_536.0),
+        ("transfer_bytes_max", reward.transfer_bytes_max as f64, 65_536.0),
+        ("component_bytes_max", reward.component_bytes_max as f64, 1.0),
+        ("config_bytes_max", reward.config_bytes_max as f64, 2.0),
+    ];
+    for (name, value, min) in limits {
+        found.at_least(&format!("reward.{name}"), value, min);
+    }
+    let mut names = BTreeSet::new();
+    for (at, plugin) in reward.plugin.iter().enumerate() {
+        let key = |name: &str| format!("reward.plugin[{at}].{name}");
+        if perennial_types::Domain::new(&plugin.name).is_err() {
+            found.add(&key("name"), "must be letters, digits, '.', '_' or '-'");
+        }
+        if !names.insert(&plugin.name) {
+            found.add(&key("name"), &format!("is taken: two plugins are called {:?}", plugin.name));
+        }
+        found.above(&key("deadline_seconds"), plugin.deadline_seconds.unwrap_or(1.0), 0.0);
+        if !plugin.weight.is_finite() {
+            found.add(&key("weight"), "must be a finite number");
+        }
+    }
+}
+
+/// `metric = "reward"` and `plugin = NAME` go together, and NAME is a configured plugin.
+fn judged_by(config: &Config, key: &str, metric: Option<Metric>, plugin: Option<&String>, found: &mut Problems) {
+    match (metric == Some(Metric::Reward), plugin) {
+        (true, None) => found.add(key, "is missing: `metric = \"reward\"` needs the name of a [[reward.plugin]]"),
+        (false, Some(_)) => found.add(key, "only goes with `metric = \"reward\"`"),
+        (true, Some(name)) if !config.reward.plugin.iter().any(|plugin| plugin.name == *name) => {
+            found.add(key, &format!("is {name:?}, but no [[reward.plugin]] is called so"));
+        }
+        _ => {}
+    }
+}
+
 fn gate(config: &Config, found: &mut Problems) {
     let gate = &config.gate;
+    found.above("gate.hacking.kl_max", gate.hacking.kl_max, 0.0);
+    found.at_least("gate.hacking.length_ratio_max", gate.hacking.length_ratio_max, 1.0);
+    judged_by(config, "gate.auto.plugin", gate.auto.metric, gate.auto.plugin.as_ref(), found);
     found.within("gate.confidence", gate.confidence, 0.5..=0.9999);
     found.at_least("gate.margin", gate.margin, 0.0);
     found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
@@ -95,6 +178,7 @@ fn gate(config: &Config, found: &mut Problems) {
         found.at_least(&key("items_max"), auto.items_max.map_or(1.0, |items| items as f64), 1.0);
         found.at_least(&key("max_new_tokens"), auto.max_new_tokens.map_or(1.0, |tokens| tokens as f64), 1.0);
         found.at_least(&key("margin"), auto.margin.unwrap_or(0.0), 0.0);
+        judged_by(config, &key("plugin"), auto.metric, auto.plugin.as_ref(), found);
     }
     let mut names = BTreeSet::new();
     for (at, suite) in gate.suite.iter().enumerate() {
@@ -107,6 +191,7 @@ fn gate(config: &Config, found: &mut Problems) {
         }
         found.at_least(&key("margin"), suite.margin.unwrap_or(0.0), 0.0);
         found.at_least(&key("max_new_tokens"), suite.max_new_tokens as f64, 1.0);
+        judged_by(config, &key("plugin"), suite.metric, suite.plugin.as_ref(), found);
     }
 }
 

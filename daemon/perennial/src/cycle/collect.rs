@@ -10,10 +10,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CycleFolder, Scope, Step};
-use crate::{clock, ports::Indexer};
+use crate::{
+    clock,
+    config::{self, Objective},
+    ports::Indexer,
+};
 
-/// What supervised fine-tuning learns from. The other shapes are stored and wait for objectives of their own.
-pub(crate) const TRAINED_KINDS: [Kind; 3] = [Kind::Messages, Kind::PromptCompletion, Kind::Text];
+/// The shapes that the objectives learn from. The others are stored and wait.
+pub(crate) fn trained_kinds(train: &config::Train) -> Vec<Kind> {
+    let learns = |kind: &Kind| match kind {
+        Kind::Messages | Kind::PromptCompletion => true,
+        Kind::Text => train.has(Objective::Sft),
+        Kind::PromptOnly => train.has(Objective::Grpo),
+        Kind::Preference => false,
+    };
+    Kind::ALL.into_iter().filter(learns).collect()
+}
 
 /// `collected.json`
 #[derive(Serialize, Deserialize)]
@@ -35,7 +47,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
-    let fresh = parts.context.registry.fresh_samples(&TRAINED_KINDS, samples_max)?;
+    let fresh = parts.context.registry.fresh_samples(&trained_kinds(&config.train), samples_max)?;
     if fresh.is_empty() {
         let reason = "no new samples waited when the cycle began to collect them";
         parts.context.registry.abort_cycle(cycle.id, reason, clock::now_ms())?;

@@ -7,7 +7,7 @@ use perennial_data::{
     durable,
     mix::{self, Origin},
 };
-use perennial_gate::{Policy, Report, SuiteReport, compare};
+use perennial_gate::{Policy, Report, RewardTraining, SuiteReport, compare};
 use perennial_registry::{NewDecision, Product, RegistryError};
 use perennial_types::SampleId;
 use serde_json::json;
@@ -15,6 +15,8 @@ use serde_json::json;
 use super::{Scope, Step, evaluate, suites};
 use crate::{
     clock, config,
+    rewards::{History, chart},
+    stage::StageManifest,
     telemetry::{Decided, SuiteScored},
 };
 
@@ -30,7 +32,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         let SuiteReport { suite, champion, candidate, .. } = suite;
         parts.context.telemetry.emit(SuiteScored { suite, champion: *champion, candidate: *candidate });
     }
-    let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, policy);
+    let training = training(scope)?;
+    let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, training, policy);
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
@@ -64,7 +67,8 @@ fn compare_all(
 ) -> anyhow::Result<Vec<SuiteReport>> {
     let cycle = scope.cycle;
     let mut reports = Vec::new();
-    for suite in suites::frozen(scope)? {
+    let suites = suites::read(scope)?.context("the suites are gone: remove nothing from the cycle's folder")?;
+    for suite in suites {
         let scores = |side| {
             evaluate::read(scope, base, side, &suite)?
                 .with_context(|| format!("the scores of suite {} are gone: remove nothing from scores/", suite.name))
@@ -73,6 +77,17 @@ fn compare_all(
         reports.push(compare(&suite, &candidate, &champion, policy)?);
     }
     Ok(reports)
+}
+
+/// How learning from rewards went, where there was any, with its picture beside the report.
+fn training(scope: &Scope<'_>) -> anyhow::Result<Option<RewardTraining>> {
+    let Some(history) = History::read(&scope.folder)? else { return Ok(None) };
+    let (manifest, _) = mix::read_mix(scope.folder.path())?;
+    let summary = history.summary(&StageManifest::read(&manifest)?.plugins);
+    if summary.is_some() {
+        durable::write_durably(&scope.folder.rewards_chart(), chart(&history)?.as_bytes())?;
+    }
+    Ok(summary)
 }
 
 /// The new samples of the mix: whatever the decision, they are no longer new.
@@ -99,5 +114,6 @@ pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
         seed,
         require: gate.require,
         uncertain: gate.uncertain,
+        hacking: gate.hacking.clone(),
     }
 }

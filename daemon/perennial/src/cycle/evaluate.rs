@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use anyhow::Context as _;
-use perennial_data::durable;
+use perennial_data::{durable, mix};
 use perennial_gate::{EvaluateError, Suite, SuiteScores, evaluate};
 use perennial_learn::{adapter::Adapter, model::Model};
 use perennial_registry::{Product, publish};
@@ -15,15 +15,18 @@ use super::{Scope, Step, suites};
 use crate::{
     clock,
     judge::{Interrupted, ModelJudge},
+    rewards::{Plugins, Sandbox},
+    stage::StageManifest,
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, .. } = scope;
     let model = parts.engine.model(&config.model)?;
-    let suites = suites::frozen(scope)?;
+    let plugins = plugins(scope)?;
+    let suites = suites::freeze(scope, plugins.as_ref())?;
     let candidate = cycle.candidate.as_ref().with_context(|| format!("cycle {} has no candidate", cycle.id))?;
     for side in [cycle.champion.as_ref(), Some(candidate)] {
-        if score(scope, &model, side, &suites)? == Step::Stopped {
+        if score(scope, &model, side, &suites, plugins.as_ref())? == Step::Stopped {
             return Ok(Step::Stopped);
         }
     }
@@ -36,8 +39,26 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     Ok(Step::Done)
 }
 
+/// The plugins that the cycle froze; `None` where there are none.
+fn plugins(scope: &Scope<'_>) -> anyhow::Result<Option<Plugins>> {
+    let Scope { parts, config, folder, .. } = scope;
+    let (manifest, _) = mix::read_mix(folder.path())?;
+    let manifest = StageManifest::read(&manifest)?;
+    if manifest.plugins.is_empty() {
+        return Ok(None);
+    }
+    let sandbox = Sandbox::open(&config.reward, Some(&parts.context.state.plugin_cache()))?;
+    Ok(Some(Plugins::load_frozen(sandbox, &manifest.plugins, folder)?))
+}
+
 /// Asks one side the suites that it was not asked yet. `None` is the base model alone.
-fn score(scope: &Scope<'_>, model: &Model, side: Option<&AdapterId>, suites: &[Suite]) -> anyhow::Result<Step> {
+fn score(
+    scope: &Scope<'_>,
+    model: &Model,
+    side: Option<&AdapterId>,
+    suites: &[Suite],
+    plugins: Option<&Plugins>,
+) -> anyhow::Result<Step> {
     let asked = |suite: &&Suite| read(scope, &model.fingerprint, side, suite).map(|scores| scores.is_some());
     let mut left = Vec::new();
     for suite in suites {
@@ -52,6 +73,8 @@ fn score(scope: &Scope<'_>, model: &Model, side: Option<&AdapterId>, suites: &[S
     let mut judge = ModelJudge {
         model,
         adapter: adapter.as_ref(),
+        plugins,
+        max_fault_ratio: scope.config.reward.max_fault_ratio,
         length_max: scope.config.train.max_length.min(model.config.positions_max),
         stop: scope.stop,
         telemetry: &scope.parts.context.telemetry,

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::config::Objective;
+
 /// The folder of a cycle: everything that its phases write, and all that a training stage needs.
 #[derive(Clone, Debug)]
 pub(crate) struct CycleFolder(PathBuf);
@@ -25,6 +27,31 @@ impl CycleFolder {
 
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
+    }
+
+    /// Checkpoints and metrics of one objective.
+    pub(crate) fn checkpoints_of(&self, objective: Objective) -> PathBuf {
+        self.checkpoints().join(objective.as_str())
+    }
+
+    /// A reward plugin as it was frozen.
+    pub(crate) fn plugin(&self, name: &str) -> PathBuf {
+        self.0.join("plugins").join(format!("{name}.wasm"))
+    }
+
+    /// Adapters under training, as a rollout server is given them.
+    pub(crate) fn rollouts(&self) -> PathBuf {
+        self.0.join("rollouts")
+    }
+
+    /// What the plugins said while the candidate learned from them.
+    pub(crate) fn rewards(&self) -> PathBuf {
+        self.0.join("rewards.jsonl")
+    }
+
+    /// The same as a picture.
+    pub(crate) fn rewards_chart(&self) -> PathBuf {
+        self.0.join("rewards.svg")
     }
 
     /// The trained adapter, before it is stored under its name.

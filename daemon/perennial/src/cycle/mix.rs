@@ -11,9 +11,10 @@ use serde_json::json;
 use super::{Scope, Step, collect};
 use crate::{
     clock,
-    config::Start,
+    config::{self, Config, Objective, Start},
     indexer, models, replay,
-    stage::{OBJECTIVE_SFT, StageManifest},
+    rewards::{self, Sandbox},
+    stage::{GrpoStage, StageManifest},
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -48,11 +49,12 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     }
     let stage = StageManifest {
         cycle: cycle.id,
-        objective: OBJECTIVE_SFT.to_owned(),
         base: model.fingerprint,
         base_name: models::published_name(&config.model).to_owned(),
         parent,
         train: config.train.clone(),
+        grpo: config.train.has(Objective::Grpo).then(|| grpo_stage(config)),
+        plugins: freeze_plugins(scope)?,
     };
     let manifest = mix::freeze(folder.path(), &plan, &samples, &held_out, stage.fields()?)?;
 
@@ -60,6 +62,21 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let detail = json!({ "new": new, "replay": replayed, "domains": manifest.domains });
     registry.record_phase(cycle.id, Product::Mixed { mix: manifest.fingerprint }, &detail, clock::now_ms())?;
     Ok(Step::Done)
+}
+
+fn grpo_stage(config: &Config) -> GrpoStage {
+    let sandbox = config::Reward { plugin: Vec::new(), ..config.reward.clone() };
+    GrpoStage { config: config.grpo.clone(), rollout: config.rollout.clone(), sandbox }
+}
+
+/// A plugin that is changed while the cycle runs changes the next one.
+fn freeze_plugins(scope: &Scope<'_>) -> anyhow::Result<Vec<rewards::FrozenPlugin>> {
+    let Scope { parts, config, folder, .. } = scope;
+    if config.reward.plugin.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sandbox = Sandbox::open(&config.reward, Some(&parts.context.state.plugin_cache()))?;
+    rewards::freeze(&sandbox, &config.reward, folder)
 }
 
 /// The folder is all that the training stage may look at, so the parent is put into it.

@@ -20,7 +20,6 @@ use anyhow::{Context as _, bail};
 use perennial_registry::{Cycle, CycleOutcome, NewCycle, Phase as Recorded, publish as published};
 use perennial_types::{AdapterId, CycleId};
 
-pub(crate) use self::folder::CycleFolder;
 use crate::{
     clock,
     config::Config,
@@ -28,11 +27,11 @@ use crate::{
     indexer::StateIndexer,
     ports::{Cause, Context, CycleEnd, Cycles, Stop, Waiting},
     replay::BufferLock,
+    rewards,
     telemetry::{Decided, Phase, PhaseEnded, PhaseStarted},
 };
 
-/// The shapes that the configured objectives learn from.
-pub(crate) use self::collect::TRAINED_KINDS;
+pub(crate) use self::{collect::trained_kinds, folder::CycleFolder, suites::golden};
 
 /// [`Cycles`] of a state directory.
 pub(crate) struct StateCycles {
@@ -66,6 +65,13 @@ impl StateCycles {
         Self { context, engine, buffer, indexer }
     }
 
+    /// A cycle keeps the plugins that it was begun with, so one that fails by them would fail for ever. The samples stay
+    /// fresh, and the next cycle trains on them with whatever plugins and limits are configured then.
+    fn give_up(&self, cycle: CycleId, error: anyhow::Error) -> anyhow::Result<CycleEnd> {
+        self.context.registry.abort_cycle(cycle, &format!("{error:#}"), clock::now_ms())?;
+        Err(error.context("the cycle is given up, and its samples wait for the next one"))
+    }
+
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {
         self.context.registry.cycle(cycle)?.with_context(|| format!("there is no cycle {cycle}"))
     }
@@ -81,7 +87,8 @@ impl StateCycles {
 
 impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
-        let fresh = self.context.registry.fresh(&TRAINED_KINDS)?;
+        let kinds = trained_kinds(&self.context.config.current().train);
+        let fresh = self.context.registry.fresh(&kinds)?;
         Ok(Waiting { samples: fresh.count, oldest_ms: fresh.oldest_ms })
     }
 
@@ -119,8 +126,11 @@ impl Cycles for StateCycles {
             }
             let folder = CycleFolder::new(self.context.state.cycle(cycle.id));
             let scope = Scope { parts: self, cycle: &cycle, config: &config, folder, stop };
-            if scope.run(next)? == Step::Stopped {
-                return Ok(CycleEnd::Stopped);
+            match scope.run(next) {
+                Ok(Step::Done) => {}
+                Ok(Step::Stopped) => return Ok(CycleEnd::Stopped),
+                Err(error) if rewards::is_of_plugins(&error) => return self.give_up(cycle.id, error),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -1,7 +1,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use perennial_learn::train::grpo::GrpoProgress;
 use perennial_registry::Phase as State;
+use perennial_reward::{OutcomeKind, Statistics};
 use perennial_types::{AdapterId, CycleId, Domain};
+use prometheus::Gauge;
 use tracing::{debug, error, info, warn};
 
 use super::{Event, Telemetry};
@@ -299,6 +302,75 @@ impl Event for TrainStep {
             debug!(step, steps, loss, learning_rate, tokens_per_second, "step");
         } else {
             info!(step, steps, loss, learning_rate, tokens_per_second, "step");
+        }
+    }
+}
+
+/// A step of learning from rewards was taken.
+pub(crate) struct GrpoStep<'a>(pub(crate) &'a GrpoProgress);
+
+impl Event for GrpoStep<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let GrpoProgress { step, steps, loss, learning_rate, tokens, policy, rollouts, .. } = self.0;
+        let seconds = self.0.seconds + self.0.rollout_seconds;
+        let tokens_per_second = if seconds > 0.0 { *tokens as f64 / seconds } else { 0.0 };
+        telemetry.emit(TrainStep {
+            step: *step,
+            steps: *steps,
+            loss: *loss,
+            learning_rate: *learning_rate,
+            tokens: *tokens,
+            tokens_per_second,
+        });
+        let metrics = &telemetry.metrics().grpo;
+        let set = |gauge: &Gauge, value: Option<f64>| value.into_iter().for_each(|value| gauge.set(value));
+        set(&metrics.reward_mean, rollouts.reward_mean);
+        set(&metrics.reward_stddev, rollouts.reward_std);
+        set(&metrics.kl, policy.kl);
+        set(&metrics.entropy, policy.entropy);
+        for (bound, ratio) in [("low", policy.clip_ratio_low), ("high", policy.clip_ratio_high)] {
+            set(&metrics.clip_ratio.with_label_values(&[bound]), ratio);
+        }
+        for (stat, length) in [
+            ("mean", rollouts.completion_length_mean),
+            ("min", rollouts.completion_length_min as f64),
+            ("max", rollouts.completion_length_max as f64),
+        ] {
+            metrics.completion_tokens.with_label_values(&[stat]).set(length);
+        }
+        metrics.truncated_ratio.set(rollouts.truncated_share);
+        metrics.unscored_ratio.set(rollouts.abstained_share);
+        metrics.zero_variance_ratio.set(rollouts.zero_variance_share);
+        let (reward, kl) = (rollouts.reward_mean, policy.kl);
+        info!(step, steps, reward, kl, length = rollouts.completion_length_mean, "learned from rewards");
+    }
+}
+
+/// Plugins gave their verdicts on the completions of a generation, or on a suite.
+pub(crate) struct RewardsGiven<'a> {
+    /// What they said.
+    pub(crate) statistics: &'a Statistics,
+}
+
+impl Event for RewardsGiven<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let metrics = &telemetry.metrics().reward;
+        for (plugin, statistics) in &self.statistics.plugins {
+            for outcome in OutcomeKind::ALL {
+                metrics.outcomes.with_label_values(&[plugin, outcome.as_str()]).inc_by(statistics.count(outcome));
+            }
+            if statistics.reward.count > 0 {
+                metrics.mean.with_label_values(&[plugin]).set(statistics.reward.mean);
+            }
+            for (part, moments) in &statistics.parts {
+                metrics.part_mean.with_label_values(&[plugin, part]).set(moments.mean);
+            }
+            metrics.fuel.with_label_values(&[plugin]).inc_by(statistics.fuel);
+            metrics.seconds.with_label_values(&[plugin]).inc_by(statistics.seconds);
+            debug!(plugin, outcomes = ?statistics.outcomes, mean = statistics.reward.mean, "rewards given");
+            if let Some(failure) = &statistics.first_failure {
+                warn!(plugin, outcomes = ?statistics.outcomes, failure, "a reward plugin fails");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, Result, TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, Result, TextEncoder,
     core::{Collector, GenericCounterVec},
 };
 
@@ -17,6 +17,10 @@ pub(crate) struct Metrics {
     pub(crate) cycle: CycleMetrics,
     /// The trainer.
     pub(crate) train: TrainMetrics,
+    /// Learning from rewards.
+    pub(crate) grpo: GrpoMetrics,
+    /// The reward plugins.
+    pub(crate) reward: RewardMetrics,
     /// The gate and the champion.
     pub(crate) gate: GateMetrics,
 }
@@ -50,6 +54,28 @@ pub(crate) struct TrainMetrics {
     pub(crate) tokens: IntCounter,
 }
 
+/// Learning from rewards, at the last step.
+pub(crate) struct GrpoMetrics {
+    pub(crate) reward_mean: Gauge,
+    pub(crate) reward_stddev: Gauge,
+    pub(crate) kl: Gauge,
+    pub(crate) entropy: Gauge,
+    pub(crate) clip_ratio: GaugeVec,
+    pub(crate) completion_tokens: GaugeVec,
+    pub(crate) truncated_ratio: Gauge,
+    pub(crate) unscored_ratio: Gauge,
+    pub(crate) zero_variance_ratio: Gauge,
+}
+
+/// The reward plugins.
+pub(crate) struct RewardMetrics {
+    pub(crate) outcomes: IntCounterVec,
+    pub(crate) mean: GaugeVec,
+    pub(crate) part_mean: GaugeVec,
+    pub(crate) fuel: IntCounterVec,
+    pub(crate) seconds: CounterVec,
+}
+
 /// The gate and the champion.
 pub(crate) struct GateMetrics {
     pub(crate) suite_score: GaugeVec,
@@ -68,6 +94,8 @@ impl Metrics {
             buffer: BufferMetrics::new(&registry)?,
             cycle: CycleMetrics::new(&registry)?,
             train: TrainMetrics::new(&registry)?,
+            grpo: GrpoMetrics::new(&registry)?,
+            reward: RewardMetrics::new(&registry)?,
             gate: GateMetrics::new(&registry)?,
             registry,
         })
@@ -129,6 +157,46 @@ impl TrainMetrics {
             step: register(registry, IntGauge::new("perennial_train_step", "The last step of the running training.")?)?,
             steps: register(registry, IntGauge::new("perennial_train_steps", "Steps of the running training.")?)?,
             tokens: register(registry, IntCounter::new("perennial_train_tokens_total", "Tokens trained on.")?)?,
+        })
+    }
+}
+
+impl GrpoMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let gauge = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
+        let gauges =
+            |name: &str, help: &str, label: &str| register(registry, GaugeVec::new(Opts::new(name, help), &[label])?);
+        Ok(Self {
+            reward_mean: gauge("perennial_grpo_reward", "Mean reward of the last step's completions.")?,
+            reward_stddev: gauge("perennial_grpo_reward_stddev", "Standard deviation of these rewards.")?,
+            kl: gauge("perennial_grpo_kl_nats", "Divergence from the reference, per token.")?,
+            entropy: gauge("perennial_grpo_entropy_nats", "Entropy of the policy, per token.")?,
+            clip_ratio: gauges("perennial_grpo_clip_ratio", "Share of tokens whose weight was clipped.", "bound")?,
+            completion_tokens: gauges("perennial_grpo_completion_tokens", "Length of completions.", "stat")?,
+            truncated_ratio: gauge("perennial_grpo_truncated_ratio", "Share of completions that were cut off.")?,
+            unscored_ratio: gauge("perennial_grpo_unscored_ratio", "Share of completions that nothing scored.")?,
+            zero_variance_ratio: gauge(
+                "perennial_grpo_zero_variance_ratio",
+                "Share of groups whose rewards were all equal.",
+            )?,
+        })
+    }
+}
+
+impl RewardMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let opts = |name: &str, help: &str| Opts::new(name, help);
+        let outcomes = opts("perennial_reward_outcomes_total", "Completions that a plugin judged, by what came of it.");
+        let mean = opts("perennial_reward_mean", "Mean reward that a plugin gave last.");
+        let part = opts("perennial_reward_part_mean", "Mean of a part of the reward that a plugin gave last.");
+        let fuel = opts("perennial_reward_fuel_total", "Instructions that plugins took.");
+        let seconds = opts("perennial_reward_seconds_total", "Time that calls of plugins took.");
+        Ok(Self {
+            outcomes: register(registry, IntCounterVec::new(outcomes, &["plugin", "outcome"])?)?,
+            mean: register(registry, GaugeVec::new(mean, &["plugin"])?)?,
+            part_mean: register(registry, GaugeVec::new(part, &["plugin", "part"])?)?,
+            fuel: register(registry, IntCounterVec::new(fuel, &["plugin"])?)?,
+            seconds: register(registry, CounterVec::new(seconds, &["plugin"])?)?,
         })
     }
 }

@@ -1,0 +1,194 @@
+//! Completions drawn with the adapter under training, scored by the plugins while others are still being drawn.
+
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use anyhow::Context as _;
+use perennial_learn::{
+    adapter::Adapter,
+    generate::Finish,
+    model::Model,
+    rollout::{Rollout, RolloutOptions, rollouts},
+    train::{
+        StopFlag,
+        grpo::{Completion, Environment, EnvironmentError, ScoredGroup},
+    },
+};
+use perennial_reward::{self as reward, GroupVerdict, Judged, Panel, Pool, Statistics, Task, check_fault_ratio};
+use perennial_types::{Domain, Fingerprint, Fingerprinter};
+
+use super::{
+    Journal, Plugins,
+    journal::Entry,
+    prompts::RewardPrompt,
+    server::{Request, Server},
+};
+use crate::{
+    ports::Stop,
+    stage::GrpoStage,
+    telemetry::{RewardsGiven, Telemetry},
+};
+
+/// The world that a candidate learns in.
+pub(crate) struct PluginEnvironment<'a> {
+    /// The base.
+    pub(crate) model: &'a Model,
+    /// What is asked.
+    pub(crate) prompts: &'a [RewardPrompt],
+    /// Who scores.
+    pub(crate) plugins: &'a Plugins,
+    /// How completions are drawn, and what the plugins may take.
+    pub(crate) stage: &'a GrpoStage,
+    /// Who draws, where it is not this program.
+    pub(crate) server: Option<Server>,
+    /// The base model's name, for the adapter that a server is given.
+    pub(crate) base_name: &'a str,
+    /// Where it is kept what the plugins say.
+    pub(crate) journal: Journal,
+    /// Told where the work is to stop.
+    pub(crate) stop: &'a Stop,
+    /// Told what the plugins say.
+    pub(crate) telemetry: &'a Telemetry,
+}
+
+/// A completion, whoever drew it.
+pub(super) struct Drawn {
+    pub(super) text: String,
+    pub(super) completion: Completion,
+}
+
+impl Environment for PluginEnvironment<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprinter = Fingerprinter::new();
+        for (configured, plugin) in self.plugins.iter() {
+            let identity = plugin.identity();
+            fingerprinter.add(identity.hash.as_bytes());
+            fingerprinter.add(identity.config_hash.as_bytes());
+            fingerprinter.add(&configured.weight.to_le_bytes());
+            fingerprinter.add(&configured.fuel_per_sample.unwrap_or(self.stage.sandbox.fuel_per_sample).to_le_bytes());
+        }
+        for prompt in self.prompts {
+            fingerprinter.add(prompt.domain.as_str().as_bytes());
+            // A task is strings and JSON values with string keys, which always serialize; `Debug` would tell it as well.
+            let task = serde_json::to_vec(&prompt.task).unwrap_or_else(|_| format!("{:?}", prompt.task).into_bytes());
+            fingerprinter.add(&task);
+        }
+        fingerprinter.add(format!("{:?}", self.stage.rollout).as_bytes());
+        fingerprinter.finish()
+    }
+
+    fn rollouts(
+        &mut self,
+        adapter: &Adapter,
+        prompts: &[usize],
+        seed: u64,
+    ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
+        let asked: Vec<(&RewardPrompt, Panel)> =
+            prompts.iter().map(|at| self.with_panel(&self.prompts[*at])).collect::<anyhow::Result<_>>()?;
+        let stop = StopFlag::from(self.stop.flag());
+        let threads = NonZeroUsize::new(self.stage.sandbox.threads).unwrap_or(NonZeroUsize::MIN);
+        let (drawn, judged) = reward::pool(threads, |pool| self.draw(adapter, &asked, seed, &stop, pool));
+        let drawn = drawn?;
+        if stop.is_raised() {
+            return Ok(None);
+        }
+        if judged.len() != asked.len() {
+            return Err("a scoring thread died; its message is in the log".into());
+        }
+        self.account(seed, &asked, &judged)?;
+        let groups = drawn.into_iter().zip(judged);
+        Ok(Some(groups.map(|(group, judged)| scored(group, judged.verdict)).collect()))
+    }
+}
+
+impl PluginEnvironment<'_> {
+    fn with_panel<'p>(&self, prompt: &'p RewardPrompt) -> anyhow::Result<(&'p RewardPrompt, Panel)> {
+        let panel = self.plugins.optimised(&prompt.domain);
+        Ok((prompt, panel.with_context(|| format!("no plugin scores domain {}", prompt.domain))?))
+    }
+
+    /// A group per prompt, in their order, each handed to the pool as soon as it is whole.
+    fn draw(
+        &self,
+        adapter: &Adapter,
+        asked: &[(&RewardPrompt, Panel)],
+        seed: u64,
+        stop: &StopFlag,
+        pool: &Pool,
+    ) -> anyhow::Result<Vec<Vec<Drawn>>> {
+        let prompts: Vec<Vec<u32>> = asked.iter().map(|(prompt, _)| prompt.tokens.clone()).collect();
+        let on_group = |at: usize, group: &[Drawn]| {
+            self.telemetry.beat();
+            let (prompt, panel) = &asked[at];
+            pool.submit(at, panel, task(prompt, group));
+        };
+        match &self.server {
+            Some(server) => {
+                let (stage, base_name) = (self.stage, self.base_name);
+                server.draw(&Request { stage, adapter, base_name, prompts: &prompts, seed }, &on_group)
+            }
+            None => self.draw_here(adapter, &prompts, seed, stop, &on_group),
+        }
+    }
+
+    fn draw_here(
+        &self,
+        adapter: &Adapter,
+        prompts: &[Vec<u32>],
+        seed: u64,
+        stop: &StopFlag,
+        on_group: &dyn Fn(usize, &[Drawn]),
+    ) -> anyhow::Result<Vec<Vec<Drawn>>> {
+        let GrpoStage { config, rollout, .. } = self.stage;
+        let options = RolloutOptions {
+            num_generations: config.num_generations,
+            max_completion_tokens: config.max_completion_length,
+            temperature: config.temperature as f32,
+            top_p: rollout.top_p as f32,
+            top_k: rollout.top_k,
+            min_p: rollout.min_p as f32,
+            stop: rollout.stop.clone(),
+            seed,
+            batch_max: rollout.batch_max,
+        };
+        let mut report = |at: usize, group: &[Rollout]| on_group(at, &group.iter().map(drawn).collect::<Vec<_>>());
+        let rollouts = rollouts(self.model, Some(adapter), prompts, &options, stop, &mut report)?;
+        Ok(rollouts.chunks(config.num_generations).map(|group| group.iter().map(drawn).collect()).collect())
+    }
+
+    /// Writes down what the plugins said, and ends the run where one of them failed too often.
+    fn account(
+        &mut self,
+        seed: u64,
+        asked: &[(&RewardPrompt, Panel)],
+        judged: &[Judged],
+    ) -> Result<(), EnvironmentError> {
+        let mut statistics = Statistics::default();
+        let mut by_domain: BTreeMap<&Domain, Vec<&Judged>> = BTreeMap::new();
+        for ((prompt, panel), judged) in asked.iter().zip(judged) {
+            statistics.add(panel, &judged.verdict);
+            by_domain.entry(&prompt.domain).or_default().push(judged);
+        }
+        self.telemetry.emit(RewardsGiven { statistics: &statistics });
+        self.journal.append(&Entry { seed, statistics })?;
+        for judged in by_domain.values() {
+            let groups: Vec<_> = judged.iter().map(|judged| (&judged.task, &judged.verdict)).collect();
+            check_fault_ratio(&judged[0].panel, &groups, self.stage.sandbox.max_fault_ratio)?;
+        }
+        Ok(())
+    }
+}
+
+fn task(prompt: &RewardPrompt, group: &[Drawn]) -> Task {
+    let sample = |(at, drawn): (usize, &Drawn)| reward::Completion { id: at.to_string(), text: drawn.text.clone() };
+    Task { samples: group.iter().enumerate().map(sample).collect(), ..prompt.task.clone() }
+}
+
+fn drawn(rollout: &Rollout) -> Drawn {
+    let Rollout { tokens, logprobs, text, finish, .. } = rollout.clone();
+    Drawn { text, completion: Completion { tokens, logprobs, truncated: finish == Finish::Length } }
+}
+
+fn scored(group: Vec<Drawn>, verdict: GroupVerdict) -> ScoredGroup {
+    let completions = group.into_iter().map(|drawn| drawn.completion).collect();
+    ScoredGroup { completions, rewards: verdict.rewards }
+}

@@ -1,0 +1,101 @@
+use std::fs;
+
+use anyhow::{Context as _, bail};
+use perennial_data::durable;
+use perennial_reward::{Member, Panel, Plugin, PluginIdentity};
+use perennial_types::Domain;
+use serde::{Deserialize, Serialize};
+
+use super::Sandbox;
+use crate::{
+    config::{self, RewardPlugin},
+    cycle::CycleFolder,
+};
+
+/// A plugin as a cycle froze it; its bytes are in the cycle's folder, under its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FrozenPlugin {
+    /// What it is: hash, version, interface, and the hash of its configuration.
+    pub(crate) identity: PluginIdentity,
+    /// What it was configured with.
+    pub(crate) plugin: RewardPlugin,
+}
+
+/// Copies the configured plugins into the cycle's folder, whatever becomes of them afterwards, and checks each.
+///
+/// # Errors
+/// Where a file cannot be read or is refused.
+pub(crate) fn freeze(
+    sandbox: &Sandbox,
+    config: &config::Reward,
+    folder: &CycleFolder,
+) -> anyhow::Result<Vec<FrozenPlugin>> {
+    let freeze = |plugin: &RewardPlugin| {
+        // Judged where it lies first, so that the operator reads the path that he knows, and nothing too large is copied.
+        sandbox.load(&plugin.file, plugin)?;
+        let bytes = fs::read(&plugin.file).with_context(|| plugin.file.display().to_string())?;
+        let to = folder.plugin(&plugin.name);
+        durable::write_durably(&to, &bytes)?;
+        let identity = sandbox.load(&to, plugin)?.identity().clone();
+        Ok(FrozenPlugin { identity, plugin: plugin.clone() })
+    };
+    config.plugin.iter().map(freeze).collect()
+}
+
+/// Plugins that are ready to score, with the sandbox that they run in.
+pub(crate) struct Plugins {
+    members: Vec<(RewardPlugin, Plugin)>,
+    /// Its clock ends calls that take too long.
+    _sandbox: Sandbox,
+}
+
+impl Plugins {
+    /// Those that a cycle froze, from its folder.
+    ///
+    /// # Errors
+    /// Where a file is not the one that was frozen, or is refused.
+    pub(crate) fn load_frozen(sandbox: Sandbox, frozen: &[FrozenPlugin], folder: &CycleFolder) -> anyhow::Result<Self> {
+        let load = |frozen: &FrozenPlugin| {
+            let path = folder.plugin(&frozen.plugin.name);
+            let plugin = sandbox.load(&path, &frozen.plugin)?;
+            if *plugin.identity() != frozen.identity {
+                bail!("{} is not the plugin that the cycle froze", path.display());
+            }
+            Ok((frozen.plugin.clone(), plugin))
+        };
+        let members = frozen.iter().map(load).collect::<anyhow::Result<_>>()?;
+        Ok(Self { members, _sandbox: sandbox })
+    }
+
+    /// Those that are configured now, from where they lie.
+    ///
+    /// # Errors
+    /// Where one is refused.
+    pub(crate) fn load_configured(sandbox: Sandbox, config: &config::Reward) -> anyhow::Result<Self> {
+        let load = |plugin: &RewardPlugin| Ok((plugin.clone(), sandbox.load(&plugin.file, plugin)?));
+        let members = config.plugin.iter().map(load).collect::<anyhow::Result<_>>()?;
+        Ok(Self { members, _sandbox: sandbox })
+    }
+
+    /// The plugin of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Plugin> {
+        self.members.iter().find(|(known, _)| known.name == name).map(|(_, plugin)| plugin)
+    }
+
+    /// All plugins that score a domain, measured ones too; `None` where none of them has a weight.
+    pub(crate) fn optimised(&self, domain: &Domain) -> Option<Panel> {
+        let scores = |plugin: &RewardPlugin| plugin.domains.is_empty() || plugin.domains.contains(domain);
+        let members: Vec<Member> = self
+            .members
+            .iter()
+            .filter(|(configured, _)| scores(configured))
+            .map(|(configured, plugin)| Member { plugin: plugin.clone(), weight: configured.weight })
+            .collect();
+        members.iter().any(|member| member.weight != 0.0).then_some(Panel { members })
+    }
+
+    /// Each with its configuration.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(RewardPlugin, Plugin)> {
+        self.members.iter()
+    }
+}

@@ -1,0 +1,81 @@
+use anyhow::{Context as _, bail};
+use perennial_data::mix::Manifest;
+use perennial_learn::{
+    adapter::LoraConfig,
+    train::{self as learner, TrainConfig, grpo::GrpoConfig},
+};
+use perennial_types::{AdapterId, CycleId, Fingerprint};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{config, rewards::FrozenPlugin};
+
+/// What the manifest of a mix says beside the mix itself: all that determines the adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StageManifest {
+    /// The cycle that the mix was frozen for.
+    pub(crate) cycle: CycleId,
+    /// The fingerprint of the base model's weights.
+    pub(crate) base: Fingerprint,
+    /// The base model's name, for `adapter_config.json`.
+    pub(crate) base_name: String,
+    /// The adapter in `parent/` that training goes on from; `None` starts afresh.
+    pub(crate) parent: Option<AdapterId>,
+    /// What is minimised, and how to train.
+    pub(crate) train: config::Train,
+    /// How to learn from rewards, where that is an objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grpo: Option<GrpoStage>,
+    /// The reward plugins, for training and for suites; their bytes are in `plugins/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plugins: Vec<FrozenPlugin>,
+}
+
+/// What learning from rewards depends on, beside the plugins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GrpoStage {
+    /// The objective.
+    pub(crate) config: GrpoConfig,
+    /// How completions are drawn.
+    pub(crate) rollout: config::Rollout,
+    /// The sandbox's limits.
+    pub(crate) sandbox: config::Reward,
+}
+
+impl StageManifest {
+    /// As fields of the manifest.
+    pub(crate) fn fields(&self) -> anyhow::Result<Map<String, Value>> {
+        match serde_json::to_value(self)? {
+            Value::Object(fields) => Ok(fields),
+            _ => bail!("a manifest is an object"),
+        }
+    }
+
+    pub(crate) fn read(manifest: &Manifest) -> anyhow::Result<Self> {
+        serde_json::from_value(Value::Object(manifest.extra.clone())).context("the manifest names no training stage")
+    }
+
+    /// What is common to all objectives, as the learner takes it.
+    pub(super) fn train_config(&self, seed: u64) -> TrainConfig {
+        let train = &self.train;
+        TrainConfig {
+            lora: LoraConfig { r: train.r, alpha: train.alpha, use_rslora: train.use_rslora, ..LoraConfig::default() },
+            seed,
+            batch_size: train.batch_size,
+            tokens_per_micro_batch: train.micro_batch_tokens,
+            epochs: train.epochs,
+            steps_max: train.steps_max,
+            learning_rate: train.learning_rate,
+            schedule: match train.schedule {
+                config::Schedule::Linear => learner::Schedule::Linear,
+                config::Schedule::Cosine => learner::Schedule::Cosine,
+                config::Schedule::Constant => learner::Schedule::Constant,
+            },
+            warmup_ratio: train.warmup_ratio,
+            weight_decay: train.weight_decay,
+            gradient_norm_max: train.max_grad_norm,
+            checkpoint_interval_steps: train.checkpoint_steps,
+            ..TrainConfig::default()
+        }
+    }
+}
