@@ -10,9 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use perennial_registry::Cycle;
-use perennial_tests::{Daemon, Fixture, task};
-
-const KILLS: u32 = 10;
+use perennial_tests::{Daemon, Fixture, repository, task};
 
 /// Longer than a cycle takes that is killed again and again.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -20,6 +18,26 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[test]
 fn cycle_killed_at_ten_moments_ends_in_the_same_adapter() {
     let prepared = Fixture::new().unwrap().with(&["train.checkpoint_steps=3", "train.epochs=1"]);
+    ends_the_same_after(10, &prepared);
+}
+
+#[test]
+fn cycle_killed_while_it_learns_from_rewards_ends_in_the_same_adapter() {
+    let plugin = repository().join("plugins/json-schema/json-schema.wasm");
+    let prepared = Fixture::new().unwrap().with(&[
+        r#"train.objectives=["sft", "grpo"]"#,
+        "train.steps_max=6",
+        "train.checkpoint_steps=2",
+        "grpo.steps_max=12",
+        "grpo.num_generations=4",
+        "grpo.max_completion_length=32",
+        &format!("reward.plugin=[{{ name = \"tickets\", file = {plugin:?} }}]"),
+    ]);
+    ends_the_same_after(5, &prepared);
+}
+
+/// Kills a cycle so often, at moments all over it, and compares its end with that of one that was let run.
+fn ends_the_same_after(kills_wanted: u32, prepared: &Fixture) {
     let file = prepared.file("tickets.jsonl", rows(0..300)).unwrap();
     prepared.program.run(&["ingest".as_ref(), file.as_os_str()]).unwrap().success().unwrap();
 
@@ -31,7 +49,7 @@ fn cycle_killed_at_ten_moments_ends_in_the_same_adapter() {
     let mut moments = Moments(0.0);
     let mut disturbed = eager(prepared.copy().unwrap());
     let mut kills = 0;
-    while kills < KILLS {
+    while kills < kills_wanted {
         let daemon = Daemon::spawn(&disturbed.program).unwrap();
         thread::sleep(whole.mul_f64(moments.next()));
         daemon.kill();

@@ -1,7 +1,7 @@
 use std::{fs, path::Path};
 
 use perennial_registry::CycleOutcome;
-use perennial_tests::{Fixture, repository, task};
+use perennial_tests::{Fixture, Program, repository, task};
 use serde_json::Value;
 
 use crate::support::{cycle, ingest, promoted, report};
@@ -117,6 +117,18 @@ fn a_plugin_that_is_refused_is_named_before_anything_runs() {
     let plugins: [(&str, &Path, &str); 1] = [("misconfigured", &good, "{ no_such_key = 1 }")];
     let said = rewarded(&plugins, &[]).program.run(&["check"]).unwrap().stdout;
     assert!(said.contains("misconfigured") && said.contains("no_such_key"), "{said}");
+}
+
+#[test]
+fn every_example_loads_with_the_plugins_that_ship() {
+    for example in ["chat", "maths", "tickets"] {
+        let config = repository().join(format!("config/examples/rewards/{example}.toml"));
+        let state = tempfile::tempdir().unwrap();
+        let tiny = format!("model.base={:?}", repository().join("tests/goldens/tiny"));
+        let program = Program::new(&config, state.path()).unwrap().with(&tiny);
+        let said = program.run(&["check"]).unwrap().success().unwrap();
+        assert!(said.contains("ok     plugins"), "{example}: {said}");
+    }
 }
 
 fn blake3_of(file: &Path) -> String {
