@@ -120,7 +120,7 @@ fn curve(
     let mut chart = ChartBuilder::on(area)
         .caption(caption, ("sans-serif", 15))
         .margin(10)
-        .x_label_area_size(22)
+        .x_label_area_size(36)
         .y_label_area_size(52)
         .build_cartesian_2d(1.0..last, low - room..high + room)?;
     let whole = |step: &f64| format!("{step:.0}");
