@@ -203,8 +203,17 @@ pub(crate) mod tests {
         let suites = [suite("new", "target", Verdict::Improved)];
         let still = crate::Trend { first: 0.5, last: 0.5, error: 0.0 };
         let drift = crate::Trend { first: 10.0, last: 90.0, error: 0.0 };
-        let run =
-            RewardTraining { optimised: vec![], steps: 9, reward: still, length: drift, kl: None, plugins: vec![] };
+        let run = RewardTraining {
+            optimised: vec![],
+            steps: 9,
+            reward: still,
+            length: drift,
+            kl: None,
+            entropy: None,
+            clip_ratio: None,
+            truncated: None,
+            plugins: vec![],
+        };
         let warned = decide(&suites, Some(&run), &Policy::default());
         assert!(
             warned.promotes() && matches!(warned.reasons[..], [Reason::Improved { .. }, Reason::LengthDrift { .. }])

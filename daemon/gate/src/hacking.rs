@@ -57,6 +57,12 @@ pub struct RewardTraining {
     pub length: Trend,
     /// KL(π_θ‖π_ref), in nats per token, where a reference was kept.
     pub kl: Option<Trend>,
+    /// The entropy of the policy, in nats per token.
+    pub entropy: Option<Trend>,
+    /// The share of tokens whose importance weight was clipped.
+    pub clip_ratio: Option<Trend>,
+    /// The share of completions that were cut off.
+    pub truncated: Option<Trend>,
     /// What each plugin said, the merely measured ones too.
     pub plugins: Vec<PluginSummary>,
 }
@@ -153,6 +159,9 @@ mod tests {
             reward: trend(reward),
             length: trend(length),
             kl: kl.map(|kl| trend([0.0, kl])),
+            entropy: None,
+            clip_ratio: None,
+            truncated: None,
             plugins: vec![],
         }
     }

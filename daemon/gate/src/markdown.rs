@@ -58,8 +58,15 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_training(out: &mut String, training: &RewardTraining) -> std::fmt::Result {
-    let RewardTraining { optimised, steps, reward, length, kl, plugins } = training;
-    let rows = [("reward", Some(*reward)), ("completion tokens", Some(*length)), ("KL, nats per token", *kl)];
+    let RewardTraining { optimised, steps, reward, length, kl, entropy, clip_ratio, truncated, plugins } = training;
+    let rows = [
+        ("reward", Some(*reward)),
+        ("completion tokens", Some(*length)),
+        ("completions cut off", *truncated),
+        ("KL, nats per token", *kl),
+        ("entropy, nats per token", *entropy),
+        ("tokens clipped", *clip_ratio),
+    ];
     let mut said = Vec::new();
     writeln!(out, "\n## Learning from rewards\n")?;
     writeln!(

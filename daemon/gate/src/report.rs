@@ -159,6 +159,9 @@ mod tests {
             reward: trend(0.2, 0.7),
             length: trend(60.0, 12.0),
             kl: Some(trend(0.0, 0.2)),
+            entropy: Some(trend(1.5, 0.5)),
+            clip_ratio: Some(trend(0.0, 0.01)),
+            truncated: Some(trend(0.25, 0.0)),
             plugins: vec![plugin],
         };
         let Report { cycle, candidate, champion, suites, policy, .. } = report(&[1.0; 12]);

@@ -46,9 +46,17 @@ impl History {
             steps: self.steps.last()?.steps,
             reward: Trend::of(&self.rewards().map(|(_, reward)| reward).collect::<Vec<_>>())?,
             length: Trend::of(&self.lengths().map(|(_, length)| length).collect::<Vec<_>>())?,
-            kl: Trend::of(&self.steps.iter().filter_map(|step| step.policy.kl).collect::<Vec<_>>()),
+            kl: self.trend(|step| step.policy.kl),
+            entropy: self.trend(|step| step.policy.entropy),
+            clip_ratio: self.trend(|step| step.policy.clip_ratio_region),
+            truncated: self.trend(|step| Some(step.rollouts.truncated_share)),
             plugins: plugins.iter().map(|frozen| self.summary_of(frozen)).collect(),
         })
+    }
+
+    /// Of a figure, over the steps that have it.
+    fn trend(&self, figure: impl Fn(&GrpoProgress) -> Option<f64>) -> Option<Trend> {
+        Trend::of(&self.steps.iter().filter_map(figure).collect::<Vec<_>>())
     }
 
     fn summary_of(&self, frozen: &FrozenPlugin) -> PluginSummary {
