@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, num::NonZeroUsize};
 use anyhow::Context as _;
 use perennial_learn::{
     adapter::Adapter,
-    generate::Finish,
     model::Model,
     rollout::{Rollout, RolloutOptions, rollouts},
     train::{
@@ -184,8 +183,7 @@ fn task(prompt: &RewardPrompt, group: &[Drawn]) -> Task {
 }
 
 fn drawn(rollout: &Rollout) -> Drawn {
-    let Rollout { tokens, logprobs, text, finish, .. } = rollout.clone();
-    Drawn { text, completion: Completion { tokens, logprobs, truncated: finish == Finish::Length } }
+    Drawn { text: rollout.text.clone(), completion: Completion::from(rollout) }
 }
 
 fn scored(group: Vec<Drawn>, verdict: GroupVerdict) -> ScoredGroup {
