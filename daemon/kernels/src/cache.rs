@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
 use candle_core::{Result, bail};
+use half::bf16;
+
+use crate::element::Precision;
 
 /// Keys and values of sequences under generation, one slot per sequence.
 ///
@@ -8,6 +11,7 @@ use candle_core::{Result, bail};
 /// time. [`cached_attention`](crate::cached_attention) appends to it layer by layer.
 #[derive(Debug)]
 pub struct KvCache {
+    precision: Precision,
     layers: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -27,8 +31,45 @@ pub struct Span {
 #[derive(Debug)]
 struct Block {
     /// Per layer and head, `[tokens, head_dim]`.
-    keys: Vec<Vec<f32>>,
-    values: Vec<Vec<f32>>,
+    keys: Vec<Column>,
+    values: Vec<Column>,
+}
+
+/// Numbers in the precision that the cache keeps them in.
+#[derive(Debug)]
+enum Column {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+impl Column {
+    fn with_capacity(precision: Precision, values: usize) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(Vec::with_capacity(values)),
+            Precision::Bf16 => Self::Bf16(Vec::with_capacity(values)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::F32(values) => values.truncate(len),
+            Self::Bf16(values) => values.truncate(len),
+        }
+    }
+
+    fn extend(&mut self, more: &[f32]) {
+        match self {
+            Self::F32(values) => values.extend_from_slice(more),
+            Self::Bf16(values) => values.extend(more.iter().map(|value| bf16::from_f32(*value))),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,14 +80,14 @@ struct Sequence {
 }
 
 /// Keys and values of one head, `[tokens, head_dim]` each.
-pub(crate) struct Segment<'a> {
-    pub(crate) keys: &'a [f32],
-    pub(crate) values: &'a [f32],
+pub(crate) enum Segment<'a> {
+    F32 { keys: &'a [f32], values: &'a [f32] },
+    Bf16 { keys: &'a [bf16], values: &'a [bf16] },
 }
 
 impl Block {
-    fn new(heads: usize, values_reserved: usize) -> Self {
-        let empty = || (0..heads).map(|_| Vec::with_capacity(values_reserved)).collect();
+    fn new(precision: Precision, heads: usize, values_reserved: usize) -> Self {
+        let empty = || (0..heads).map(|_| Column::with_capacity(precision, values_reserved)).collect();
         Self { keys: empty(), values: empty() }
     }
 
@@ -62,15 +103,16 @@ impl Sequence {
 }
 
 impl KvCache {
-    /// An empty cache for a model of `layers` layers with `kv_heads` key heads of `head_dim` values each.
-    pub fn new(layers: usize, kv_heads: usize, head_dim: usize) -> Self {
-        Self { layers, kv_heads, head_dim, slots: Vec::new() }
+    /// An empty cache for a model of `layers` layers with `kv_heads` key heads of `head_dim` values each, which are kept in
+    /// this precision.
+    pub fn new(precision: Precision, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
+        Self { precision, layers, kv_heads, head_dim, slots: Vec::new() }
     }
 
     /// Adds an empty sequence with room for `tokens_reserved` tokens, and gives its slot. It grows beyond that at the cost
     /// of copying.
     pub fn insert(&mut self, tokens_reserved: usize) -> usize {
-        let own = Block::new(self.layers * self.kv_heads, tokens_reserved * self.head_dim);
+        let own = Block::new(self.precision, self.layers * self.kv_heads, tokens_reserved * self.head_dim);
         self.put(Sequence { shared: Vec::new(), own })
     }
 
@@ -79,16 +121,16 @@ impl KvCache {
     /// # Errors
     /// Where the slot is empty.
     pub fn fork(&mut self, slot: usize, tokens_reserved: usize) -> Result<usize> {
-        let heads = self.layers * self.kv_heads;
+        let (precision, heads) = (self.precision, self.layers * self.kv_heads);
         let (tokens, head_dim) = (self.len(slot)?, self.head_dim);
         let parent = self.get_mut(slot)?;
         let own_tokens = tokens - parent.shared_len();
         if own_tokens > 0 {
-            let own = std::mem::replace(&mut parent.own, Block::new(heads, 0));
+            let own = std::mem::replace(&mut parent.own, Block::new(precision, heads, 0));
             parent.shared.push((Arc::new(own), own_tokens));
         }
         let shared = parent.shared.clone();
-        Ok(self.put(Sequence { shared, own: Block::new(heads, tokens_reserved * head_dim) }))
+        Ok(self.put(Sequence { shared, own: Block::new(precision, heads, tokens_reserved * head_dim) }))
     }
 
     /// How many tokens of the sequence have been through every layer: the position of its next token.
@@ -175,22 +217,26 @@ impl KvCache {
             };
             let rows = keys.chunks_exact(kv_heads * head_dim).zip(values.chunks_exact(kv_heads * head_dim));
             for (keys, values) in rows {
-                own_keys.extend_from_slice(&keys[columns.clone()]);
-                own_values.extend_from_slice(&values[columns.clone()]);
+                own_keys.extend(&keys[columns.clone()]);
+                own_values.extend(&values[columns.clone()]);
             }
         }
         Ok(())
     }
 
     /// The keys and values of one head in order, in as many pieces as they are stored in.
-    pub(crate) fn segments(&self, slot: usize, layer: usize, head: usize) -> Result<Vec<Segment<'_>>> {
+    pub(crate) fn segments<'a>(&'a self, slot: usize, layer: usize, head: usize) -> Result<Vec<Segment<'a>>> {
         let sequence = self.get(slot)?;
         let at = layer * self.kv_heads + head;
-        let shared = sequence.shared.iter().map(|(block, tokens)| {
-            let values = tokens * self.head_dim;
-            Segment { keys: &block.keys[at][..values], values: &block.values[at][..values] }
-        });
-        let own = Segment { keys: &sequence.own.keys[at], values: &sequence.own.values[at] };
-        Ok(shared.chain(std::iter::once(own)).filter(|segment| !segment.keys.is_empty()).collect())
+        let shared = sequence.shared.iter().map(|(block, tokens)| (&**block, *tokens * self.head_dim));
+        let own = std::iter::once((&sequence.own, sequence.own.keys[at].len()));
+        let segment = |(block, values): (&'a Block, usize)| match (&block.keys[at], &block.values[at]) {
+            (Column::F32(keys), Column::F32(of)) => Ok(Segment::F32 { keys: &keys[..values], values: &of[..values] }),
+            (Column::Bf16(keys), Column::Bf16(of)) => {
+                Ok(Segment::Bf16 { keys: &keys[..values], values: &of[..values] })
+            }
+            _ => bail!("keys and values of layer {layer} are kept in different precisions"),
+        };
+        shared.chain(own).filter(|(_, values)| *values > 0).map(segment).collect()
     }
 }

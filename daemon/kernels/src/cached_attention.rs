@@ -1,14 +1,14 @@
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use crate::{
     attention::Heads,
     cache::{KvCache, Segment, Span},
+    element::Element,
     exp::exp_above,
-    gemm::{Into, Mat, Threads, gemm},
-    isa::{axpy_inline, vectorized},
-    operand::{Operand, dims2, matrix},
-    skinny::{SKINNY_ROWS_MAX, dots},
+    gemm::{Into, Threads, gemm},
+    isa::{axpy_inline, dot_inline, vectorized},
+    mat::{Mat, MatMut},
 };
 
 const OP: &str = "cached_attention";
@@ -16,35 +16,33 @@ const OP: &str = "cached_attention";
 /// New rows of one sequence that a task scores at once: scores take this many rows times the sequence's length.
 const BLOCK: usize = 32;
 
+/// Up to this many queries, packing keys and values for GEMM costs more than it saves.
+const FEW: usize = 16;
+
 /// Appends the keys and values of new tokens to one layer of the cache and attends from them, causally, to all tokens of
-/// their sequence. For inference: the result is not differentiable.
+/// their sequence. For inference: there is no backward pass.
 ///
 /// q `[rows, heads · head_dim]`, k and v `[rows, kv_heads · head_dim]`; `spans` says which rows belong to which sequence,
-/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated.
+/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated. The result is as q.
 ///
 /// # Errors
 /// Where shapes, spans or the cache do not fit together. The cache may then hold the tokens in some layers:
 /// [`KvCache::truncate`] repairs that.
 pub fn cached_attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    heads: Heads,
+    (q, k, v): (&[f32], &[f32], &[f32]),
     cache: &mut KvCache,
     layer: usize,
     spans: &[Span],
-) -> Result<Tensor> {
-    let (rows, q_cols) = dims2(OP, "q", q.layout())?;
-    let (kv_heads, dim) = cache.heads();
-    let kv_cols = kv_heads * dim;
-    let heads = Heads::new(q_cols, kv_cols, dim)?;
-    if dims2(OP, "k", k.layout())? != (rows, kv_cols) || dims2(OP, "v", v.layout())? != (rows, kv_cols) {
-        bail!("{OP}: k and v have the shapes {:?} and {:?}, expected [{rows}, {kv_cols}]", k.dims(), v.dims());
+) -> Result<Vec<f32>> {
+    let (q_cols, kv_cols) = (heads.q_cols(), heads.kv_cols());
+    if cache.heads() != (heads.kv_heads, heads.dim) {
+        bail!("{OP}: the cache is of {:?} key heads and values each, but there are {heads:?}", cache.heads());
     }
-    if spans.iter().map(|span| span.rows).sum::<usize>() != rows {
-        bail!("{OP}: {rows} rows do not make up the spans {spans:?}");
+    let rows = spans.iter().map(|span| span.rows).sum::<usize>();
+    if q.len() != rows * q_cols || k.len() != rows * kv_cols || v.len() != rows * kv_cols {
+        bail!("{OP}: q, k and v of {}, {} and {} values do not make up {spans:?}", q.len(), k.len(), v.len());
     }
-    let (q, k, v) = (Operand::new(OP, q), Operand::new(OP, k), Operand::new(OP, v));
-    let (q, k, v) = (q.values()?, k.values()?, v.values()?);
 
     let mut tasks = Vec::new();
     let mut row = 0;
@@ -53,35 +51,31 @@ pub fn cached_attention(
         let values = row * kv_cols..(row + span.rows) * kv_cols;
         cache.append(span.slot, layer, &k[values.clone()], &v[values])?;
         for first in (0..span.rows).step_by(BLOCK) {
-            let task = Task {
-                slot: span.slot,
-                row: row + first,
-                rows: BLOCK.min(span.rows - first),
-                seen: before + first + 1,
-                head: 0,
-            };
-            tasks.extend((0..kv_heads).map(|head| Task { head, ..task }));
+            let rows = BLOCK.min(span.rows - first);
+            tasks.push(Task { slot: span.slot, row: row + first, rows, seen: before + first + 1 });
         }
         row += span.rows;
     }
     let cache = &*cache;
-    let blocks = tasks
-        .par_iter()
-        .map(|task| Ok(attend(heads, task, &q, &cache.segments(task.slot, layer, task.head)?)))
-        .collect::<Result<Vec<_>>>()?;
-
     let mut out = vec![0.0; rows * q_cols];
-    let width = heads.group() * dim;
-    for (task, block) in tasks.iter().zip(&blocks) {
-        for (i, values) in block.chunks_exact(width).enumerate() {
-            let start = (task.row + i) * q_cols + task.head * width;
-            out[start..start + width].copy_from_slice(values);
-        }
+    let mut rest = out.as_mut_slice();
+    let mut blocks = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let block;
+        (block, rest) = rest.split_at_mut(task.rows * q_cols);
+        blocks.push((task, block));
     }
-    matrix(out, rows, q_cols)
+    blocks.into_par_iter().try_for_each(|(task, out)| {
+        for kv_head in 0..heads.kv_heads {
+            let segments = cache.segments(task.slot, layer, kv_head)?;
+            task.attend(heads, kv_head, q, &segments, out);
+        }
+        Ok::<_, candle_core::Error>(())
+    })?;
+    Ok(out)
 }
 
-/// Some rows of one sequence in one key head.
+/// Some rows of one sequence.
 #[derive(Clone, Copy)]
 struct Task {
     slot: usize,
@@ -89,58 +83,94 @@ struct Task {
     rows: usize,
     /// How many tokens the first of the rows sees, itself included.
     seen: usize,
-    head: usize,
 }
 
-/// The output `[rows, group · head_dim]` of a task.
-fn attend(heads: Heads, task: &Task, q: &[f32], segments: &[Segment<'_>]) -> Vec<f32> {
-    let (dim, group, width) = (heads.dim, heads.group(), heads.group() * heads.dim);
-    let mut queries = Vec::with_capacity(task.rows * width);
-    for row in task.row..task.row + task.rows {
-        let start = row * heads.q_cols() + task.head * width;
-        queries.extend(q[start..start + width].iter().map(|q| q * heads.scale()));
-    }
-    let count = task.rows * group;
-    let mut out = vec![0.0; count * dim];
-    let (mut maxima, mut sums) = (vec![f32::NEG_INFINITY; count], vec![0.0; count]);
-    let mut start = 0;
-    // Softmax over segments one after another, scaled anew where a later one holds a greater score (arXiv 1805.02867).
-    for segment in segments {
-        let tokens = segment.keys.len() / dim;
-        let mut scores = vec![0.0; count * tokens];
-        if count <= SKINNY_ROWS_MAX {
-            dots(&mut scores, segment.keys, &queries, dim);
-        } else {
-            let (queries, keys) = (Mat::new(&queries, count, dim), Mat::new(segment.keys, tokens, dim));
-            gemm(&mut scores, Into::Set, 1.0, queries, keys.t(), Threads::One);
+impl Task {
+    /// Fills the columns of the queries that share a key head.
+    fn attend(&self, heads: Heads, kv_head: usize, q: &[f32], segments: &[Segment<'_>], out: &mut [f32]) {
+        let (dim, group, q_cols) = (heads.dim, heads.group(), heads.q_cols());
+        let columns = kv_head * group * dim..(kv_head + 1) * group * dim;
+        let rows = q[self.row * q_cols..(self.row + self.rows) * q_cols].chunks_exact(q_cols);
+        let queries: Vec<f32> = rows.flat_map(|row| &row[columns.clone()]).map(|q| q * heads.scale()).collect();
+        let mut state = State::new(self.rows * group, dim);
+        for segment in segments {
+            match segment {
+                Segment::F32 { keys, values } => state.add(self.seen, group, &queries, keys, values),
+                Segment::Bf16 { keys, values } => state.add(self.seen, group, &queries, keys, values),
+            }
         }
-        for (i, scores) in scores.chunks_exact_mut(tokens).enumerate() {
-            let seen = (task.seen + i / group).saturating_sub(start).min(tokens);
+        for (at, (attended, sum)) in state.out.chunks_exact(dim).zip(&state.sums).enumerate() {
+            let out = &mut out[at / group * q_cols + columns.start + at % group * dim..][..dim];
+            out.iter_mut().zip(attended).for_each(|(out, value)| *out = value / sum);
+        }
+    }
+}
+
+/// A softmax over segments one after another, scaled anew where a later one holds a greater score (arXiv 1805.02867).
+struct State {
+    dim: usize,
+    /// Tokens in the segments so far.
+    tokens: usize,
+    /// `[queries, head_dim]`, not yet divided by the sums.
+    out: Vec<f32>,
+    maxima: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+impl State {
+    fn new(queries: usize, dim: usize) -> Self {
+        let (out, maxima) = (vec![0.0; queries * dim], vec![f32::NEG_INFINITY; queries]);
+        Self { dim, tokens: 0, out, maxima, sums: vec![0.0; queries] }
+    }
+
+    /// Adds a segment. `seen` are the tokens that the first row sees of all segments; a row has `group` queries.
+    fn add<E: Element>(&mut self, seen: usize, group: usize, queries: &[f32], keys: &[E], values: &[E]) {
+        let (dim, count, tokens) = (self.dim, self.sums.len(), keys.len() / self.dim);
+        let mut scores = vec![0.0; count * tokens];
+        if count <= FEW {
+            dots(&mut scores, queries, keys, dim);
+        } else {
+            let (queries, keys) = (Mat::new(queries, count, dim), Mat::new(keys, tokens, dim));
+            let dst = MatMut::new(&mut scores, count, tokens);
+            gemm(dst, Into::Set, 1.0, queries, keys.t(), E::PRECISION, Threads::One);
+        }
+        for (at, scores) in scores.chunks_exact_mut(tokens).enumerate() {
+            let seen = (seen + at / group).saturating_sub(self.tokens).min(tokens);
             let (seen, hidden) = scores.split_at_mut(seen);
             hidden.fill(0.0);
-            let (max, sum) = exp_above(seen, maxima[i]);
-            let rescale = if max > maxima[i] { (maxima[i] - max).exp() } else { 1.0 };
-            out[i * dim..(i + 1) * dim].iter_mut().for_each(|out| *out *= rescale);
-            sums[i] = sums[i] * rescale + sum;
-            maxima[i] = max;
+            let before = self.maxima[at];
+            let (max, sum) = exp_above(seen, before);
+            let rescale = if max > before { (before - max).exp() } else { 1.0 };
+            self.out[at * dim..(at + 1) * dim].iter_mut().for_each(|out| *out *= rescale);
+            self.sums[at] = self.sums[at] * rescale + sum;
+            self.maxima[at] = max;
         }
-        if count <= SKINNY_ROWS_MAX {
-            add_weighted(&mut out, &scores, segment.values, dim);
+        if count <= FEW {
+            add_weighted(&mut self.out, &scores, values, dim);
         } else {
-            let (scores, values) = (Mat::new(&scores, count, tokens), Mat::new(segment.values, tokens, dim));
-            gemm(&mut out, Into::Add, 1.0, scores, values, Threads::One);
+            let (scores, values) = (Mat::new(&scores, count, tokens), Mat::new(values, tokens, dim));
+            let dst = MatMut::new(&mut self.out, count, dim);
+            gemm(dst, Into::Add, 1.0, scores, values, E::PRECISION, Threads::One);
         }
-        start += tokens;
+        self.tokens += tokens;
     }
-    for (out, sum) in out.chunks_exact_mut(dim).zip(sums) {
-        out.iter_mut().for_each(|out| *out /= sum);
+}
+
+vectorized! {
+    /// `scores[i, t] = queries[i] · keys[t]`
+    fn dots<E: Element>(scores: &mut [f32], queries: &[f32], keys: &[E], dim: usize) {
+        let tokens = keys.len() / dim;
+        for (token, key) in keys.chunks_exact(dim).enumerate() {
+            for (scores, query) in scores.chunks_exact_mut(tokens).zip(queries.chunks_exact(dim)) {
+                scores[token] = dot_inline(query, key);
+            }
+        }
     }
-    out
 }
 
 vectorized! {
     /// `out[i] += Σ_t weights[i, t] · values[t]`
-    pub(crate) fn add_weighted(out: &mut [f32], weights: &[f32], values: &[f32], dim: usize) {
+    fn add_weighted<E: Element>(out: &mut [f32], weights: &[f32], values: &[E], dim: usize) {
         let tokens = values.len() / dim;
         for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
             for (weight, value) in weights.iter().zip(values.chunks_exact(dim)) {
@@ -153,40 +183,54 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_independent_of_threads, flat, noise_matrix, reference_attention};
+    use crate::{
+        element::Precision,
+        testing::{assert_close, assert_independent_of_threads, noise, reference_attention},
+    };
 
-    const DIM: usize = 4;
     const LENGTH: usize = 90;
+    const HEADS: Heads = Heads { q_heads: 6, kv_heads: 2, dim: 4 };
 
     struct Case {
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
+        q: Vec<f32>,
+        k: Vec<f32>,
+        v: Vec<f32>,
         expected: Vec<f32>,
     }
 
+    impl Case {
+        /// Some rows of q, k and v.
+        fn rows(&self, first: usize, rows: usize) -> (&[f32], &[f32], &[f32]) {
+            let (q, kv) = (HEADS.q_cols(), HEADS.kv_cols());
+            let cut = |cols: usize| first * cols..(first + rows) * cols;
+            (&self.q[cut(q)], &self.k[cut(kv)], &self.v[cut(kv)])
+        }
+    }
+
     fn case(seed: u64) -> Case {
-        let q = (noise_matrix(LENGTH, 6 * DIM, seed) * 3.0).unwrap();
-        let (k, v) = (noise_matrix(LENGTH, 2 * DIM, seed + 1), noise_matrix(LENGTH, 2 * DIM, seed + 2));
-        let expected = reference_attention(&q, &k, &v, &[LENGTH], DIM);
+        let q: Vec<f32> = noise(LENGTH * HEADS.q_cols(), seed).iter().map(|q| 3.0 * q).collect();
+        let (k, v) = (noise(LENGTH * HEADS.kv_cols(), seed + 1), noise(LENGTH * HEADS.kv_cols(), seed + 2));
+        let expected = reference_attention(&q, &k, &v, &[LENGTH], HEADS);
         Case { q, k, v, expected }
+    }
+
+    fn cache() -> KvCache {
+        KvCache::new(Precision::F32, 1, HEADS.kv_heads, HEADS.dim)
     }
 
     /// Attends from the rows `first..first + rows` of a case.
     fn step(case: &Case, cache: &mut KvCache, slot: usize, first: usize, rows: usize) -> Vec<f32> {
-        let cut = |x: &Tensor| x.narrow(0, first, rows).unwrap();
-        let span = [Span { slot, rows }];
-        flat(&cached_attention(&cut(&case.q), &cut(&case.k), &cut(&case.v), cache, 0, &span).unwrap())
+        cached_attention(HEADS, case.rows(first, rows), cache, 0, &[Span { slot, rows }]).unwrap()
     }
 
     fn expected(case: &Case, first: usize, rows: usize) -> &[f32] {
-        &case.expected[first * 6 * DIM..(first + rows) * 6 * DIM]
+        &case.expected[first * HEADS.q_cols()..(first + rows) * HEADS.q_cols()]
     }
 
     #[test]
     fn pieces_of_any_size_agree_with_the_whole() {
         for pieces in [vec![LENGTH], vec![1; LENGTH], vec![40, 1, 1, 33, 2, 13]] {
-            let (case, mut cache) = (case(1), KvCache::new(1, 2, DIM));
+            let (case, mut cache) = (case(1), cache());
             let slot = cache.insert(8);
             let mut first = 0;
             for rows in pieces {
@@ -199,7 +243,7 @@ mod tests {
 
     #[test]
     fn forks_share_their_beginning_and_go_their_own_way() {
-        let (case, mut cache) = (case(1), KvCache::new(1, 2, DIM));
+        let (case, mut cache) = (case(1), cache());
         let parent = cache.insert(0);
         step(&case, &mut cache, parent, 0, 50);
         let child = cache.fork(parent, 40).unwrap();
@@ -217,7 +261,7 @@ mod tests {
 
     #[test]
     fn truncation_forgets_the_rest_even_of_a_shared_beginning() {
-        let (case, mut cache) = (case(1), KvCache::new(1, 2, DIM));
+        let (case, mut cache) = (case(1), cache());
         let parent = cache.insert(0);
         step(&case, &mut cache, parent, 0, 50);
         let child = cache.fork(parent, 0).unwrap();
@@ -233,25 +277,34 @@ mod tests {
     #[test]
     fn a_batch_of_unequal_sequences_is_each_by_itself() {
         let (one, two) = (case(1), case(7));
-        let mut cache = KvCache::new(1, 2, DIM);
+        let mut cache = cache();
         let slots = [cache.insert(0), cache.insert(0)];
         step(&one, &mut cache, slots[0], 0, 30);
         step(&two, &mut cache, slots[1], 0, 7);
-        let rows = |x: &Tensor, y: &Tensor| {
-            Tensor::cat(&[x.narrow(0, 30, 1).unwrap(), y.narrow(0, 7, 4).unwrap()], 0).unwrap()
-        };
         let spans = [Span { slot: slots[0], rows: 1 }, Span { slot: slots[1], rows: 4 }];
-        let (q, k, v) = (rows(&one.q, &two.q), rows(&one.k, &two.k), rows(&one.v, &two.v));
-        let out = flat(&cached_attention(&q, &k, &v, &mut cache, 0, &spans).unwrap());
+        let (of_one, of_two) = (one.rows(30, 1), two.rows(7, 4));
+        let (q, k) = ([of_one.0, of_two.0].concat(), [of_one.1, of_two.1].concat());
+        let v = [of_one.2, of_two.2].concat();
+        let out = cached_attention(HEADS, (&q, &k, &v), &mut cache, 0, &spans).unwrap();
         assert_close(&out, &[expected(&one, 30, 1), expected(&two, 7, 4)].concat(), 2e-6);
     }
 
     #[test]
+    fn a_cache_in_bf16_is_near_to_one_in_f32() {
+        let (case, mut cache) = (case(1), KvCache::new(Precision::Bf16, 1, HEADS.kv_heads, HEADS.dim));
+        let slot = cache.insert(8);
+        assert_close(&step(&case, &mut cache, slot, 0, 60), expected(&case, 0, 60), 2e-2);
+        for first in 60..LENGTH {
+            assert_close(&step(&case, &mut cache, slot, first, 1), expected(&case, first, 1), 2e-2);
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
-        let (case, mut cache) = (case(1), KvCache::new(1, 2, DIM));
+        let (case, mut cache) = (case(1), cache());
         let slot = cache.insert(0);
         let mut attend = |layer, slot, rows| {
-            cached_attention(&case.q, &case.k, &case.v, &mut cache, layer, &[Span { slot, rows }]).is_err()
+            cached_attention(HEADS, case.rows(0, LENGTH), &mut cache, layer, &[Span { slot, rows }]).is_err()
         };
         assert!(attend(0, slot, 3));
         assert!(attend(1, slot, LENGTH));
@@ -262,7 +315,7 @@ mod tests {
     fn does_not_depend_on_threads() {
         let case = case(1);
         assert_independent_of_threads(|| {
-            let mut cache = KvCache::new(1, 2, DIM);
+            let mut cache = cache();
             let slot = cache.insert(0);
             let mut all = step(&case, &mut cache, slot, 0, 80);
             all.extend(step(&case, &mut cache, slot, 80, 1));

@@ -1,38 +1,155 @@
+use std::{fmt, str::FromStr, sync::OnceLock};
+
+use crate::element::Element;
+
+/// The instructions that kernels are made of. Each set holds those before it, on x86-64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// What any processor has.
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, VL, DQ and BW.
+    Avx512,
+    /// AVX-512 with products of bf16.
+    Avx512Bf16,
+    /// Tiles of bf16.
+    Amx,
+}
+
+/// Why an instruction set cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsaError {
+    /// There is no such name.
+    #[error("the instruction sets are portable, avx2, avx512, avx512-bf16 and amx")]
+    Unknown,
+    /// The processor, or the system, lacks it.
+    #[error("this machine has no `{asked}`; the most that it has is `{most}`")]
+    Lacking {
+        /// What was asked for.
+        asked: Isa,
+        /// What there is.
+        most: Isa,
+    },
+    /// Kernels have run already, or another choice was made.
+    #[error("the instruction set is `{chosen}` already: it is chosen once, before anything is computed")]
+    Chosen {
+        /// What is in use.
+        chosen: Isa,
+    },
+}
+
+static CHOSEN: OnceLock<Isa> = OnceLock::new();
+
+impl Isa {
+    /// Every set, the least first.
+    pub const ALL: [Self; 5] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
+
+    /// The most that this machine has.
+    pub fn detect() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Whether this machine has it.
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let avx2 = has!("avx2") && has!("fma");
+            let avx512 = avx2 && has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw");
+            match self {
+                Self::Portable => true,
+                Self::Avx2 => avx2,
+                Self::Avx512 => avx512,
+                Self::Avx512Bf16 => avx512 && has!("avx512bf16"),
+                Self::Amx => false,
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Self::Portable
+        }
+    }
+
+    /// The name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512-bf16",
+            Self::Amx => "amx",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Isa {
+    type Err = IsaError;
+
+    fn from_str(name: &str) -> Result<Self, IsaError> {
+        Self::ALL.into_iter().find(|isa| isa.as_str() == name).ok_or(IsaError::Unknown)
+    }
+}
+
+/// Chooses the instruction set of all kernels of this process; without a choice, the first kernel takes the most that the
+/// machine has.
+///
+/// # Errors
+/// Where the machine lacks it, or another one is in use.
+pub fn choose(isa: Isa) -> Result<(), IsaError> {
+    if !isa.is_available() {
+        return Err(IsaError::Lacking { asked: isa, most: Isa::detect() });
+    }
+    let chosen = *CHOSEN.get_or_init(|| isa);
+    if chosen == isa { Ok(()) } else { Err(IsaError::Chosen { chosen }) }
+}
+
+/// The instruction set in use.
+#[inline]
+pub fn current() -> Isa {
+    *CHOSEN.get_or_init(Isa::detect)
+}
+
 /// Defines a function three times, for AVX-512, for AVX2 with FMA and for any processor, and picks one at run time.
 ///
 /// The body is plain safe code over slices, which the compiler vectorises for each instruction set. It must keep sums in
 /// a fixed number of lanes where it wants the same order of summation everywhere.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* pub(crate) fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident $(<$($element:ident: $bound:path),+>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)?
+        $body:block
+    ) => {
         $(#[$meta])*
-        pub(crate) fn $name($($arg: $type),*) $(-> $out)? {
+        $vis fn $name $(<$($element: $bound),+>)? ($($arg: $type),*) $(-> $out)? {
             #[inline(always)]
-            fn body($($arg: $type),*) $(-> $out)? $body
+            fn body $(<$($element: $bound),+>)? ($($arg: $type),*) $(-> $out)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-            fn avx512($($arg: $type),*) $(-> $out)? { body($($arg),*) }
+            fn avx512 $(<$($element: $bound),+>)? ($($arg: $type),*) $(-> $out)? { body($($arg),*) }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($arg: $type),*) $(-> $out)? { body($($arg),*) }
+            fn avx2 $(<$($element: $bound),+>)? ($($arg: $type),*) $(-> $out)? { body($($arg),*) }
 
-            #[cfg(target_arch = "x86_64")]
-            {
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                {
-                    // SAFETY: the processor has these features (AVX-512 processors have AVX2 and FMA).
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has these features.
-                    return unsafe { avx2($($arg),*) };
-                }
+            match $crate::isa::current() {
+                // SAFETY: the processor has what the instruction set stands for.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 | $crate::isa::Isa::Amx => unsafe {
+                    avx512($($arg),*)
+                },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                _ => body($($arg),*),
             }
-            body($($arg),*)
         }
     };
 }
@@ -56,7 +173,7 @@ pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
 
 /// The dot product of two slices of one length.
 #[inline(always)]
-pub(crate) fn dot_inline(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot_inline<X: Element, Y: Element>(x: &[X], y: &[Y]) -> f32 {
     // Four independent sums hide the latency of the addition.
     let mut sums = [[0.0; LANES]; 4];
     let (x_chunks, x_rest) = x.as_chunks::<{ 4 * LANES }>();
@@ -64,7 +181,7 @@ pub(crate) fn dot_inline(x: &[f32], y: &[f32]) -> f32 {
     for (x, y) in x_chunks.iter().zip(y_chunks) {
         for (part, lanes) in sums.iter_mut().enumerate() {
             for (i, lane) in lanes.iter_mut().enumerate() {
-                *lane += x[part * LANES + i] * y[part * LANES + i];
+                *lane += x[part * LANES + i].to_f32() * y[part * LANES + i].to_f32();
             }
         }
     }
@@ -72,22 +189,22 @@ pub(crate) fn dot_inline(x: &[f32], y: &[f32]) -> f32 {
     let (y_chunks, y_rest) = y_rest.as_chunks::<LANES>();
     for (x, y) in x_chunks.iter().zip(y_chunks) {
         for (i, lane) in sums[0].iter_mut().enumerate() {
-            *lane += x[i] * y[i];
+            *lane += x[i].to_f32() * y[i].to_f32();
         }
     }
     let mut lanes = [0.0; LANES];
     for (i, lane) in lanes.iter_mut().enumerate() {
         *lane = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
     }
-    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.to_f32() * y.to_f32()).sum();
     sum_lanes(lanes) + rest
 }
 
 /// `y += factor * x`
 #[inline(always)]
-pub(crate) fn axpy_inline(y: &mut [f32], factor: f32, x: &[f32]) {
+pub(crate) fn axpy_inline<X: Element>(y: &mut [f32], factor: f32, x: &[X]) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * x;
+        *y += factor * x.to_f32();
     }
 }
 

@@ -19,36 +19,37 @@
 //! fixed size, and each sum is taken in a fixed order.
 
 mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod cache;
 mod cached_attention;
+mod convert;
+mod element;
 mod exp;
-mod frozen_linear;
 mod gemm;
 mod isa;
-#[cfg(target_arch = "x86_64")]
-mod lanes;
-mod lora_linear;
-mod operand;
+mod mat;
 mod rms_norm;
 mod rope;
-mod skinny;
+mod rows;
+mod scratch;
 mod softmax;
 mod swiglu;
 mod token_logprobs;
+mod weight;
 
 #[cfg(test)]
 mod testing;
 
-pub use attention::packed_attention;
+pub use attention::{Attended, Attention, AttentionGradients, Heads};
 pub use cache::{KvCache, Span};
 pub use cached_attention::cached_attention;
-pub use frozen_linear::frozen_linear;
-pub use lora_linear::lora_linear;
-pub use rms_norm::rms_norm;
-pub use rope::{RopeTable, rope};
-pub use skinny::independent_rows_max;
+pub use convert::convert;
+pub use element::{Element, Precision};
+pub use gemm::{Into, Threads, gemm};
+pub use isa::{Isa, IsaError, choose as choose_isa, current as current_isa};
+pub use mat::{Mat, MatMut};
+pub use rms_norm::{rms_norm, rms_norm_backward};
+pub use rope::{RopeTable, Turn, rope};
 pub use softmax::Softmax;
-pub use swiglu::swiglu;
-pub use token_logprobs::token_logprobs;
+pub use swiglu::{swiglu, swiglu_backward};
+pub use token_logprobs::{token_logprobs, token_logprobs_and_gradients};
+pub use weight::{Shared, Weight};

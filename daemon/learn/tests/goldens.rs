@@ -6,13 +6,10 @@
     reason = "clippy takes the helpers of a test file for no tests"
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use perennial_learn::model::{Attention, Model, Rows};
+use candle_core::Device;
+use perennial_learn::model::{Attention, Model, Precision, Rows, Workspace};
 use perennial_types::{Content, Message};
 use serde::Deserialize;
 
@@ -61,7 +58,7 @@ fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
 }
 
 fn tiny() -> Model {
-    Model::load(&goldens().join("tiny")).unwrap()
+    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
 }
 
 /// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
@@ -75,7 +72,7 @@ fn smollm2() -> Option<Model> {
         println!("skipped: no SmolLM2 at {}; name a GGUF file or a folder in PERENNIAL_SMOLLM2", path.display());
         return None;
     }
-    Some(Model::load(&path).unwrap())
+    Some(Model::load(&path, Precision::F32).unwrap())
 }
 
 fn check_strings(name: &str, model: &Model) {
@@ -100,27 +97,27 @@ fn check_logits(name: &str, model: &Model, tolerance: f32) {
     let tensors = candle_core::safetensors::load(tensors, &Device::Cpu).unwrap();
     let sequences: Vec<Vec<u32>> = prompts.into_iter().map(|prompt| prompt.tokens).collect();
     let (rows, cu_seqlens) = Rows::packed(&sequences);
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-    let hidden = last_rows(&hidden, &cu_seqlens);
-    let logits = model.decoder.logits(&hidden).unwrap();
+    let attention = Attention::Packed(&cu_seqlens);
+    let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
+    let last: Vec<u32> = cu_seqlens[1..].iter().map(|end| end - 1).collect();
+    let hidden = hidden.select(&last);
+    let logits = model.decoder.logits(&hidden);
     for (what, ours, theirs) in [("hidden", &hidden, &tensors["hidden"]), ("logits", &logits, &tensors["logits"])] {
-        assert_eq!(ours.dims(), theirs.dims(), "{what}");
-        for prompt in 0..sequences.len() {
-            let error = relative_error(&ours.get(prompt).unwrap(), &theirs.get(prompt).unwrap());
+        let theirs: Vec<Vec<f32>> = theirs.to_vec2().unwrap();
+        assert_eq!(ours.rows().len(), theirs.len(), "{what}");
+        for (prompt, (ours, theirs)) in ours.rows().zip(&theirs).enumerate() {
+            let error = relative_error(ours, theirs);
             println!("{name}: prompt {prompt}: relative error of {what}: {error:.2e}");
             assert!(error <= tolerance, "{name}: prompt {prompt}: {what}: {error} is above {tolerance}");
         }
     }
 }
 
-fn last_rows(hidden: &Tensor, cu_seqlens: &Arc<[u32]>) -> Tensor {
-    let last: Vec<u32> = cu_seqlens[1..].iter().map(|end| end - 1).collect();
-    hidden.index_select(&Tensor::from_slice(&last, last.len(), &Device::Cpu).unwrap(), 0).unwrap()
-}
-
-fn relative_error(ours: &Tensor, theirs: &Tensor) -> f32 {
-    let largest = |tensor: Tensor| tensor.abs().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-    largest((ours - theirs).unwrap()) / largest(theirs.clone())
+fn relative_error(ours: &[f32], theirs: &[f32]) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    let largest =
+        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    largest(&mut ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs)) / largest(&mut theirs.iter().copied())
 }
 
 #[test]
@@ -141,7 +138,7 @@ fn smollm2_agrees_with_transformers_in_both_file_forms() {
 
     let folder = tempfile::tempdir().unwrap();
     model.export_hf(folder.path()).unwrap();
-    let exported = Model::load(folder.path()).unwrap();
+    let exported = Model::load(folder.path(), Precision::F32).unwrap();
     assert_eq!(exported.config, model.config);
     check_strings("smollm2", &exported);
     check_logits("smollm2", &exported, SMOLLM2_TOLERANCE);

@@ -19,7 +19,7 @@ use std::{
 use common::{changed, flat, goldens, hash_uniform, number};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
-    model::Model,
+    model::{Model, Precision},
     tokenize::Encoded,
     train::{LossAndGradients, loss_and_gradients},
 };
@@ -93,7 +93,7 @@ const PACKINGS: [usize; 3] = [1, 96, 8192];
 #[test]
 fn tiny_agrees_with_peft_however_it_is_packed() {
     let golden = Golden::read("grads_tiny.json");
-    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let bytes = fs::read(goldens().join("grads_tiny.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&bytes).unwrap();
@@ -121,7 +121,7 @@ fn smollm2_agrees_with_peft() {
         return;
     };
     let golden = Golden::read("grads_smollm2.json");
-    let model = Model::load(&path).unwrap();
+    let model = Model::load(&path, Precision::F32).unwrap();
     let adapter = formula_adapter(&model, golden.r, golden.alpha);
     let got = loss_and_gradients(&model, &adapter, &golden.examples(), 1024).unwrap();
     golden.check_loss(&got);
@@ -166,7 +166,7 @@ fn formula_adapter(model: &Model, r: usize, alpha: f64) -> Adapter {
 #[test]
 fn every_matrix_is_reached_by_the_loss() {
     let golden = Golden::read("grads_tiny.json");
-    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let fresh = Adapter::init(&LoraConfig::default(), &model.config, 1).unwrap();
     let got = loss_and_gradients(&model, &fresh, &golden.examples(), 8192).unwrap();
     for (name, gradient) in &got.gradients {

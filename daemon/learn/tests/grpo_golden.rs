@@ -13,7 +13,7 @@ mod common;
 use common::{flat, goldens, hash_uniform, number, scale_b};
 use perennial_learn::{
     adapter::Adapter,
-    model::Model,
+    model::{Model, Precision},
     train::grpo::{
         Completion, GrpoConfig, GrpoSample, PolicyStats, advantages, completion_logprobs, grpo_loss_and_gradients,
     },
@@ -120,7 +120,7 @@ fn error(got: f64, expected: f64) -> f64 {
 #[test]
 fn loss_and_gradients_agree_with_trl() {
     let golden = golden();
-    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let plain = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let policies = Policies {
         current: scale_b(&plain, golden.b_factors.current),
@@ -178,7 +178,7 @@ fn stats_error(case: &Case, stats: &PolicyStats) -> f64 {
 #[test]
 fn packing_changes_nothing() {
     let golden = golden();
-    let model = Model::load(&goldens().join("tiny")).unwrap();
+    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let samples: Vec<GrpoSample> = golden
         .rollouts

@@ -15,7 +15,7 @@ use std::{fs, path::Path};
 use common::goldens;
 use perennial_learn::{
     adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    model::Model,
+    model::{Model, Precision},
     rollout::{Rollout, RolloutOptions, rollouts},
     train::{
         METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainError, Trained,
@@ -76,7 +76,7 @@ impl Environment for Rewarded<'_> {
 }
 
 fn model() -> Model {
-    Model::load(&goldens().join("tiny")).unwrap()
+    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
 }
 
 /// Prompts that the model has no settled answer to.

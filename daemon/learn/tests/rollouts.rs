@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::{goldens, hash_uniform, number};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
-    model::Model,
+    model::{Model, Precision},
     rollout::{RolloutOptions, rollouts},
     tokenize::Encoded,
     train::{StopFlag, loss_and_gradients},
@@ -39,7 +39,7 @@ fn smollm2_agrees_with_its_training() {
 }
 
 fn check(path: &Path, max_completion_tokens: usize) {
-    let model = Model::load(path).unwrap();
+    let model = Model::load(path, Precision::F32).unwrap();
     let fresh = Adapter::init(&LoraConfig { r: 4, ..LoraConfig::default() }, &model.config, 0).unwrap();
     let adapter = common::changed(&fresh, |name, i, _| hash_uniform(number(name), i) * 0.03125);
     let texts = [

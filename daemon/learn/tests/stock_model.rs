@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
-use perennial_learn::model::{Attention, Model, Rows};
+use perennial_learn::model::{Attention, Model, Precision, Rows, Workspace};
 use serde_json::{Value, json};
 
 const TOLERANCE: f32 = 1e-5;
@@ -25,11 +25,11 @@ fn variant(settings: Value) -> tempfile::TempDir {
 }
 
 fn ours(folder: &Path, tokens: &[u32]) -> Vec<f32> {
-    let model = Model::load(folder).unwrap();
+    let model = Model::load(folder, Precision::F32).unwrap();
     let (rows, starts) = Rows::packed(&[tokens]);
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&starts), None).unwrap();
-    let last = hidden.narrow(0, tokens.len() - 1, 1).unwrap();
-    model.decoder.logits(&last).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    let attention = Attention::Packed(&starts);
+    let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
+    model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1])).values().to_vec()
 }
 
 fn theirs(folder: &Path, tokens: &[u32]) -> Vec<f32> {

@@ -12,13 +12,13 @@ use std::{fs, path::Path};
 
 use perennial_learn::{
     adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    model::Model,
+    model::{Model, Precision},
     tokenize::Encoded,
     train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained, train},
 };
 
 fn model() -> Model {
-    Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/tiny")).unwrap()
+    Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/tiny"), Precision::F32).unwrap()
 }
 
 /// Ragged examples with a rule to learn: each token is followed by the next one.

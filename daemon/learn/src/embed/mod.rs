@@ -4,10 +4,8 @@ mod sif;
 #[cfg(test)]
 mod tests;
 
-use candle_core::Tensor;
-
 use crate::{
-    model::{Attention, Decoder, Model, Rows},
+    model::{Attention, Decoder, Model, Rows, Workspace},
     tokenize::{Tokenizer, TokenizerError},
 };
 
@@ -107,7 +105,7 @@ impl Embedder {
             let later = waiting.split_off(self.pass_len(&waiting, &tokens));
             let pass: Vec<&[u32]> = waiting.iter().map(|text| tokens[*text].as_slice()).collect();
             for (text, mean) in waiting.iter().zip(self.means(&pass)?) {
-                vectors[*text] = unit_length(&mean)?;
+                vectors[*text] = unit_length(&mean);
             }
             waiting = later;
         }
@@ -123,25 +121,31 @@ impl Embedder {
         rows.take_while(|rows| *rows <= ROWS_MAX).count().max(1)
     }
 
-    fn means(&self, texts: &[&[u32]]) -> Result<Vec<Tensor>, EmbedError> {
+    /// The direction of each text: the mean, or a multiple of it.
+    fn means(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f64>>, EmbedError> {
         match &self.source {
-            Source::Sif(sif) => Ok(texts.iter().map(|tokens| sif.mean(tokens)).collect::<Result<_, _>>()?),
+            Source::Sif(sif) => Ok(texts.iter().map(|tokens| sif.mean(tokens)).collect()),
             Source::Hidden { decoder, layers } => {
                 let (rows, cu_seqlens) = Rows::packed(texts);
-                let stream = decoder.hidden_after(*layers, &rows, Attention::Packed(&cu_seqlens))?;
-                let directions = stream.broadcast_div(&stream.sqr()?.sum_keepdim(1)?.sqrt()?)?;
-                let mean = |ends: &[u32]| directions.narrow(0, ends[0] as usize, (ends[1] - ends[0]) as usize)?.mean(0);
-                Ok(cu_seqlens.windows(2).map(mean).collect::<Result<_, _>>()?)
+                let attention = Attention::Packed(&cu_seqlens);
+                let stream = decoder.hidden_after(*layers, &rows, attention, &mut Workspace::default())?;
+                let mut rows = stream.rows();
+                let mean = |text: &&[u32]| {
+                    let mut sum = vec![0.0; self.dim];
+                    for row in rows.by_ref().take(text.len()) {
+                        let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+                        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) / norm);
+                    }
+                    sum
+                };
+                Ok(texts.iter().map(mean).collect())
             }
         }
     }
 }
 
-fn unit_length(vector: &Tensor) -> Result<Vec<f32>, EmbedError> {
-    let mut values = vector.to_vec1::<f32>()?;
-    let norm = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    if norm > 0.0 {
-        values.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
-    }
-    Ok(values)
+fn unit_length(vector: &[f64]) -> Vec<f32> {
+    let norm = vector.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
+    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+    vector.iter().map(|value| (value * scale) as f32).collect()
 }

@@ -1,4 +1,5 @@
 use candle_core::{Device, Result, Tensor};
+use perennial_kernels::Weight;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -20,11 +21,11 @@ const ROUNDS: usize = 12;
 /// a language model mostly say how frequent a token is.
 #[derive(Clone)]
 pub(super) struct Sif {
-    embeddings: Tensor,
+    embeddings: Weight,
     /// The expected embedding of a weighted token, `[hidden]`.
-    centre: Tensor,
-    /// What tokens have in common besides: orthonormal rows, `[components, hidden]`.
-    common: Tensor,
+    centre: Vec<f32>,
+    /// What tokens have in common besides: orthonormal rows of `[hidden]`.
+    common: Vec<Vec<f32>>,
     zipf: Zipf,
 }
 
@@ -35,8 +36,8 @@ struct Zipf {
 }
 
 impl Sif {
-    pub(super) fn new(embeddings: &Tensor) -> Result<Self> {
-        let (vocab, hidden) = embeddings.dims2()?;
+    pub(super) fn new(embeddings: &Weight) -> Result<Self> {
+        let (vocab, hidden) = (embeddings.outputs(), embeddings.inputs());
         let zipf = Zipf { harmonic: (1..=vocab).map(|rank| 1.0 / rank as f64).sum() };
 
         let count = vocab.min(COMMON_TOKENS);
@@ -46,21 +47,30 @@ impl Sif {
             let values: Vec<f32> = shares.iter().map(|share| value(share / sum) as f32).collect();
             Tensor::from_vec(values, (count, 1), &Device::Cpu)
         };
-        let frequent = embeddings.narrow(0, 0, count)?;
+        let mut frequent = vec![0.0; count * hidden];
+        frequent.chunks_exact_mut(hidden).enumerate().for_each(|(token, row)| embeddings.row_into(token, row));
+        let frequent = Tensor::from_vec(frequent, (count, hidden), &Device::Cpu)?;
         let centre = frequent.broadcast_mul(&column(&|share| share)?)?.sum(0)?;
         let scaled = frequent.broadcast_sub(&centre)?.broadcast_mul(&column(&f64::sqrt)?)?;
-        let common = principal_components(&scaled, COMPONENTS.min(hidden - 1))?;
-        Ok(Self { embeddings: embeddings.clone(), centre, common, zipf })
+        let common = principal_components(&scaled, COMPONENTS.min(hidden - 1))?.to_vec2()?;
+        Ok(Self { embeddings: embeddings.clone(), centre: centre.to_vec1()?, common, zipf })
     }
 
     /// The weighted mean of the tokens' embeddings without what all texts have in common, `[hidden]`.
-    pub(super) fn mean(&self, tokens: &[u32]) -> Result<Tensor> {
-        let weights = tokens.iter().map(|token| (self.zipf.weight(*token) / tokens.len() as f64) as f32).collect();
-        let weights = Tensor::from_vec(weights, (1, tokens.len()), &Device::Cpu)?;
-        let ids = Tensor::from_slice(tokens, tokens.len(), &Device::Cpu)?;
-        let mean = weights.matmul(&self.embeddings.index_select(&ids, 0)?.broadcast_sub(&self.centre)?)?;
-        let shared = mean.matmul(&self.common.t()?)?.matmul(&self.common)?;
-        (mean - shared)?.squeeze(0)
+    pub(super) fn mean(&self, tokens: &[u32]) -> Vec<f64> {
+        let (mut mean, mut row) = (vec![0.0; self.centre.len()], vec![0.0; self.centre.len()]);
+        for token in tokens {
+            let weight = self.zipf.weight(*token) / tokens.len() as f64;
+            self.embeddings.row_into(*token as usize, &mut row);
+            let centred = row.iter().zip(&self.centre).map(|(value, centre)| f64::from(value - centre));
+            mean.iter_mut().zip(centred).for_each(|(mean, value)| *mean += weight * value);
+        }
+        let shared = |direction: &Vec<f32>| mean.iter().zip(direction).map(|(mean, at)| mean * f64::from(*at)).sum();
+        let shared: Vec<f64> = self.common.iter().map(shared).collect();
+        for (direction, shared) in self.common.iter().zip(shared) {
+            mean.iter_mut().zip(direction).for_each(|(mean, at)| *mean -= shared * f64::from(*at));
+        }
+        mean
     }
 }
 
@@ -135,8 +145,8 @@ mod tests {
     fn what_all_tokens_share_is_gone() {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let values = (0..64 * 8).map(|at| if at % 8 == 0 { 9.0_f32 } else { rng.random_range(-1.0..1.0) }).collect();
-        let sif = Sif::new(&Tensor::from_vec(values, (64, 8), &Device::Cpu).unwrap()).unwrap();
-        let mean = sif.mean(&[3, 9, 60]).unwrap().to_vec1::<f32>().unwrap();
+        let sif = Sif::new(&Weight::from_f32(values, 64, 8)).unwrap();
+        let mean = sif.mean(&[3, 9, 60]);
         assert!(mean[0].abs() < 1e-4, "{mean:?}");
         assert!(mean.iter().any(|value| value.abs() > 1e-2));
     }

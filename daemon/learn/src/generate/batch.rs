@@ -1,13 +1,12 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use candle_core::{Device, Tensor};
-use perennial_kernels::{KvCache, Span, independent_rows_max};
+use perennial_kernels::{KvCache, Span};
 use rayon::prelude::*;
 
 use super::{GenerateError, GenerateOptions, sequence::Sequence};
 use crate::{
     adapter::Adapter,
-    model::{Attention, Model, Rows},
+    model::{Attention, LoraWeights, Model, Rows, Workspace},
     rollout::Rollout,
 };
 
@@ -20,11 +19,11 @@ const RESERVED_NEW_TOKENS_MAX: usize = 512;
 /// Completions under generation, several for each prompt: one that finishes leaves, and the next one joins.
 ///
 /// Each prompt runs through the model once, and its completions share its keys and values. Each step then takes the last
-/// token of every running sequence. Passes of several sequences have no more rows than are computed as if each were alone,
-/// so what comes of a sequence depends on its own prompt, seed and options, to the bit, and not on what runs beside it.
+/// token of every running sequence. Products compute each row as if it were alone, so what comes of a sequence depends on its
+/// own prompt, seed and options, to the bit, and not on what runs beside it.
 pub(crate) struct Batch<'a> {
     model: &'a Model,
-    adapter: Option<&'a Adapter>,
+    lora: Option<LoraWeights>,
     options: &'a GenerateOptions,
     prompts: &'a [Vec<u32>],
     /// Completions per prompt.
@@ -35,6 +34,7 @@ pub(crate) struct Batch<'a> {
     prefilled: VecDeque<Prefilled>,
     cache: KvCache,
     running: Vec<Sequence<'a>>,
+    workspace: Workspace,
 }
 
 /// A prompt in the cache, from which its sequences are forked, and the logits of their first tokens.
@@ -44,17 +44,20 @@ struct Prefilled {
 }
 
 impl<'a> Batch<'a> {
+    /// # Errors
+    /// Where the adapter cannot be read.
     pub(crate) fn new(
         model: &'a Model,
         adapter: Option<&'a Adapter>,
         prompts: &'a [Vec<u32>],
         generations: usize,
         options: &'a GenerateOptions,
-    ) -> Self {
+    ) -> Result<Self, GenerateError> {
+        let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
         let cache = model.decoder.cache();
-        Self {
+        Ok(Self {
             model,
-            adapter,
+            lora,
             options,
             prompts,
             generations,
@@ -62,7 +65,8 @@ impl<'a> Batch<'a> {
             prefilled: VecDeque::new(),
             cache,
             running: Vec::new(),
-        }
+            workspace: Workspace::default(),
+        })
     }
 
     /// Draws one token for every running sequence, and lets waiting ones join with their first. Whether there are any.
@@ -93,18 +97,20 @@ impl<'a> Batch<'a> {
     }
 
     fn decode(&mut self) -> Result<(), GenerateError> {
-        let Self { model, adapter, cache, running, .. } = self;
-        for sequences in running.chunks_mut(independent_rows_max()) {
-            let position = |sequence: &Sequence<'_>| Ok(cache.len(sequence.slot)? as u32);
-            let positions = sequences.iter().map(position).collect::<candle_core::Result<Arc<[u32]>>>()?;
-            let rows = Rows { tokens: sequences.iter().map(|sequence| sequence.last).collect(), positions };
-            let spans: Vec<Span> = sequences.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
-            let hidden = model.decoder.hidden_detached(&rows, Attention::Cached { cache, spans: &spans }, *adapter)?;
-            let mut logits = model.decoder.logits(&hidden)?.flatten_all()?.to_vec1::<f32>()?;
-            let vocab = logits.len() / sequences.len();
-            let each = sequences.par_iter_mut().zip(logits.par_chunks_exact_mut(vocab));
-            each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
+        let Self { model, lora, cache, running, workspace, .. } = self;
+        if running.is_empty() {
+            return Ok(());
         }
+        let position = |sequence: &Sequence<'_>| Ok(cache.len(sequence.slot)? as u32);
+        let positions = running.iter().map(position).collect::<candle_core::Result<Arc<[u32]>>>()?;
+        let rows = Rows { tokens: running.iter().map(|sequence| sequence.last).collect(), positions };
+        let spans: Vec<Span> = running.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
+        let attention = Attention::Cached { cache, spans: &spans };
+        let hidden = model.decoder.hidden(&rows, attention, lora.as_ref(), workspace)?;
+        let mut logits = model.decoder.logits(&hidden);
+        let vocab = logits.cols();
+        let each = running.par_iter_mut().zip(logits.values_mut().par_chunks_exact_mut(vocab));
+        each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
         Ok(())
     }
 
@@ -147,7 +153,7 @@ impl<'a> Batch<'a> {
             *rows += prompt.len();
             Some(*rows)
         });
-        let count = ends.take_while(|rows| *rows <= independent_rows_max()).count();
+        let count = ends.take_while(|rows| *rows <= PREFILL_TOKENS_MAX).count();
         &waiting[..count.max(1).min(waiting.len())]
     }
 
@@ -156,11 +162,11 @@ impl<'a> Batch<'a> {
         let span = |prompt: &Vec<u32>| Span { slot: self.cache.insert(prompt.len()), rows: prompt.len() };
         let spans: Vec<Span> = prompts.iter().map(span).collect();
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let hidden = self.model.decoder.hidden_detached(&rows, attention, self.adapter)?;
+        let hidden = self.model.decoder.hidden(&rows, attention, self.lora.as_ref(), &mut self.workspace)?;
         let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
-        let hidden = hidden.index_select(&Tensor::from_vec(last, prompts.len(), &Device::Cpu)?, 0)?;
-        let logits = self.model.decoder.logits(&hidden)?.to_vec2()?;
-        self.prefilled.extend(spans.iter().zip(logits).map(|(span, logits)| Prefilled { slot: span.slot, logits }));
+        let logits = self.model.decoder.logits(&hidden.select(&last));
+        let each = spans.iter().zip(logits.rows());
+        self.prefilled.extend(each.map(|(span, logits)| Prefilled { slot: span.slot, logits: logits.to_vec() }));
         Ok(())
     }
 }

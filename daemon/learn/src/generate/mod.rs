@@ -40,7 +40,7 @@ pub fn generate(
     let mut keep = |Rollout { prompt, tokens, text, finish, .. }: Rollout| {
         completions[prompt] = Completion { tokens, text, finish };
     };
-    let mut batch = Batch::new(model, adapter, prompts, 1, options);
+    let mut batch = Batch::new(model, adapter, prompts, 1, options)?;
     let mut flow = ControlFlow::Continue(());
     while flow.is_continue() && batch.advance()? {
         flow = batch.running().iter_mut().try_for_each(|sequence| match (sequence.prompt, sequence.take_piece()) {

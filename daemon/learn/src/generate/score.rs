@@ -1,10 +1,9 @@
-use candle_core::{Device, Tensor};
 use perennial_kernels::token_logprobs;
 
 use super::GenerateError;
 use crate::{
     adapter::Adapter,
-    model::{Attention, Model, Rows},
+    model::{Attention, LoraWeights, Model, Rows, Workspace},
     tokenize::Encoded,
 };
 
@@ -30,11 +29,13 @@ pub fn score(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> R
     if let Some(index) = too_long {
         return Err(GenerateError::TooLong { index, tokens: samples[index].tokens.len(), tokens_max });
     }
+    let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
+    let mut workspace = Workspace::default();
     let mut scores = Vec::with_capacity(samples.len());
     let mut rest = samples;
     while !rest.is_empty() {
         let (pass, later) = rest.split_at(pass_len(rest));
-        scores.extend(score_pass(model, adapter, pass)?);
+        scores.extend(score_pass(model, lora.as_ref(), pass, &mut workspace)?);
         rest = later;
     }
     Ok(scores)
@@ -49,7 +50,12 @@ fn pass_len(samples: &[Encoded]) -> usize {
     ends.take_while(|rows| *rows <= ROWS_MAX).count().max(1)
 }
 
-fn score_pass(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> Result<Vec<Scored>, GenerateError> {
+fn score_pass(
+    model: &Model,
+    lora: Option<&LoraWeights>,
+    samples: &[Encoded],
+    workspace: &mut Workspace,
+) -> Result<Vec<Scored>, GenerateError> {
     let sequences: Vec<&[u32]> = samples.iter().map(|sample| sample.tokens.as_slice()).collect();
     let (rows, cu_seqlens) = Rows::packed(&sequences);
     let (mut sources, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
@@ -65,10 +71,8 @@ fn score_pass(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> 
     if targets.is_empty() {
         return Ok(scores);
     }
-    let hidden = model.decoder.hidden_detached(&rows, Attention::Packed(&cu_seqlens), adapter)?;
-    let count = sources.len();
-    let hidden = hidden.index_select(&Tensor::from_vec(sources, count, &Device::Cpu)?, 0)?;
-    let logprobs = token_logprobs(&hidden, model.decoder.head_weight(), &targets.into())?.to_vec1::<f32>()?;
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), lora, workspace)?.select(&sources);
+    let logprobs = token_logprobs(hidden.values(), model.decoder.head_weight(), &targets)?;
     for (owner, logprob) in owners.into_iter().zip(logprobs) {
         scores[owner].nll_sum -= f64::from(logprob);
         scores[owner].tokens += 1;

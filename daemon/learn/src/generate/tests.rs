@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use super::{Completion, Finish, GenerateError, GenerateOptions, generate, score};
 use crate::{
-    model::{Architecture, Attention, Model, Rows, testing::tiny_model},
+    model::{Architecture, Attention, Model, Rows, Workspace, testing::tiny_model},
     tokenize::Encoded,
 };
 
@@ -22,9 +22,11 @@ fn greedy_generation_takes_the_likeliest_token_each_time() {
     let mut tokens = prompts()[0].clone();
     for token in completion.tokens {
         let (rows, cu_seqlens) = Rows::packed(&[&tokens]);
-        let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-        let logits = model.decoder.logits(&hidden).unwrap();
-        assert_eq!(token, logits.get(tokens.len() - 1).unwrap().argmax(0).unwrap().to_scalar::<u32>().unwrap());
+        let hidden =
+            model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
+        let logits = model.decoder.logits(&hidden);
+        let last = logits.rows().last().unwrap().iter().enumerate();
+        assert_eq!(token as usize, last.max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap().0);
         tokens.push(token);
     }
     assert!(tokens.len() > 3);
@@ -129,11 +131,12 @@ fn scores_are_the_log_softmax_of_the_targets() {
     let scores = score(&model, None, &samples).unwrap();
     for (sample, scored) in samples.iter().zip(scores) {
         let (rows, cu_seqlens) = Rows::packed(&[&sample.tokens]);
-        let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-        let logits = model.decoder.logits(&hidden).unwrap().to_vec2::<f32>().unwrap();
+        let hidden =
+            model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
+        let logits = model.decoder.logits(&hidden);
         let targets: Vec<usize> = (1..sample.tokens.len()).filter(|&place| sample.supervised[place]).collect();
         let nll = |place: usize| {
-            let row = &logits[place - 1];
+            let row = logits.rows().nth(place - 1).unwrap();
             let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
             sum.ln() - f64::from(row[sample.tokens[place] as usize])
         };

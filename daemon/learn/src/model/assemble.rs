@@ -1,65 +1,71 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{path::Path, sync::Arc};
 
-use candle_core::Tensor;
+use perennial_kernels::{Heads, Precision, Weight};
 
 use super::{
     Decoder, ModelConfig, ModelError,
-    decoder::{Layer, Linear},
+    layer::Layer,
+    linear::Linear,
+    loaded::{Loaded, Tensors},
     names,
 };
-
-/// The tensors of a model by Hugging Face's names, f32, in Hugging Face's row order.
-pub(super) type Tensors = BTreeMap<String, Tensor>;
 
 impl Decoder {
     /// Puts a decoder together. Every tensor must have the shape that the configuration implies, and none may be left
     /// over: a bias or a norm that went unused would be a model that runs and is wrong.
-    pub(super) fn assemble(path: &Path, config: &ModelConfig, tensors: Tensors) -> Result<Self, ModelError> {
+    pub(super) fn assemble(
+        path: &Path,
+        config: &ModelConfig,
+        precision: Precision,
+        tensors: Tensors,
+    ) -> Result<Self, ModelError> {
         let mut source = Source { path, tensors };
-        let embeddings = source.take(names::EMBEDDINGS, &[config.vocab_size, config.hidden_size])?;
-        let norm = source.take(names::NORM, &[config.hidden_size])?;
+        let embeddings = source.matrix(names::EMBEDDINGS, config.vocab_size, config.hidden_size)?;
+        let norm = source.vector(names::NORM, config.hidden_size)?;
         let head = if config.tied_head {
             source.tensors.remove(names::HEAD);
             None
         } else {
-            Some(source.take(names::HEAD, &[config.vocab_size, config.hidden_size])?)
+            Some(source.matrix(names::HEAD, config.vocab_size, config.hidden_size)?)
         };
         let layers = (0..config.layers).map(|layer| source.layer(layer, config)).collect::<Result<_, _>>()?;
         source.expect_empty()?;
         Ok(Self {
+            precision,
             embeddings,
             layers,
             norm,
             head,
             rope: Self::rope_table(config),
-            head_dim: config.head_dim,
-            kv_heads: config.kv_heads,
+            heads: Heads { q_heads: config.heads, kv_heads: config.kv_heads, dim: config.head_dim },
             eps: config.rms_norm_eps as f32,
         })
     }
 
     /// The tensors that [`assemble`](Self::assemble) takes.
     pub(super) fn tensors(&self) -> Tensors {
+        let vector = |values: &Arc<[f32]>| Loaded::Vector(values.to_vec());
+        let matrix = |weight: &Weight| Loaded::Matrix(weight.clone());
         let mut tensors = Tensors::new();
-        let mut add = |name: String, tensor: &Tensor| {
-            tensors.insert(name, tensor.clone());
+        let mut add = |name: String, tensor: Loaded| {
+            tensors.insert(name, tensor);
         };
-        add(names::EMBEDDINGS.to_owned(), &self.embeddings);
-        add(names::NORM.to_owned(), &self.norm);
+        add(names::EMBEDDINGS.to_owned(), matrix(&self.embeddings));
+        add(names::NORM.to_owned(), vector(&self.norm));
         if let Some(head) = &self.head {
-            add(names::HEAD.to_owned(), head);
+            add(names::HEAD.to_owned(), matrix(head));
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            add(names::weight(index, names::ATTENTION_NORM), &layer.attention_norm);
-            add(names::weight(index, names::FEED_FORWARD_NORM), &layer.feed_forward_norm);
+            add(names::weight(index, names::ATTENTION_NORM), vector(&layer.attention_norm));
+            add(names::weight(index, names::FEED_FORWARD_NORM), vector(&layer.feed_forward_norm));
             if let Some((q_norm, k_norm)) = &layer.qk_norms {
-                add(names::weight(index, names::Q_NORM), q_norm);
-                add(names::weight(index, names::K_NORM), k_norm);
+                add(names::weight(index, names::Q_NORM), vector(q_norm));
+                add(names::weight(index, names::K_NORM), vector(k_norm));
             }
             for (part, linear) in layer.linears() {
-                add(names::weight(index, part), &linear.weight);
-                if let Some(linear_bias) = &linear.bias {
-                    add(names::bias(index, part), linear_bias);
+                add(names::weight(index, part), matrix(&linear.weight));
+                if let Some(bias) = &linear.bias {
+                    add(names::bias(index, part), vector(bias));
                 }
             }
         }
@@ -91,20 +97,20 @@ impl Source<'_> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let (q_width, kv_width) = (config.q_width(), config.kv_width());
         let qk_norms = if config.qk_norm {
-            let q_norm = self.take(&names::weight(layer, names::Q_NORM), &[config.head_dim])?;
-            let k_norm = self.take(&names::weight(layer, names::K_NORM), &[config.head_dim])?;
+            let q_norm = self.vector(&names::weight(layer, names::Q_NORM), config.head_dim)?;
+            let k_norm = self.vector(&names::weight(layer, names::K_NORM), config.head_dim)?;
             Some((q_norm, k_norm))
         } else {
             None
         };
         Ok(Layer {
-            attention_norm: self.take(&names::weight(layer, names::ATTENTION_NORM), &[hidden])?,
+            attention_norm: self.vector(&names::weight(layer, names::ATTENTION_NORM), hidden)?,
             q: self.linear(layer, names::Q, q_width, hidden)?,
             k: self.linear(layer, names::K, kv_width, hidden)?,
             v: self.linear(layer, names::V, kv_width, hidden)?,
             o: self.linear(layer, names::O, hidden, q_width)?,
             qk_norms,
-            feed_forward_norm: self.take(&names::weight(layer, names::FEED_FORWARD_NORM), &[hidden])?,
+            feed_forward_norm: self.vector(&names::weight(layer, names::FEED_FORWARD_NORM), hidden)?,
             gate: self.linear(layer, names::GATE, wide, hidden)?,
             up: self.linear(layer, names::UP, wide, hidden)?,
             down: self.linear(layer, names::DOWN, hidden, wide)?,
@@ -114,19 +120,33 @@ impl Source<'_> {
 
     /// Members of the family differ in which linear layers have a bias, so the file decides.
     fn linear(&mut self, layer: usize, part: &str, out: usize, width: usize) -> Result<Linear, ModelError> {
-        let weight = self.take(&names::weight(layer, part), &[out, width])?;
+        let weight = self.matrix(&names::weight(layer, part), out, width)?;
         let bias = names::bias(layer, part);
-        let bias = self.tensors.contains_key(&bias).then(|| self.take(&bias, &[out])).transpose()?;
+        let bias = self.tensors.contains_key(&bias).then(|| self.vector(&bias, out)).transpose()?;
         Ok(Linear { weight, bias })
     }
 
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        let tensor = self.tensors.remove(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
-        if tensor.dims() != shape {
-            let problem = format!("has the shape {:?}, but the configuration implies {shape:?}", tensor.dims());
-            return Err(self.problem(name, problem));
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Weight, ModelError> {
+        match self.take(name)? {
+            Loaded::Matrix(weight) if (weight.outputs(), weight.inputs()) == (rows, cols) => Ok(weight),
+            other => Err(self.other_shape(name, &other, &[rows, cols])),
         }
-        Ok(tensor)
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Arc<[f32]>, ModelError> {
+        match self.take(name)? {
+            Loaded::Vector(values) if values.len() == len => Ok(values.into()),
+            other => Err(self.other_shape(name, &other, &[len])),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Loaded, ModelError> {
+        self.tensors.remove(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))
+    }
+
+    fn other_shape(&self, name: &str, tensor: &Loaded, shape: &[usize]) -> ModelError {
+        let problem = format!("has the shape {:?}, but the configuration implies {shape:?}", tensor.dims());
+        self.problem(name, problem)
     }
 
     fn expect_empty(&self) -> Result<(), ModelError> {

@@ -1,7 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use candle_core::{Device, Result, Tensor};
-use perennial_kernels::packed_attention;
+use perennial_kernels::{Attended, Attention, AttentionGradients, Element, Heads};
 
 use super::Rows;
 
@@ -12,8 +11,15 @@ pub struct Branches {
     sequences: Vec<Sequence>,
     /// Where each sequence starts among all rows of all sequences.
     cu_seqlens: Arc<[u32]>,
-    /// The row that stands for each row of each sequence, and the first place where each row does.
-    fan_out: Option<(Tensor, Tensor)>,
+    fan_out: Option<FanOut>,
+}
+
+/// How rows are spread over sequences.
+struct FanOut {
+    /// The row that stands for each row of each sequence.
+    spread: Vec<u32>,
+    /// The first place where each row does.
+    places: Vec<u32>,
 }
 
 /// The rows of one sequence.
@@ -25,10 +31,7 @@ struct Sequence {
 
 impl Branches {
     /// Of sequences, each with the length of what it may share with others: that is shared where it is equal.
-    ///
-    /// # Errors
-    /// Where the indices do not become tensors.
-    pub fn new(sequences: &[(&[u32], usize)]) -> Result<Self> {
+    pub fn new(sequences: &[(&[u32], usize)]) -> Self {
         let (mut tokens, mut positions) = (Vec::new(), Vec::new());
         let mut push = |part: &[u32], first: usize| {
             let start = tokens.len() as u32;
@@ -47,9 +50,9 @@ impl Branches {
             cu_seqlens.push(spread.len() as u32);
             found.push(Sequence { trunk_start, trunk_len: trunk.len() as u32, own_start });
         }
-        let fan_out = (spread.len() > tokens.len()).then(|| fan_out(spread, tokens.len())).transpose()?;
+        let fan_out = (spread.len() > tokens.len()).then(|| FanOut::new(spread, tokens.len()));
         let rows = Rows { tokens: tokens.into(), positions: positions.into() };
-        Ok(Self { rows, sequences: found, cu_seqlens: cu_seqlens.into(), fan_out })
+        Self { rows, sequences: found, cu_seqlens: cu_seqlens.into(), fan_out }
     }
 
     /// The rows.
@@ -63,35 +66,83 @@ impl Branches {
         if place < *trunk_len { trunk_start + place } else { own_start + place - trunk_len }
     }
 
-    /// The attention of each sequence to itself, for q, k and v of the rows.
-    pub(super) fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, head_dim: usize) -> Result<Tensor> {
-        let Some((spread, rows)) = &self.fan_out else { return packed_attention(q, k, v, &self.cu_seqlens, head_dim) };
-        let spread = |x: &Tensor| x.index_select(spread, 0);
-        packed_attention(&spread(q)?, &spread(k)?, &spread(v)?, &self.cu_seqlens, head_dim)?.index_select(rows, 0)
+    /// The attention of each sequence to itself, for q, k and v of the rows. The log-sums are those of all rows of all
+    /// sequences, for the way back.
+    pub(super) fn attend<E: Element>(&self, heads: Heads, [q, k, v]: &[Vec<E>; 3]) -> Attended<E> {
+        let cu_seqlens = &*self.cu_seqlens;
+        let Some(FanOut { spread, places }) = &self.fan_out else {
+            return Attention { heads, cu_seqlens, q, k, v }.forward();
+        };
+        let [q, k, v] = self.spread(spread, heads, [q, k, v]);
+        let attended = Attention { heads, cu_seqlens, q: &q, k: &k, v: &v }.forward();
+        Attended { out: gather(&attended.out, places, heads.q_cols()), log_sums: attended.log_sums }
+    }
+
+    /// The gradients of q, k and v of the rows.
+    pub(super) fn attend_backward<E: Element>(
+        &self,
+        heads: Heads,
+        [q, k, v]: [&[E]; 3],
+        attended: &Attended<E>,
+        d_out: &[f32],
+    ) -> AttentionGradients {
+        let cu_seqlens = &*self.cu_seqlens;
+        let Some(FanOut { spread, places }) = &self.fan_out else {
+            return Attention { heads, cu_seqlens, q, k, v }.backward(attended, d_out);
+        };
+        let [q, k, v] = self.spread(spread, heads, [q, k, v]);
+        let cols = heads.q_cols();
+        let spread_out = Attended { out: gather(&attended.out, spread, cols), log_sums: attended.log_sums.clone() };
+        // What comes of a row that stands for several places is taken from the first of them, and so is its gradient.
+        let mut spread_d_out = vec![0.0; spread.len() * cols];
+        for (place, d_out) in places.iter().zip(d_out.chunks_exact(cols)) {
+            spread_d_out[*place as usize * cols..][..cols].copy_from_slice(d_out);
+        }
+        let attention = Attention { heads, cu_seqlens, q: &q, k: &k, v: &v };
+        let AttentionGradients { dq, dk, dv } = attention.backward(&spread_out, &spread_d_out);
+        let sum = |values: &[f32], cols| scatter_add(values, spread, places.len(), cols);
+        AttentionGradients { dq: sum(&dq, cols), dk: sum(&dk, heads.kv_cols()), dv: sum(&dv, heads.kv_cols()) }
+    }
+
+    fn spread<E: Element>(&self, spread: &[u32], heads: Heads, [q, k, v]: [&[E]; 3]) -> [Vec<E>; 3] {
+        [gather(q, spread, heads.q_cols()), gather(k, spread, heads.kv_cols()), gather(v, spread, heads.kv_cols())]
     }
 }
 
-fn fan_out(spread: Vec<u32>, rows: usize) -> Result<(Tensor, Tensor)> {
-    let mut places = vec![u32::MAX; rows];
-    for (place, row) in (0..).zip(&spread) {
-        let first = &mut places[*row as usize];
-        *first = place.min(*first);
+impl FanOut {
+    fn new(spread: Vec<u32>, rows: usize) -> Self {
+        let mut places = vec![u32::MAX; rows];
+        for (place, row) in (0..).zip(&spread) {
+            let first = &mut places[*row as usize];
+            *first = place.min(*first);
+        }
+        Self { spread, places }
     }
-    let count = spread.len();
-    Ok((Tensor::from_vec(spread, count, &Device::Cpu)?, Tensor::from_vec(places, rows, &Device::Cpu)?))
+}
+
+/// These rows of `cols` values, in this order.
+fn gather<T: Copy>(values: &[T], rows: &[u32], cols: usize) -> Vec<T> {
+    rows.iter().flat_map(|row| &values[*row as usize * cols..][..cols]).copied().collect()
+}
+
+/// The sums of the values that belong to each row.
+fn scatter_add(values: &[f32], rows: &[u32], count: usize, cols: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; count * cols];
+    for (row, values) in rows.iter().zip(values.chunks_exact(cols)) {
+        sums[*row as usize * cols..][..cols].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+    sums
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
-
     use super::*;
-    use crate::model::{Architecture, Attention, testing::tiny_model};
+    use crate::model::{self, Architecture, Workspace, testing::tiny_model};
 
     #[test]
     fn equal_beginnings_are_rows_once() {
         let sequences: [(&[u32], usize); 3] = [(&[5, 6, 7], 2), (&[5, 6, 8, 9], 2), (&[5, 7], 2)];
-        let branches = Branches::new(&sequences).unwrap();
+        let branches = Branches::new(&sequences);
         assert_eq!(*branches.rows.tokens, [5, 6, 7, 8, 9, 5, 7]);
         assert_eq!(*branches.rows.positions, [0, 1, 2, 2, 3, 0, 1]);
         assert_eq!([branches.row_of(1, 1), branches.row_of(1, 2), branches.row_of(2, 0)], [1, 3, 5]);
@@ -101,15 +152,17 @@ mod tests {
     fn every_sequence_has_the_hidden_states_that_it_has_alone() {
         let model = tiny_model(Architecture::Qwen3);
         let sequences: [(&[u32], usize); 3] = [(&[5, 6, 7, 30], 3), (&[90, 91], 1), (&[5, 6, 7, 8, 9], 3)];
-        let branches = Branches::new(&sequences).unwrap();
-        let together = model.decoder.hidden(branches.rows(), Attention::Branches(&branches), None).unwrap();
+        let branches = Branches::new(&sequences);
+        let hidden = |rows: &Rows, attention: model::Attention<'_>| {
+            model.decoder.hidden(rows, attention, None, &mut Workspace::default()).unwrap()
+        };
+        let together = hidden(branches.rows(), model::Attention::Branches(&branches));
         for (index, (tokens, _)) in sequences.iter().enumerate() {
             let (rows, cu_seqlens) = Rows::packed(&[tokens]);
-            let alone = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-            for place in 0..tokens.len() {
-                let row = |hidden: &Tensor, row: usize| hidden.get(row).unwrap().to_vec1::<f32>().unwrap();
-                let (one, other) = (row(&together, branches.row_of(index, place) as usize), row(&alone, place));
-                assert!(one.iter().zip(&other).all(|(one, other)| (one - other).abs() < 1e-5));
+            let alone = hidden(&rows, model::Attention::Packed(&cu_seqlens));
+            for (place, alone) in alone.rows().enumerate() {
+                let together = together.rows().nth(branches.row_of(index, place) as usize).unwrap();
+                assert!(together.iter().zip(alone).all(|(one, other)| (one - other).abs() < 1e-5));
             }
         }
     }
@@ -117,21 +170,22 @@ mod tests {
     #[test]
     fn gradients_of_a_beginning_are_those_of_all_that_share_it() {
         let sequences: [(&[u32], usize); 2] = [(&[1, 2, 3], 2), (&[1, 2, 4], 2)];
-        let (branches, plain) = (Branches::new(&sequences).unwrap(), [0_u32, 1, 2, 0, 1, 3]);
-        let values: Vec<f32> = (0..16).map(|i| ((i * 7 + 3) % 11) as f32 / 11.0).collect();
-        let x = Var::from_vec(values, (4, 4), &Device::Cpu).unwrap();
-        let forked = branches.attention(&x, &x, &x, 4).unwrap();
-        let spread = x.index_select(&Tensor::new(&plain, &Device::Cpu).unwrap(), 0).unwrap();
-        let packed = packed_attention(&spread, &spread, &spread, &Arc::from([0, 3, 6]), 4).unwrap();
-        let rows = Tensor::new(&[0_u32, 1, 2, 5], &Device::Cpu).unwrap();
-        let gradient = |y: Tensor| {
-            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
-        };
-        let (got, expected) = (gradient(forked), gradient(packed.index_select(&rows, 0).unwrap()));
-        assert!(
-            got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-5),
-            "{got:?}, {expected:?}"
-        );
+        let (branches, heads) = (Branches::new(&sequences), Heads { q_heads: 1, kv_heads: 1, dim: 4 });
+        let x: Vec<f32> = (0..16).map(|i| ((i * 7 + 3) % 11) as f32 / 11.0).collect();
+        let d_out: Vec<f32> = (0..16).map(|i| ((i * 5 + 2) % 7) as f32 / 7.0).collect();
+        let attended = branches.attend(heads, &[x.clone(), x.clone(), x.clone()]);
+        let got = branches.attend_backward(heads, [&x, &x, &x], &attended, &d_out);
+
+        let spread = gather(&x, &[0, 1, 2, 0, 1, 3], 4);
+        let plain = Attention { heads, cu_seqlens: &[0, 3, 6], q: &spread, k: &spread, v: &spread };
+        let plain_out = plain.forward();
+        assert_eq!(attended.out, gather(&plain_out.out, &[0, 1, 2, 5], 4));
+        let mut d_plain = gather(&d_out, &[0, 1, 2, 0, 1, 3], 4);
+        d_plain[12..20].fill(0.0);
+        let expected = plain.backward(&plain_out, &d_plain);
+        for (got, expected) in [(got.dq, expected.dq), (got.dk, expected.dk), (got.dv, expected.dv)] {
+            let expected = scatter_add(&expected, &[0, 1, 2, 0, 1, 3], 4, 4);
+            assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-6));
+        }
     }
 }

@@ -1,61 +1,42 @@
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, bail};
+use half::bf16;
 use perennial_kernels::{
-    KvCache, RopeTable, Span, cached_attention, frozen_linear, lora_linear, packed_attention, rms_norm, rope, swiglu,
+    Heads, Into, KvCache, Mat, MatMut, Precision, RopeTable, Span, Weight, rms_norm, rms_norm_backward,
 };
 
-use super::{Branches, ModelConfig, Rows};
-use crate::adapter::{Adapter, Projection};
+use super::{
+    Branches, LoraWeights, Matrix, ModelConfig, Rows,
+    layer::{Context, Kept, Layer},
+    workspace::{Stored, Workspace},
+};
 
-/// The weights of a model, f32, and its forward pass. Cloning is cheap: tensors are shared.
+/// The weights of a model and its passes, by hand on the CPU. Cloning is cheap: weights are shared.
+///
+/// Only the adapter is ever differentiated: no gradient of a frozen weight is computed, nor a logit that nothing is learned
+/// from.
 #[derive(Clone)]
 pub struct Decoder {
-    pub(super) embeddings: Tensor,
+    pub(super) precision: Precision,
+    pub(super) embeddings: Weight,
     pub(super) layers: Vec<Layer>,
-    pub(super) norm: Tensor,
+    pub(super) norm: Arc<[f32]>,
     /// `None` where the head is the embedding table.
-    pub(super) head: Option<Tensor>,
+    pub(super) head: Option<Weight>,
     pub(super) rope: Arc<RopeTable>,
-    pub(super) head_dim: usize,
-    pub(super) kv_heads: usize,
+    pub(super) heads: Heads,
     pub(super) eps: f32,
-}
-
-/// The weights of one layer: pre-norm attention and a gated feed-forward.
-#[derive(Clone)]
-pub(super) struct Layer {
-    pub(super) attention_norm: Tensor,
-    pub(super) q: Linear,
-    pub(super) k: Linear,
-    pub(super) v: Linear,
-    pub(super) o: Linear,
-    /// The norms of each head of q and k, where the model has them.
-    pub(super) qk_norms: Option<(Tensor, Tensor)>,
-    pub(super) feed_forward_norm: Tensor,
-    pub(super) gate: Linear,
-    pub(super) up: Linear,
-    pub(super) down: Linear,
-    /// Whether q and k are rotated.
-    pub(super) rope: bool,
-}
-
-/// A frozen linear layer: `[out, in]`, and `[out]`.
-#[derive(Clone)]
-pub(super) struct Linear {
-    pub(super) weight: Tensor,
-    pub(super) bias: Option<Tensor>,
 }
 
 /// What the rows of a forward pass may look at.
 pub enum Attention<'a> {
     /// Rows are whole sequences, each attending to itself alone; the starts (`cu_seqlens`, first 0, last = rows).
-    /// Differentiable.
-    Packed(&'a Arc<[u32]>),
-    /// Rows are those of sequences that may begin alike, each attending to itself alone. Differentiable.
+    Packed(&'a [u32]),
+    /// Rows are those of sequences that may begin alike, each attending to itself alone.
     Branches(&'a Branches),
     /// Rows are the next tokens of cached sequences, which attend to what is cached and are cached themselves. Positions
-    /// must go on from there. Not differentiable.
+    /// must go on from there.
     Cached {
         /// Made by [`Decoder::cache`].
         cache: &'a mut KvCache,
@@ -64,31 +45,55 @@ pub enum Attention<'a> {
     },
 }
 
-/// The adapter of a pass, and whether its weights are tracked.
+/// The rows of a pass that is gone back.
 #[derive(Clone, Copy)]
-struct Adaptation<'a> {
-    adapter: Option<&'a Adapter>,
-    detached: bool,
+pub enum Packing<'a> {
+    /// As [`Attention::Packed`].
+    Sequences(&'a [u32]),
+    /// As [`Attention::Branches`].
+    Branches(&'a Branches),
+}
+
+impl<'a> From<Packing<'a>> for Attention<'a> {
+    fn from(packing: Packing<'a>) -> Self {
+        match packing {
+            Packing::Sequences(cu_seqlens) => Attention::Packed(cu_seqlens),
+            Packing::Branches(branches) => Attention::Branches(branches),
+        }
+    }
+}
+
+/// A forward pass that a backward pass can follow: [`Decoder::forward`].
+pub struct Tape<'a> {
+    decoder: &'a Decoder,
+    rows: &'a Rows,
+    packing: Packing<'a>,
+    lora: &'a LoraWeights,
+    kept: Record,
+    /// The residual stream before the final norm.
+    last: Vec<f32>,
+}
+
+/// What the layers kept, in the decoder's precision.
+enum Record {
+    F32(Vec<Kept<f32>>),
+    Bf16(Vec<Kept<bf16>>),
 }
 
 impl Decoder {
-    /// The hidden state of each row after the final norm: `[rows, hidden]`. With [`Attention::Packed`] differentiable in
-    /// the adapter's weights; the base never gets a gradient.
+    /// The hidden state of each row after the final norm: `[rows, hidden]`.
     ///
     /// # Errors
-    /// Where a token or a position is outside the model, or the adapter is another model's.
-    pub fn hidden(&self, rows: &Rows, attention: Attention<'_>, adapter: Option<&Adapter>) -> Result<Tensor> {
-        let residual = self.residual(self.layers.len(), rows, attention, Adaptation { adapter, detached: false })?;
-        rms_norm(&residual, &self.norm, self.eps)
-    }
-
-    /// As [`hidden`](Self::hidden), but no graph is recorded or kept: for generation and scoring.
-    ///
-    /// # Errors
-    /// As [`hidden`](Self::hidden).
-    pub fn hidden_detached(&self, rows: &Rows, attention: Attention<'_>, adapter: Option<&Adapter>) -> Result<Tensor> {
-        let residual = self.residual(self.layers.len(), rows, attention, Adaptation { adapter, detached: true })?;
-        rms_norm(&residual, &self.norm, self.eps)
+    /// Where a token or a position is outside the model.
+    pub fn hidden(
+        &self,
+        rows: &Rows,
+        attention: Attention<'_>,
+        lora: Option<&LoraWeights>,
+        workspace: &mut Workspace,
+    ) -> Result<Matrix> {
+        let residual = self.residual(self.layers.len(), rows, attention, lora, workspace)?;
+        Ok(self.normed(&residual))
     }
 
     /// The residual stream of the base model after `layers` layers (0: the embeddings), before any final norm:
@@ -96,26 +101,64 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`hidden`](Self::hidden), or where there are fewer layers.
-    pub fn hidden_after(&self, layers: usize, rows: &Rows, attention: Attention<'_>) -> Result<Tensor> {
-        self.residual(layers, rows, attention, Adaptation { adapter: None, detached: true })
+    pub fn hidden_after(
+        &self,
+        layers: usize,
+        rows: &Rows,
+        attention: Attention<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<Matrix> {
+        let residual = self.residual(layers, rows, attention, None, workspace)?;
+        Ok(Matrix::new(residual, self.embeddings.inputs()))
+    }
+
+    /// The hidden states of all rows as [`hidden`](Self::hidden), and the way back from them to the adapter.
+    ///
+    /// # Errors
+    /// As [`hidden`](Self::hidden).
+    pub fn forward<'a>(
+        &'a self,
+        rows: &'a Rows,
+        packing: Packing<'a>,
+        lora: &'a LoraWeights,
+        workspace: &mut Workspace,
+    ) -> Result<(Matrix, Tape<'a>)> {
+        let (kept, last) = match self.precision {
+            Precision::F32 => {
+                let (kept, last) = self.record(rows, packing, lora, workspace)?;
+                (Record::F32(kept), last)
+            }
+            Precision::Bf16 => {
+                let (kept, last) = self.record(rows, packing, lora, workspace)?;
+                (Record::Bf16(kept), last)
+            }
+        };
+        let hidden = self.normed(&last);
+        Ok((hidden, Tape { decoder: self, rows, packing, lora, kept, last }))
     }
 
     /// The logits of hidden states: `[rows, hidden]` to `[rows, vocab]`.
-    ///
-    /// # Errors
-    /// Where the shapes do not fit.
-    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        frozen_linear(hidden, self.head_weight(), None)
+    pub fn logits(&self, hidden: &Matrix) -> Matrix {
+        let (head, rows) = (self.head_weight(), hidden.rows().len());
+        let mut logits = vec![0.0; rows * head.outputs()];
+        let h = Mat::new(hidden.values(), rows, hidden.cols());
+        head.product(MatMut::new(&mut logits, rows, head.outputs()), Into::Set, h);
+        Matrix::new(logits, head.outputs())
     }
 
     /// The output matrix, `[vocab, hidden]`; the embedding table where the two are tied.
-    pub fn head_weight(&self) -> &Tensor {
+    pub fn head_weight(&self) -> &Weight {
         self.head.as_ref().unwrap_or(&self.embeddings)
     }
 
     /// The embedding table, `[vocab, hidden]`.
-    pub fn embeddings(&self) -> &Tensor {
+    pub fn embeddings(&self) -> &Weight {
         &self.embeddings
+    }
+
+    /// What operands of products are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The number of layers.
@@ -125,7 +168,17 @@ impl Decoder {
 
     /// An empty cache of this model's shape.
     pub fn cache(&self) -> KvCache {
-        KvCache::new(self.layers.len(), self.kv_heads, self.head_dim)
+        KvCache::new(self.precision, self.layers.len(), self.heads.kv_heads, self.heads.dim)
+    }
+
+    fn context<'a>(&'a self, rows: &'a Rows, lora: Option<&'a LoraWeights>) -> Context<'a> {
+        Context { heads: self.heads, eps: self.eps, rope: &self.rope, rows, lora }
+    }
+
+    fn normed(&self, residual: &[f32]) -> Matrix {
+        let mut hidden = vec![0.0; residual.len()];
+        rms_norm(&mut hidden, residual, &self.norm, self.eps);
+        Matrix::new(hidden, self.norm.len())
     }
 
     fn residual(
@@ -133,58 +186,61 @@ impl Decoder {
         layers: usize,
         rows: &Rows,
         mut attention: Attention<'_>,
-        adaptation: Adaptation<'_>,
-    ) -> Result<Tensor> {
+        lora: Option<&LoraWeights>,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
         let Some(layers) = self.layers.get(..layers) else {
             bail!("the model has {} layers, not {layers}", self.layers.len());
         };
-        let ids = Tensor::from_slice(&rows.tokens, rows.len(), &Device::Cpu)?;
-        let mut residual = self.embeddings.index_select(&ids, 0)?;
+        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, lora));
         for (index, layer) in layers.iter().enumerate() {
-            residual = self.layer(index, layer, &residual, rows, &mut attention, adaptation)?;
+            match self.precision {
+                Precision::F32 => {
+                    layer.forward::<f32>(index, &mut residual, &mut attention, &context, workspace)?;
+                }
+                Precision::Bf16 => {
+                    layer.forward::<bf16>(index, &mut residual, &mut attention, &context, workspace)?;
+                }
+            }
         }
         Ok(residual)
     }
 
-    fn layer(
+    fn record<E: Stored>(
         &self,
-        index: usize,
-        layer: &Layer,
-        residual: &Tensor,
         rows: &Rows,
-        attention: &mut Attention<'_>,
-        adaptation: Adaptation<'_>,
-    ) -> Result<Tensor> {
-        let linear =
-            |x: &Tensor, linear: &Linear, projection: Projection| adaptation.linear(x, linear, index, projection);
+        packing: Packing<'_>,
+        lora: &LoraWeights,
+        workspace: &mut Workspace,
+    ) -> Result<(Vec<Kept<E>>, Vec<f32>)> {
+        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, Some(lora)));
+        let mut all = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let kept;
+            (residual, kept) = layer.forward_kept(index, residual, &mut packing.into(), &context, workspace)?;
+            all.push(kept);
+        }
+        Ok((all, residual))
+    }
 
-        let x = rms_norm(residual, &layer.attention_norm, self.eps)?;
-        let (q, k, v) = (
-            linear(&x, &layer.q, Projection::QProj)?,
-            linear(&x, &layer.k, Projection::KProj)?,
-            linear(&x, &layer.v, Projection::VProj)?,
-        );
-        let (q, k) = match &layer.qk_norms {
-            Some((q_norm, k_norm)) => (rms_norm(&q, q_norm, self.eps)?, rms_norm(&k, k_norm, self.eps)?),
-            None => (q, k),
-        };
-        let (q, k) = if layer.rope {
-            let rotate = |x: &Tensor| rope(x, self.head_dim, &self.rope, &rows.positions);
-            (rotate(&q)?, rotate(&k)?)
-        } else {
-            (q, k)
-        };
-        let attended = match attention {
-            Attention::Packed(cu_seqlens) => packed_attention(&q, &k, &v, cu_seqlens, self.head_dim)?,
-            Attention::Branches(branches) => branches.attention(&q, &k, &v, self.head_dim)?,
-            Attention::Cached { cache, spans } => cached_attention(&q, &k, &v, cache, index, spans)?,
-        };
-        let residual = (residual + linear(&attended, &layer.o, Projection::OProj)?)?;
-
-        let x = rms_norm(&residual, &layer.feed_forward_norm, self.eps)?;
-        let gate = linear(&x, &layer.gate, Projection::GateProj)?;
-        let up = linear(&x, &layer.up, Projection::UpProj)?;
-        residual + linear(&swiglu(&gate, &up)?, &layer.down, Projection::DownProj)?
+    /// The embeddings of the rows' tokens. Checks that the model has what the rows ask for.
+    fn embed(&self, rows: &Rows, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        let (vocab, hidden) = (self.embeddings.outputs(), self.embeddings.inputs());
+        if let Some(token) = rows.tokens.iter().find(|token| **token as usize >= vocab) {
+            bail!("token {token} is outside of the model's vocabulary of {vocab} tokens");
+        }
+        let positions_max = self.rope.positions_max();
+        if let Some(position) = rows.positions.iter().find(|position| **position as usize >= positions_max) {
+            bail!("position {position} is beyond the model's context of {positions_max} tokens");
+        }
+        if rows.positions.len() != rows.len() {
+            bail!("{} rows have {} positions", rows.len(), rows.positions.len());
+        }
+        let mut embedded = workspace.take(rows.len() * hidden);
+        for (token, row) in rows.tokens.iter().zip(embedded.chunks_exact_mut(hidden)) {
+            self.embeddings.row_into(*token as usize, row);
+        }
+        Ok(embedded)
     }
 
     /// The rope table of a model of this shape.
@@ -194,15 +250,36 @@ impl Decoder {
     }
 }
 
-impl Adaptation<'_> {
-    fn linear(&self, x: &Tensor, linear: &Linear, layer: usize, projection: Projection) -> Result<Tensor> {
-        let bias = linear.bias.as_ref();
-        let Some(slot) = self.adapter.and_then(|adapter| adapter.get(layer, projection)) else {
-            return frozen_linear(x, &linear.weight, bias);
-        };
-        if self.detached {
-            return lora_linear(x, &linear.weight, bias, &slot.a.detach(), &slot.b.detach(), slot.scale);
+impl Tape<'_> {
+    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`LoraWeights`] has them, given that
+    /// of the hidden states.
+    ///
+    /// # Panics
+    /// Where shapes do not fit together.
+    pub fn backward(self, d_hidden: &Matrix, gradients: &mut [Vec<f32>], workspace: &mut Workspace) {
+        let Self { decoder, rows, packing, lora, kept, last } = self;
+        let mut d: Vec<f32> = workspace.take(last.len());
+        rms_norm_backward(&mut d, Into::Set, &last, d_hidden.values(), &decoder.norm, decoder.eps);
+        workspace.give(last);
+        let back = Back { decoder, packing, context: decoder.context(rows, Some(lora)) };
+        match kept {
+            Record::F32(kept) => back.run(kept, &mut d, gradients, workspace),
+            Record::Bf16(kept) => back.run(kept, &mut d, gradients, workspace),
         }
-        lora_linear(x, &linear.weight, bias, &slot.a, &slot.b, slot.scale)
+        workspace.give(d);
+    }
+}
+
+struct Back<'a> {
+    decoder: &'a Decoder,
+    packing: Packing<'a>,
+    context: Context<'a>,
+}
+
+impl Back<'_> {
+    fn run<E: Stored>(&self, kept: Vec<Kept<E>>, d: &mut [f32], gradients: &mut [Vec<f32>], workspace: &mut Workspace) {
+        for ((index, layer), kept) in self.decoder.layers.iter().enumerate().zip(kept).rev() {
+            layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);
+        }
     }
 }

@@ -6,10 +6,16 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Model, ModelError, assemble::Tensors};
+use perennial_kernels::Precision;
+
+use super::{
+    Model, ModelError,
+    loaded::{Loaded, Tensors},
+};
 
 impl Model {
-    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in f32, `tokenizer.json`,
+    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in the precision that
+    /// it was loaded in, `tokenizer.json`,
     /// `tokenizer_config.json` with the chat template, `generation_config.json`), so that transformers and PEFT can
     /// load a base that came as GGUF.
     ///
@@ -65,8 +71,9 @@ fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelError> {
     let mut end = 0;
     for (name, tensor) in tensors {
         let start = end;
-        end += tensor.elem_count() * size_of::<f32>();
-        header.insert(name.clone(), json!({ "dtype": "F32", "shape": tensor.dims(), "data_offsets": [start, end] }));
+        let (dtype, bytes) = dtype_of(tensor);
+        end += tensor.dims().iter().product::<usize>() * bytes;
+        header.insert(name.clone(), json!({ "dtype": dtype, "shape": tensor.dims(), "data_offsets": [start, end] }));
     }
     let mut header = Value::Object(header).to_string();
     let padded = header.len().next_multiple_of(size_of::<u64>());
@@ -77,12 +84,24 @@ fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelError> {
     file.write_all(&(padded as u64).to_le_bytes()).map_err(ModelError::io(&partial))?;
     file.write_all(header.as_bytes()).map_err(ModelError::io(&partial))?;
     for tensor in tensors.values() {
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        file.write_all(&bytes).map_err(ModelError::io(&partial))?;
+        match tensor {
+            Loaded::Vector(values) => {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                file.write_all(&bytes).map_err(ModelError::io(&partial))?;
+            }
+            Loaded::Matrix(weight) => file.write_all(&weight.to_le_bytes()).map_err(ModelError::io(&partial))?,
+        }
     }
     file.sync_all().map_err(ModelError::io(&partial))?;
     fs::rename(&partial, path).map_err(ModelError::io(path))
+}
+
+/// The type of a tensor's values in the file, and how many bytes each has.
+fn dtype_of(tensor: &Loaded) -> (&'static str, usize) {
+    match tensor {
+        Loaded::Matrix(weight) if weight.precision() == Precision::Bf16 => ("BF16", 2),
+        _ => ("F32", 4),
+    }
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {

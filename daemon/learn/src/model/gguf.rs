@@ -9,9 +9,15 @@ use candle_core::{
     Device, Result as CandleResult, Tensor,
     quantized::gguf_file::{Content, TensorInfo, Value},
 };
+use perennial_kernels::Precision;
 use rayon::prelude::*;
 
-use super::{Architecture, ModelConfig, ModelError, assemble::Tensors, metadata::Metadata, names};
+use super::{
+    Architecture, ModelConfig, ModelError,
+    loaded::{Loaded, Tensors},
+    metadata::Metadata,
+    names,
+};
 
 /// Factors by which Llama 3's frequencies are divided; everything else about a model's frequencies is metadata.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -52,8 +58,8 @@ impl Gguf {
             .map_err(|error| self.problem(name, format!("cannot be read: {error}")))
     }
 
-    /// All weights as f32, by Hugging Face's names, q and k in Hugging Face's row order.
-    pub(super) fn tensors(&self, config: &ModelConfig) -> Result<Tensors, ModelError> {
+    /// All weights by Hugging Face's names, q and k in Hugging Face's row order.
+    pub(super) fn tensors(&self, config: &ModelConfig, precision: Precision) -> Result<Tensors, ModelError> {
         let files: Vec<&String> = self.infos.keys().filter(|name| *name != ROPE_FACTORS).collect();
         files
             .into_par_iter()
@@ -68,7 +74,9 @@ impl Gguf {
                     })?,
                     None => tensor,
                 };
-                Ok((name, tensor))
+                let loaded = Loaded::new(&tensor, precision)
+                    .map_err(|error| self.problem(file_name, format!("cannot be used: {error}")))?;
+                Ok((name, loaded))
             })
             .collect()
     }

@@ -11,7 +11,12 @@ mod export;
 mod files;
 mod gguf;
 mod hf_tokenizer;
+mod layer;
+mod linear;
 mod load;
+mod loaded;
+mod lora_weights;
+mod matrix;
 pub(crate) mod metadata;
 mod names;
 mod rows;
@@ -20,14 +25,19 @@ mod safetensors;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod workspace;
 
 pub use branches::Branches;
 pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
-pub use decoder::{Attention, Decoder};
+pub use decoder::{Attention, Decoder, Packing, Tape};
 pub use error::ModelError;
 pub use files::ModelSource;
+pub use lora_weights::LoraWeights;
+pub use matrix::Matrix;
+pub use perennial_kernels::Precision;
 use perennial_types::{Body, Content, Fingerprint};
 pub use rows::Rows;
+pub use workspace::Workspace;
 
 use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Tokenizer};
 

@@ -7,10 +7,15 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
+use perennial_kernels::Precision;
 use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorInfo};
 
-use super::{ModelError, assemble::Tensors, names};
+use super::{
+    ModelError,
+    loaded::{Loaded, Tensors},
+    names,
+};
 
 /// A header longer than this is no header: safetensors' own limit.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
@@ -39,13 +44,13 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// All tensors of these files as f32.
-pub(super) fn read(files: &[PathBuf]) -> Result<Tensors, ModelError> {
+/// All tensors of these files.
+pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, ModelError> {
     let headers = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
     let all: Vec<_> = headers.iter().flat_map(|shard| shard.infos.iter().map(move |entry| (shard, entry))).collect();
     all.into_par_iter()
         .filter(|(_, (name, _))| !names::is_ignored(name))
-        .map(|(shard, (name, info))| Ok((name.clone(), shard.tensor(name, info)?)))
+        .map(|(shard, (name, info))| Ok((name.clone(), shard.tensor(name, info, precision)?)))
         .collect()
 }
 
@@ -83,7 +88,7 @@ impl Shard {
         Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start })
     }
 
-    fn tensor(&self, name: &str, info: &TensorInfo) -> Result<Tensor, ModelError> {
+    fn tensor(&self, name: &str, info: &TensorInfo, precision: Precision) -> Result<Loaded, ModelError> {
         let problem =
             |problem: String| ModelError::Tensor { path: self.path.clone(), tensor: name.to_owned(), problem };
         let dtype = match info.dtype {
@@ -101,7 +106,7 @@ impl Shard {
         let mut bytes = vec![0; (end - start) as usize];
         self.file.read_exact_at(&mut bytes, self.data_start + start).map_err(ModelError::io(&self.path))?;
         Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(DType::F32))
+            .and_then(|tensor| Loaded::new(&tensor.to_dtype(DType::F32)?, precision))
             .map_err(|error| problem(format!("cannot be read: {error}")))
     }
 }

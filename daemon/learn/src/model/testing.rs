@@ -1,13 +1,18 @@
 //! Small random models for tests.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use candle_core::{Device, Tensor};
+use perennial_kernels::Precision;
 use perennial_types::Fingerprint;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Architecture, Decoder, Model, ModelConfig, Rope, RopeScaling, assemble::Tensors, names};
+use super::{
+    Architecture, Decoder, Model, ModelConfig, Rope, RopeScaling,
+    loaded::{Loaded, Tensors},
+    names,
+};
 use crate::tokenize::testing::{VOCAB_SIZE, byte_tokenizer, chatml};
 
 pub(crate) fn tiny_config(architecture: Architecture) -> ModelConfig {
@@ -32,14 +37,20 @@ pub(crate) fn tiny_config(architecture: Architecture) -> ModelConfig {
 /// A model of random weights over the byte tokenizer.
 pub(crate) fn tiny_model(architecture: Architecture) -> Model {
     let config = tiny_config(architecture);
-    let decoder = Decoder::assemble(Path::new("tiny"), &config, random_tensors(&config)).unwrap();
+    let decoder = tiny_decoder(&config, Precision::F32);
     let fingerprint = Fingerprint::of(b"tiny");
     Model { config, decoder, tokenizer: byte_tokenizer(), template: chatml(), fingerprint }
 }
 
-pub(crate) fn random_tensors(config: &ModelConfig) -> Tensors {
+pub(crate) fn tiny_decoder(config: &ModelConfig, precision: Precision) -> Decoder {
+    let load = |(name, tensor)| (name, Loaded::new(&tensor, precision).unwrap());
+    let tensors: Tensors = random_tensors(config).into_iter().map(load).collect();
+    Decoder::assemble(Path::new("tiny"), config, precision, tensors).unwrap()
+}
+
+pub(crate) fn random_tensors(config: &ModelConfig) -> BTreeMap<String, Tensor> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let mut tensors = Tensors::new();
+    let mut tensors = BTreeMap::new();
     let mut add = |name: String, shape: &[usize], centre: f32| {
         let count = shape.iter().product();
         let values: Vec<f32> = (0..count).map(|_| centre + rng.random_range(-0.3..0.3)).collect();

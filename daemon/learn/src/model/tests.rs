@@ -16,16 +16,20 @@ use perennial_kernels::Span;
 use rstest::rstest;
 
 use super::{
-    Architecture, Attention, Decoder, Model, ModelConfig, Rows, gguf,
-    testing::{random_tensors, tiny_config, tiny_model},
+    Architecture, Attention, Matrix, Model, ModelConfig, Precision, Rows, Workspace, gguf,
+    testing::{random_tensors, tiny_config, tiny_decoder, tiny_model},
 };
 
 const TOKENS: [u32; 9] = [5, 17, 200, 3, 3, 90, 61, 7, 250];
 
 fn packed_logits(model: &Model, sequences: &[&[u32]]) -> Vec<Vec<f32>> {
     let (rows, cu_seqlens) = Rows::packed(sequences);
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-    model.decoder.logits(&hidden).unwrap().to_vec2().unwrap()
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
+    to_rows(&model.decoder.logits(&hidden))
+}
+
+fn to_rows(matrix: &Matrix) -> Vec<Vec<f32>> {
+    matrix.rows().map(<[f32]>::to_vec).collect()
 }
 
 fn assert_close(ours: &[Vec<f32>], theirs: &[Vec<f32>], tolerance: f32) {
@@ -54,9 +58,9 @@ fn cached_and_packed_attention_agree(
         let tokens = [&TOKENS[first.clone()], &TOKENS[second.clone()]].concat();
         let positions: Vec<u32> = first.clone().chain(second.clone()).map(|position| position as u32).collect();
         let rows = Rows { tokens: tokens.into(), positions: positions.into() };
-        let hidden =
-            model.decoder.hidden_detached(&rows, Attention::Cached { cache: &mut cache, spans }, None).unwrap();
-        let mut logits = model.decoder.logits(&hidden).unwrap().to_vec2::<f32>().unwrap();
+        let attention = Attention::Cached { cache: &mut cache, spans };
+        let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
+        let mut logits = to_rows(&model.decoder.logits(&hidden));
         let of_second = logits.split_off(first.len());
         if !of_second.is_empty() {
             assert_close(&of_second, &whole[TOKENS.len()..], 1e-5);
@@ -73,8 +77,9 @@ fn layers_without_rope_do_not_see_positions() {
         let (mut rows, cu_seqlens) = Rows::packed(&[TOKENS]);
         // Rope is relative, so only a stretched sequence looks different from a plain one.
         rows.positions = (0..TOKENS.len() as u32).map(|position| position * 3).collect();
-        let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-        model.decoder.logits(&hidden).unwrap().to_vec2::<f32>().unwrap()
+        let hidden =
+            model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
+        to_rows(&model.decoder.logits(&hidden))
     };
     assert_ne!(shifted(&model), packed_logits(&model, &[&TOKENS]));
     model.decoder.layers.iter_mut().for_each(|layer| layer.rope = false);
@@ -85,12 +90,15 @@ fn layers_without_rope_do_not_see_positions() {
 fn hidden_after_all_layers_is_the_stream_before_the_final_norm() {
     let model = tiny_model(Architecture::Llama);
     let (rows, cu_seqlens) = Rows::packed(&[TOKENS]);
-    let after = |layers| model.decoder.hidden_after(layers, &rows, Attention::Packed(&cu_seqlens));
-    let embedded = after(0).unwrap().to_vec2::<f32>().unwrap();
-    assert_eq!(embedded[1], model.decoder.embeddings().get(17).unwrap().to_vec1::<f32>().unwrap());
-    let normed = perennial_kernels::rms_norm(&after(4).unwrap(), &model.decoder.norm, model.decoder.eps).unwrap();
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None).unwrap();
-    assert_eq!(normed.to_vec2::<f32>().unwrap(), hidden.to_vec2::<f32>().unwrap());
+    let after =
+        |layers| model.decoder.hidden_after(layers, &rows, Attention::Packed(&cu_seqlens), &mut Workspace::default());
+    let mut embedding = vec![0.0; 32];
+    model.decoder.embeddings().row_into(17, &mut embedding);
+    assert_eq!(after(0).unwrap().rows().nth(1).unwrap(), embedding);
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
+    let mut normed = vec![0.0_f32; hidden.values().len()];
+    perennial_kernels::rms_norm(&mut normed, after(4).unwrap().values(), &model.decoder.norm, model.decoder.eps);
+    assert_eq!(normed, hidden.values());
     assert!(after(5).is_err());
 }
 
@@ -108,7 +116,7 @@ fn an_exported_model_reads_back_the_same(
     let model = tiny_model(architecture);
     let folder = tempfile::tempdir().unwrap();
     model.export_hf(folder.path()).unwrap();
-    let back = Model::load(folder.path()).unwrap();
+    let back = Model::load(folder.path(), Precision::F32).unwrap();
     assert_eq!(back.config, model.config);
     assert_eq!(back.template.source(), model.template.source());
     assert_eq!(back.tokenizer.end_tokens(), model.tokenizer.end_tokens());
@@ -139,11 +147,11 @@ fn shards_and_half_precision_are_read() {
     }
     let index = serde_json::json!({ "metadata": {}, "weight_map": weight_map }).to_string();
     std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
-    let back = Model::load(folder.path()).unwrap();
+    let back = Model::load(folder.path(), Precision::F32).unwrap();
     assert_close(&packed_logits(&back, &[&TOKENS]), &packed_logits(&model, &[&TOKENS]), 0.02);
 
     std::fs::write(folder.path().join("model-1.safetensors"), [9; 100]).unwrap();
-    let error = Model::load(folder.path()).err().unwrap().to_string();
+    let error = Model::load(folder.path(), Precision::F32).err().unwrap().to_string();
     assert!(error.contains("model-1.safetensors: not a safetensors file, or cut short"), "{error}");
 }
 
@@ -233,9 +241,9 @@ fn a_gguf_file_gives_the_same_model_as_the_tensors_it_was_made_of(
     let config = tiny_config(architecture);
     let folder = tempfile::tempdir().unwrap();
     write_gguf(&config, &folder.path().join("tiny.gguf"), |_| {});
-    let read = Model::load(folder.path()).unwrap();
+    let read = Model::load(folder.path(), Precision::F32).unwrap();
     assert_eq!(read.config, config);
-    let decoder = Decoder::assemble(Path::new("tiny"), &config, random_tensors(&config)).unwrap();
+    let decoder = tiny_decoder(&config, Precision::F32);
     let made = Model { decoder, ..read.clone() };
     assert_eq!(packed_logits(&read, &[&TOKENS]), packed_logits(&made, &[&TOKENS]));
 
@@ -244,7 +252,7 @@ fn a_gguf_file_gives_the_same_model_as_the_tensors_it_was_made_of(
     assert_eq!(read.tokenizer.end_tokens(), [257]);
     let exported = folder.path().join("hf");
     read.export_hf(&exported).unwrap();
-    let exported = Model::load(&exported).unwrap();
+    let exported = Model::load(&exported, Precision::F32).unwrap();
     assert_eq!(exported.config, config);
     assert_eq!(
         exported.tokenizer.encode("he<|im_end|> he12").unwrap(),
@@ -262,7 +270,7 @@ fn gguf_files_that_cannot_be_read_right_are_refused() {
             Some(value) => drop(metadata.insert(key.to_owned(), value)),
             None => drop(metadata.remove(key)),
         });
-        Model::load(&path).err().unwrap().to_string()
+        Model::load(&path, Precision::F32).err().unwrap().to_string()
     };
     let text = |text: &str| Some(Value::String(text.to_owned()));
     let refusals = [
@@ -280,8 +288,14 @@ fn gguf_files_that_cannot_be_read_right_are_refused() {
     }
 
     std::fs::write(&path, b"GGUF").unwrap();
-    assert!(Model::load(&path).err().unwrap().to_string().contains("not a GGUF file, or cut short"));
-    assert!(Model::load(Path::new("/nowhere")).err().unwrap().to_string().contains("/nowhere: no such file"));
+    assert!(Model::load(&path, Precision::F32).err().unwrap().to_string().contains("not a GGUF file, or cut short"));
+    assert!(
+        Model::load(Path::new("/nowhere"), Precision::F32)
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("/nowhere: no such file")
+    );
 }
 
 #[test]
@@ -289,8 +303,7 @@ fn tokens_and_positions_outside_of_the_model_are_errors() {
     let model = tiny_model(Architecture::Llama);
     let run = |token: u32, position: u32| {
         let rows = Rows { tokens: Arc::new([token]), positions: Arc::new([position]) };
-        let cu_seqlens: Arc<[u32]> = Arc::new([0, 1]);
-        model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None)
+        model.decoder.hidden(&rows, Attention::Packed(&[0, 1]), None, &mut Workspace::default())
     };
     assert!(run(258, 255).is_ok());
     assert!(run(259, 0).is_err());

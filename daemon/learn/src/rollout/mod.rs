@@ -59,7 +59,7 @@ pub fn rollouts(
     let mut left = vec![generations; prompts.len()];
 
     let options = options.generate_options();
-    let mut batch = Batch::new(model, adapter, prompts, generations, &options);
+    let mut batch = Batch::new(model, adapter, prompts, generations, &options)?;
     while !stop.is_raised() && batch.advance()? {
         for rollout in batch.take_finished() {
             let Rollout { prompt, generation, .. } = rollout;

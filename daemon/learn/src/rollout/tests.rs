@@ -1,13 +1,10 @@
-use std::sync::Arc;
-
-use candle_core::Tensor;
 use perennial_kernels::token_logprobs;
 
 use super::{Rollout, RolloutOptions, rollouts};
 use crate::{
     adapter::{Adapter, LoraConfig, LoraSlot},
     generate::{Finish, GenerateError},
-    model::{Architecture, Attention, Model, Rows, testing::tiny_model},
+    model::{Architecture, Attention, LoraWeights, Model, Rows, Workspace, testing::tiny_model},
     train::StopFlag,
 };
 
@@ -27,11 +24,12 @@ fn run(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Vec<Rol
 fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
     let sequence = [prompt, &rollout.tokens].concat();
     let (rows, cu_seqlens) = Rows::packed(&[&sequence]);
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), Some(adapter)).unwrap();
-    let hidden = hidden.narrow(0, prompt.len() - 1, rollout.tokens.len()).unwrap();
-    let targets: Arc<[u32]> = rollout.tokens.clone().into();
-    let scaled: Tensor = (hidden / f64::from(t)).unwrap();
-    token_logprobs(&scaled, model.decoder.head_weight(), &targets).unwrap().to_vec1().unwrap()
+    let lora = LoraWeights::new(adapter, model.decoder.precision()).unwrap();
+    let attention = Attention::Packed(&cu_seqlens);
+    let hidden = model.decoder.hidden(&rows, attention, Some(&lora), &mut Workspace::default()).unwrap();
+    let predicting: Vec<u32> = (prompt.len() as u32 - 1..).take(rollout.tokens.len()).collect();
+    let scaled: Vec<f32> = hidden.select(&predicting).values().iter().map(|value| value / t).collect();
+    token_logprobs(&scaled, model.decoder.head_weight(), &rollout.tokens).unwrap()
 }
 
 /// An adapter that changes something, unlike a fresh one.

@@ -1,12 +1,12 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::Result;
 use perennial_kernels::token_logprobs;
 
 use super::{StopFlag, packing::pack};
 use crate::{
     adapter::Adapter,
-    model::{Attention, Branches, Model},
+    model::{Attention, Branches, LoraWeights, Matrix, Model, Packing, Tape, Workspace},
     tokenize::Encoded,
 };
 
@@ -17,14 +17,14 @@ pub(super) struct MicroBatch {
     /// The rows that predict a target.
     predicting: Vec<u32>,
     /// The targets, example after example.
-    pub(super) targets: Arc<[u32]>,
+    pub(super) targets: Vec<u32>,
 }
 
 impl MicroBatch {
-    pub(super) fn new(examples: &[&Encoded]) -> Result<Self> {
+    pub(super) fn new(examples: &[&Encoded]) -> Self {
         let sequences: Vec<(&[u32], usize)> =
             examples.iter().map(|example| (example.tokens.as_slice(), prompt_of(example).len())).collect();
-        let branches = Branches::new(&sequences)?;
+        let branches = Branches::new(&sequences);
         let (mut predicting, mut targets) = (Vec::new(), Vec::new());
         for (index, example) in examples.iter().enumerate() {
             for place in targets_of(example) {
@@ -33,7 +33,7 @@ impl MicroBatch {
                 targets.push(example.tokens[place]);
             }
         }
-        Ok(Self { branches, predicting, targets: targets.into() })
+        Self { branches, predicting, targets }
     }
 
     /// Divides examples into micro-batches of at most so many tokens to compute, those with the same prompt together.
@@ -62,25 +62,50 @@ impl MicroBatch {
         rows.into_iter().map(|row| row.into_iter().flat_map(|part| parts[part].0.clone()).collect()).collect()
     }
 
-    /// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`.
-    pub(super) fn hidden(&self, model: &Model, adapter: &Adapter, temperature: f64) -> Result<Tensor> {
-        let attention = Attention::Branches(&self.branches);
-        let hidden = model.decoder.hidden(self.branches.rows(), attention, Some(adapter))?;
-        self.select(&hidden, temperature)
+    /// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`. And the way
+    /// back from the hidden states of all rows.
+    pub(super) fn forward<'a>(
+        &'a self,
+        model: &'a Model,
+        lora: &'a LoraWeights,
+        temperature: f64,
+        workspace: &mut Workspace,
+    ) -> Result<(Matrix, Tape<'a>)> {
+        let packing = Packing::Branches(&self.branches);
+        let (hidden, tape) = model.decoder.forward(self.branches.rows(), packing, lora, workspace)?;
+        Ok((self.select(&hidden, temperature), tape))
     }
 
-    /// As [`hidden`](Self::hidden), without a graph.
-    fn hidden_detached(&self, model: &Model, adapter: Option<&Adapter>, temperature: f64) -> Result<Tensor> {
-        let attention = Attention::Branches(&self.branches);
-        let hidden = model.decoder.hidden_detached(self.branches.rows(), attention, adapter)?;
-        self.select(&hidden, temperature)
+    /// The gradient of the hidden states of all rows, given that of those that [`forward`](Self::forward) gives.
+    pub(super) fn spread(&self, d_hidden: &[f32], cols: usize, temperature: f64) -> Matrix {
+        let mut spread = vec![0.0; self.branches.rows().len() * cols];
+        for (row, d_hidden) in self.predicting.iter().zip(d_hidden.chunks_exact(cols)) {
+            let sums = spread[*row as usize * cols..][..cols].iter_mut();
+            sums.zip(d_hidden).for_each(|(sum, value)| *sum += value / temperature as f32);
+        }
+        Matrix::new(spread, cols)
     }
 
-    fn select(&self, hidden: &Tensor, temperature: f64) -> Result<Tensor> {
-        let predicting = Tensor::from_slice(&self.predicting, self.predicting.len(), &Device::Cpu)?;
-        let hidden = hidden.index_select(&predicting, 0)?;
-        // The logits are linear in these.
-        if temperature == 1.0 { Ok(hidden) } else { hidden / temperature }
+    /// As [`forward`](Self::forward), without a way back.
+    fn hidden(
+        &self,
+        model: &Model,
+        lora: Option<&LoraWeights>,
+        temperature: f64,
+        workspace: &mut Workspace,
+    ) -> Result<Matrix> {
+        let attention = Attention::Branches(&self.branches);
+        let hidden = model.decoder.hidden(self.branches.rows(), attention, lora, workspace)?;
+        Ok(self.select(&hidden, temperature))
+    }
+
+    fn select(&self, hidden: &Matrix, temperature: f64) -> Matrix {
+        let mut hidden = hidden.select(&self.predicting);
+        if temperature != 1.0 {
+            // The logits are linear in these.
+            hidden.values_mut().iter_mut().for_each(|value| *value /= temperature as f32);
+        }
+        hidden
     }
 }
 
@@ -95,14 +120,16 @@ pub(super) fn logprobs(
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<f32>>>> {
     let mut all = vec![Vec::new(); examples.len()];
+    let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
+    let mut workspace = Workspace::default();
     for row in MicroBatch::plan(examples, tokens_per_micro_batch) {
         if stop.is_raised() {
             return Ok(None);
         }
         let chosen: Vec<&Encoded> = row.iter().map(|at| examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen)?;
-        let hidden = micro_batch.hidden_detached(model, adapter, temperature)?;
-        let values = token_logprobs(&hidden, model.decoder.head_weight(), &micro_batch.targets)?.to_vec1()?;
+        let micro_batch = MicroBatch::new(&chosen);
+        let hidden = micro_batch.hidden(model, lora.as_ref(), temperature, &mut workspace)?;
+        let values = token_logprobs(hidden.values(), model.decoder.head_weight(), &micro_batch.targets)?;
         for (at, own) in row.iter().zip(split(&values, &chosen)) {
             all[*at] = own.to_vec();
         }
@@ -137,9 +164,9 @@ mod tests {
     fn a_target_is_predicted_by_the_row_before_it_in_its_own_sequence() {
         let one = Encoded { tokens: vec![5, 6, 7], supervised: vec![true, false, true] };
         let two = Encoded { tokens: vec![8, 9], supervised: vec![false, true] };
-        let micro_batch = MicroBatch::new(&[&two, &one]).unwrap();
+        let micro_batch = MicroBatch::new(&[&two, &one]);
         assert_eq!(micro_batch.predicting, [0, 3]);
-        assert_eq!(&*micro_batch.targets, [9, 7]);
+        assert_eq!(micro_batch.targets, [9, 7]);
         assert_eq!(split(&[1, 2], &[&two, &one]).collect::<Vec<_>>(), [[1], [2]]);
     }
 
@@ -151,7 +178,7 @@ mod tests {
         };
         let examples = [example(7, 5), example(3, 5), example(7, 6), example(7, 4), example(3, 2)];
         let examples: Vec<&Encoded> = examples.iter().collect();
-        let shared = MicroBatch::new(&examples).unwrap();
+        let shared = MicroBatch::new(&examples);
         assert_eq!(shared.branches.rows().len(), 2 * 10 + 22);
         assert_eq!(MicroBatch::plan(&examples, 21), [vec![0, 2], vec![1, 4], vec![3]]);
         assert_eq!(MicroBatch::plan(&examples, 100), [vec![0, 2, 3, 1, 4]]);

@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor, Var};
-use perennial_kernels::token_logprobs;
-use rayon::prelude::*;
+use candle_core::{Device, Tensor};
+use perennial_kernels::token_logprobs_and_gradients;
 
 use super::{
     StopFlag, TrainError,
     forward::{MicroBatch, split, targets_of},
-    parameters::{Matrix, Parameters},
+    parameters::{Parameter, Parameters},
     sft,
 };
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+use crate::{
+    adapter::Adapter,
+    model::{LoraWeights, Matrix, Model, Workspace},
+    tokenize::Encoded,
+};
 
 /// What a batch says about an adapter.
 #[derive(Debug)]
@@ -42,7 +45,9 @@ pub fn loss_and_gradients(
     let names: Vec<usize> = (0..examples.len()).collect();
     let batch = Batch { model, examples: &examples, names: &names, temperature: 1.0, tokens_per_micro_batch, step: 1 };
     let mut objective = sft::Objective::over(&examples)?;
-    let result = batch.run(&parameters, &mut objective, &StopFlag::new())?.ok_or(TrainError::NoExamples)?;
+    let mut workspace = Workspace::default();
+    let result = batch.run(&parameters, &mut objective, &StopFlag::new(), &mut workspace)?;
+    let result = result.ok_or(TrainError::NoExamples)?;
     result.named(&parameters)
 }
 
@@ -86,7 +91,7 @@ pub(super) struct BatchResult {
 
 impl BatchResult {
     pub(super) fn named(self, parameters: &Parameters) -> Result<LossAndGradients, TrainError> {
-        let named = |(matrix, gradient): (&Matrix, &Vec<f32>)| {
+        let named = |(matrix, gradient): (&Parameter, &Vec<f32>)| {
             Ok((matrix.name(), Tensor::from_slice(gradient, &matrix.shape[..], &Device::Cpu)?))
         };
         let gradients = parameters.matrices.iter().zip(&self.gradients).map(named);
@@ -106,8 +111,9 @@ impl Batch<'_> {
         parameters: &Parameters,
         objective: &mut dyn Objective,
         stop: &StopFlag,
+        workspace: &mut Workspace,
     ) -> Result<Option<BatchResult>, TrainError> {
-        let (adapter, variables) = parameters.to_variables()?;
+        let lora = parameters.to_weights(self.model.decoder.precision());
         let mut result = BatchResult {
             loss: 0.0,
             tokens: self.examples.iter().map(|example| example.tokens.len()).sum(),
@@ -119,23 +125,23 @@ impl Batch<'_> {
             if stop.is_raised() {
                 return Ok(None);
             }
-            self.add_micro_batch(&row, &adapter, &variables, objective, &mut result)?;
+            self.add_micro_batch(&row, &lora, objective, &mut result, workspace)?;
         }
         Ok(Some(result))
     }
 
-    /// Adds the share of the examples in `row` to the result. The graph of their forward pass ends here.
+    /// Adds the share of the examples in `row` to the result.
     fn add_micro_batch(
         &self,
         row: &[usize],
-        adapter: &Adapter,
-        variables: &[Var],
+        lora: &LoraWeights,
         objective: &mut dyn Objective,
         result: &mut BatchResult,
+        workspace: &mut Workspace,
     ) -> Result<(), TrainError> {
         let chosen: Vec<&Encoded> = row.iter().map(|at| self.examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen)?;
-        let hidden = micro_batch.hidden(self.model, adapter, self.temperature)?;
+        let micro_batch = MicroBatch::new(&chosen);
+        let (hidden, tape) = micro_batch.forward(self.model, lora, self.temperature, workspace)?;
         let head = Head::new(&hidden, self.model, &micro_batch)?;
 
         let mut slopes = Vec::with_capacity(head.logprobs.len());
@@ -154,19 +160,9 @@ impl Batch<'_> {
         }
         result.loss += loss;
 
-        // dL/dh is known by the chain rule, and Σ h · dL/dh has just that gradient: it takes the backward pass on from there.
-        let slopes = Tensor::from_vec(slopes, (head.logprobs.len(), 1), &Device::Cpu)?;
-        let d_hidden = head.d_logprobs.broadcast_mul(&slopes)?;
-        let store = (hidden * d_hidden)?.sum_all()?.backward()?;
-        let add = |(sum, variable): (&mut Vec<f32>, &Var)| -> Result<bool, TrainError> {
-            // A variable that the loss does not reach has no gradient: its layer was never run.
-            let Some(gradient) = store.get(variable) else { return Ok(true) };
-            let gradient: Vec<f32> = gradient.flatten_all()?.to_vec1()?;
-            sum.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += value);
-            Ok(gradient.iter().all(|value| value.is_finite()))
-        };
-        let finite: Vec<bool> = result.gradients.par_iter_mut().zip(variables).map(add).collect::<Result<_, _>>()?;
-        if !finite.into_iter().all(|finite| finite) {
+        let d_hidden = micro_batch.spread(&head.gradient(&slopes), hidden.cols(), self.temperature);
+        tape.backward(&d_hidden, &mut result.gradients, workspace);
+        if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));
         }
         Ok(())
@@ -178,20 +174,27 @@ struct Head {
     logprobs: Vec<f32>,
     entropies: Vec<f32>,
     /// The derivative of each log-probability by its hidden state, `[targets, hidden]`.
-    d_logprobs: Tensor,
+    d_logprobs: Vec<f32>,
 }
 
 impl Head {
-    fn new(hidden: &Tensor, model: &Model, micro_batch: &MicroBatch) -> Result<Self, TrainError> {
-        let hidden = Var::from_tensor(&hidden.detach())?;
-        let logprobs = token_logprobs(&hidden, model.decoder.head_weight(), &micro_batch.targets)?;
-        let Some(d_logprobs) = logprobs.sum_all()?.backward()?.remove(&hidden) else {
-            return Err(candle_core::Error::Msg("the log-probabilities have no gradient".to_owned()).into());
-        };
-        let d_logprobs = d_logprobs.detach();
+    fn new(hidden: &Matrix, model: &Model, micro_batch: &MicroBatch) -> Result<Self, TrainError> {
+        let head = model.decoder.head_weight();
+        let (logprobs, d_logprobs) = token_logprobs_and_gradients(hidden.values(), head, &micro_batch.targets)?;
         // d log p / dh = w_target − Σ p·w, so that h · d log p / dh = logit_target − Σ p·logit, and less log p that is the
         // entropy log Σ exp(logit) − Σ p·logit.
-        let entropies = ((hidden.as_tensor() * &d_logprobs)?.sum(1)? - &logprobs)?;
-        Ok(Self { logprobs: logprobs.to_vec1()?, entropies: entropies.to_vec1()?, d_logprobs })
+        let rows = hidden.rows().zip(d_logprobs.chunks_exact(hidden.cols())).zip(&logprobs);
+        let dot = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
+        let entropies = rows.map(|((hidden, slope), logprob)| dot(hidden, slope) - logprob).collect();
+        Ok(Self { logprobs, entropies, d_logprobs })
+    }
+
+    /// The gradient of the loss by the hidden states, given its slope by each log-probability.
+    fn gradient(mut self, slopes: &[f32]) -> Vec<f32> {
+        let cols = self.d_logprobs.len().checked_div(slopes.len()).unwrap_or(0).max(1);
+        for (row, slope) in self.d_logprobs.chunks_exact_mut(cols).zip(slopes) {
+            row.iter_mut().for_each(|value| *value *= slope);
+        }
+        self.d_logprobs
     }
 }

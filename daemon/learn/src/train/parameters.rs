@@ -1,25 +1,29 @@
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor};
+use perennial_kernels::Precision;
 
-use crate::adapter::{Adapter, LoraConfig, LoraSlot, Projection, tensor_name};
+use crate::{
+    adapter::{Adapter, LoraConfig, LoraSlot, Projection, tensor_name},
+    model::LoraWeights,
+};
 
 /// The numbers that are trained: every matrix of an adapter, in the order of layers and projections, A before B.
 #[derive(Clone)]
 pub(super) struct Parameters {
     config: LoraConfig,
-    pub(super) matrices: Vec<Matrix>,
+    pub(super) matrices: Vec<Parameter>,
 }
 
 /// One matrix, row by row.
 #[derive(Clone)]
-pub(super) struct Matrix {
+pub(super) struct Parameter {
     at: (usize, Projection, char),
     pub(super) shape: [usize; 2],
     pub(super) values: Vec<f32>,
 }
 
-impl Matrix {
+impl Parameter {
     /// The name in PEFT's file.
     pub(super) fn name(&self) -> String {
         let (layer, projection, part) = self.at;
@@ -34,35 +38,34 @@ impl Parameters {
             for (part, tensor) in [('A', &slot.a), ('B', &slot.b)] {
                 let (rows, cols) = tensor.dims2()?;
                 let values = tensor.flatten_all()?.to_vec1()?;
-                matrices.push(Matrix { at: (layer, projection, part), shape: [rows, cols], values });
+                matrices.push(Parameter { at: (layer, projection, part), shape: [rows, cols], values });
             }
         }
         Ok(Self { config: adapter.config().clone(), matrices })
     }
 
-    /// An adapter of plain tensors.
+    /// An adapter.
     pub(super) fn to_adapter(&self) -> Result<Adapter> {
-        let tensor = |matrix: &Matrix| Tensor::from_slice(&matrix.values, &matrix.shape[..], &Device::Cpu);
-        let tensors = self.matrices.iter().map(tensor).collect::<Result<Vec<_>>>()?;
-        Ok(self.adapter_of(&tensors))
-    }
-
-    /// An adapter of variables, and these, in the order of the matrices.
-    pub(super) fn to_variables(&self) -> Result<(Adapter, Vec<Var>)> {
-        let variable = |matrix: &Matrix| Var::from_slice(&matrix.values, &matrix.shape[..], &Device::Cpu);
-        let variables = self.matrices.iter().map(variable).collect::<Result<Vec<_>>>()?;
-        let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-        Ok((self.adapter_of(&tensors), variables))
-    }
-
-    fn adapter_of(&self, tensors: &[Tensor]) -> Adapter {
+        let tensor = |matrix: &Parameter| Tensor::from_slice(&matrix.values, &matrix.shape[..], &Device::Cpu);
         let mut slots = BTreeMap::new();
-        // A slot's A and B follow one another.
-        for (pair, tensors) in self.matrices.chunks_exact(2).zip(tensors.chunks_exact(2)) {
-            let (layer, projection, _) = pair[0].at;
-            let slot = LoraSlot { a: tensors[0].clone(), b: tensors[1].clone(), scale: self.config.scale() };
-            slots.insert((layer, projection), slot);
+        for (at, a, b) in self.slots() {
+            slots.insert(at, LoraSlot { a: tensor(a)?, b: tensor(b)?, scale: self.config.scale() });
         }
-        Adapter::from_slots(self.config.clone(), slots)
+        Ok(Adapter::from_slots(self.config.clone(), slots))
+    }
+
+    /// An adapter for the passes of a decoder. Gradients come in the order of the matrices.
+    pub(super) fn to_weights(&self, precision: Precision) -> LoraWeights {
+        let mut weights = LoraWeights::default();
+        for (at, a, b) in self.slots() {
+            let shape = [a.shape[0], a.shape[1], b.shape[0]];
+            weights.push(precision, at, shape, (a.values.clone(), b.values.clone()), self.config.scale());
+        }
+        weights
+    }
+
+    /// A and B of each linear layer: one follows the other.
+    fn slots(&self) -> impl Iterator<Item = ((usize, Projection), &Parameter, &Parameter)> {
+        self.matrices.chunks_exact(2).map(|pair| ((pair[0].at.0, pair[0].at.1), &pair[0], &pair[1]))
     }
 }

@@ -10,7 +10,11 @@ use super::{
     run::{Run, Update, start_of},
     sft,
 };
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+use crate::{
+    adapter::Adapter,
+    model::{Model, Workspace},
+    tokenize::Encoded,
+};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ pub fn train(
     let steps = batches.steps();
     let mut run = Run::open(start_of(model, parent, config)?, name, steps, config, checkpoint_dir)?;
 
+    let mut workspace = Workspace::default();
     while !run.is_through() {
         let (step, started) = (run.step(), Instant::now());
         let names = batches.batch(step).to_vec();
@@ -73,7 +78,9 @@ pub fn train(
             step: step + 1,
         };
         let mut objective = sft::Objective::over(&examples)?;
-        let Some(result) = batch.run(&run.state.parameters, &mut objective, stop)? else { return run.stop() };
+        let Some(result) = batch.run(&run.state.parameters, &mut objective, stop, &mut workspace)? else {
+            return run.stop();
+        };
         let Update { learning_rate, gradient_norm } = run.update(result.gradients, &names)?;
 
         let seconds = started.elapsed().as_secs_f64();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     adapter::Adapter,
-    model::Model,
+    model::{Model, Workspace},
     tokenize::Encoded,
     train::{StopFlag, TrainError, parameters::Parameters},
 };
@@ -30,7 +30,7 @@ pub fn grpo_loss_and_gradients(
     let chosen: Vec<usize> = (0..samples.len()).collect();
     let step = Step { model, samples, chosen: &chosen, generation_tokens, config, tokens_per_micro_batch, step: 1 };
     let never = StopFlag::new();
-    let (result, stats) = step.run(&parameters, &never)?.ok_or(TrainError::NoExamples)?;
+    let (result, stats) = step.run(&parameters, &never, &mut Workspace::default())?.ok_or(TrainError::NoExamples)?;
     Ok((result.named(&parameters)?, stats))
 }
 
@@ -56,6 +56,7 @@ impl Step<'_> {
         &self,
         parameters: &Parameters,
         stop: &StopFlag,
+        workspace: &mut Workspace,
     ) -> Result<Option<(BatchResult, PolicyStats)>, TrainError> {
         let step_tokens = self.chosen.iter().map(|at| self.samples[*at].tokens(self.config)).sum();
         let (generation_tokens, completions) = (self.generation_tokens, self.chosen.len());
@@ -76,7 +77,7 @@ impl Step<'_> {
             tokens_per_micro_batch: self.tokens_per_micro_batch,
             step: self.step,
         };
-        let result = batch.run(parameters, &mut objective, stop)?;
+        let result = batch.run(parameters, &mut objective, stop, workspace)?;
         let stats = objective.sums.stats(self.config);
         Ok(result.map(|result| (result, stats)))
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     adapter::Adapter,
-    model::Model,
+    model::{Model, Workspace},
     train::{
         Outcome, StopFlag, TrainConfig, TrainError,
         metrics::Line,
@@ -64,6 +64,7 @@ pub fn train_grpo(
     let mut run = Run::<GrpoProgress>::open(start_of(model, parent, train)?, name, steps, train, checkpoint_dir)?;
     let generator = Generator { model, prompts, reference, config, train, stop };
 
+    let mut workspace = Workspace::default();
     while !run.is_through() {
         let (started, border) = (Instant::now(), run.state.clone());
         let adapter = run.state.parameters.to_adapter()?;
@@ -89,7 +90,7 @@ pub fn train_grpo(
                 tokens_per_micro_batch: train.tokens_per_micro_batch,
                 step,
             };
-            let Some((result, policy)) = computed.run(&run.state.parameters, stop)? else {
+            let Some((result, policy)) = computed.run(&run.state.parameters, stop, &mut workspace)? else {
                 run.state = border;
                 return run.stop();
             };

@@ -1,0 +1,82 @@
+//! One layer of the decoder, forth and back.
+//!
+//! The residual stream and its gradient are f32. What products read is rounded to the decoder's precision once, and that is
+//! what is kept for the backward pass; what takes no product to make is made again.
+
+mod backward;
+mod forward;
+
+use std::sync::Arc;
+
+use perennial_kernels::{Attended, Heads, RopeTable};
+
+use super::{
+    LoraWeights, Rows,
+    linear::{Linear, Lora},
+    workspace::{Stored, Workspace},
+};
+use crate::adapter::Projection;
+
+/// The weights of one layer: pre-norm attention and a gated feed-forward.
+#[derive(Clone)]
+pub(super) struct Layer {
+    pub(super) attention_norm: Arc<[f32]>,
+    pub(super) q: Linear,
+    pub(super) k: Linear,
+    pub(super) v: Linear,
+    pub(super) o: Linear,
+    /// The norms of each head of q and k, where the model has them.
+    pub(super) qk_norms: Option<(Arc<[f32]>, Arc<[f32]>)>,
+    pub(super) feed_forward_norm: Arc<[f32]>,
+    pub(super) gate: Linear,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    /// Whether q and k are rotated.
+    pub(super) rope: bool,
+}
+
+/// What all layers of a pass share.
+pub(super) struct Context<'a> {
+    pub(super) heads: Heads,
+    pub(super) eps: f32,
+    pub(super) rope: &'a RopeTable,
+    pub(super) rows: &'a Rows,
+    pub(super) lora: Option<&'a LoraWeights>,
+}
+
+impl<'a> Context<'a> {
+    fn lora(&self, layer: usize, projection: Projection) -> Option<&'a Lora> {
+        self.lora?.get(layer, projection)
+    }
+}
+
+/// What a layer keeps of its forward pass for the backward pass, `[rows, …]` each.
+pub(super) struct Kept<E> {
+    /// The residual stream before the layer, and that between attention and feed-forward.
+    residual: Vec<f32>,
+    middle: Vec<f32>,
+    /// q and k before their norms, where the model has those.
+    unnormed: Option<(Vec<E>, Vec<E>)>,
+    /// q and k rotated.
+    q: Vec<E>,
+    k: Vec<E>,
+    v: Vec<E>,
+    attended: Attended<E>,
+    gate: Vec<E>,
+    up: Vec<E>,
+    /// Per projection, its input times Aᵀ.
+    downs: [Option<Vec<E>>; Projection::ALL.len()],
+}
+
+impl<E: Stored> Kept<E> {
+    fn give(self, workspace: &mut Workspace) {
+        let Self { residual, middle, unnormed, q, k, v, attended, gate, up, downs } = self;
+        [residual, middle, attended.log_sums].into_iter().for_each(|buffer| workspace.give(buffer));
+        [q, k, v, attended.out, gate, up].into_iter().for_each(|buffer| workspace.give(buffer));
+        downs.into_iter().flatten().for_each(|buffer| workspace.give(buffer));
+        if let Some((q, k)) = unnormed {
+            workspace.give(q);
+            workspace.give(k);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+use half::bf16;
+use perennial_kernels::Element;
+
+/// Buffers that passes give back when they are done with them and take again. Memory that is new to a process costs more than
+/// most of what a layer computes in it.
+#[derive(Default)]
+pub struct Workspace {
+    f32: Pool<f32>,
+    bf16: Pool<bf16>,
+}
+
+#[derive(Default)]
+pub(super) struct Pool<T> {
+    free: Vec<Vec<T>>,
+}
+
+/// The types of numbers that a workspace has buffers of.
+pub(super) trait Stored: Element {
+    fn pool(workspace: &mut Workspace) -> &mut Pool<Self>;
+}
+
+impl Stored for f32 {
+    fn pool(workspace: &mut Workspace) -> &mut Pool<Self> {
+        &mut workspace.f32
+    }
+}
+
+impl Stored for bf16 {
+    fn pool(workspace: &mut Workspace) -> &mut Pool<Self> {
+        &mut workspace.bf16
+    }
+}
+
+impl Workspace {
+    /// A buffer of this length, with whatever is in it.
+    pub(super) fn take<T: Stored>(&mut self, len: usize) -> Vec<T> {
+        let free = &mut T::pool(self).free;
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= len);
+        let smallest = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at);
+        let mut buffer = smallest.map_or_else(Vec::new, |at| free.swap_remove(at));
+        buffer.resize(len, T::default());
+        buffer
+    }
+
+    /// A buffer that holds the values, rounded.
+    pub(super) fn copy<T: Stored>(&mut self, values: &[f32]) -> Vec<T> {
+        let mut buffer = self.take(values.len());
+        perennial_kernels::convert(&mut buffer, values);
+        buffer
+    }
+
+    pub(super) fn give<T: Stored>(&mut self, buffer: Vec<T>) {
+        T::pool(self).free.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_buffer_that_fits_is_taken_again() {
+        let mut workspace = Workspace::default();
+        for len in [10, 100, 50] {
+            workspace.give(vec![1.0_f32; len]);
+        }
+        assert!((50..100).contains(&workspace.take::<f32>(20).capacity()));
+        assert!(workspace.take::<f32>(20).capacity() >= 100);
+        assert_eq!(workspace.take::<f32>(20).len(), 20);
+        assert_eq!(workspace.take::<bf16>(3).len(), 3);
+    }
+}
