@@ -68,24 +68,24 @@ pub struct Attention<'a, E> {
     pub v: &'a [E],
 }
 
-/// What the forward pass gives.
-#[derive(Debug)]
-pub struct Attended<E> {
+/// What the forward pass gave, for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Attended<'a, E> {
     /// `[rows, heads · head_dim]`
-    pub out: Vec<E>,
-    /// Per row and query head the logarithm of the sum of the exponentials of the scores.
-    pub log_sums: Vec<f32>,
+    pub out: &'a [E],
+    /// Per row and query head the logarithm of the sum of the exponentials of the scores: `[rows, heads]`.
+    pub log_sums: &'a [f32],
 }
 
-/// The gradients of q, k and v.
+/// Where the gradients of q, k and v go, each of the shape of its own.
 #[derive(Debug)]
-pub struct AttentionGradients {
+pub struct AttentionGradients<'a> {
     /// As q.
-    pub dq: Vec<f32>,
+    pub dq: &'a mut [f32],
     /// As k.
-    pub dk: Vec<f32>,
+    pub dk: &'a mut [f32],
     /// As v.
-    pub dv: Vec<f32>,
+    pub dv: &'a mut [f32],
 }
 
 /// Some queries of one sequence: rows from `start + first` to `start + last`.
@@ -98,13 +98,16 @@ struct Block<'a, E> {
 }
 
 impl<E: Element> Attention<'_, E> {
+    /// Fills `out`, of the shape of q, and gives the log-sums of [`Attended`].
+    ///
     /// # Panics
     /// Where shapes or `cu_seqlens` do not fit together.
-    pub fn forward(&self) -> Attended<E> {
+    pub fn forward(&self, mut out: &mut [E]) -> Vec<f32> {
         let rows = self.rows();
         let (q_cols, q_heads) = (self.heads.q_cols(), self.heads.q_heads);
-        let mut attended = Attended { out: vec![E::default(); rows * q_cols], log_sums: vec![0.0; rows * q_heads] };
-        let (mut out, mut log_sums) = (attended.out.as_mut_slice(), attended.log_sums.as_mut_slice());
+        assert_eq!(out.len(), self.q.len(), "the result of attention");
+        let mut all_log_sums = vec![0.0; rows * q_heads];
+        let mut log_sums = all_log_sums.as_mut_slice();
         let mut blocks = Vec::new();
         for (start, end) in self.sequences() {
             for first in (0..end - start).step_by(BLOCK) {
@@ -116,26 +119,24 @@ impl<E: Element> Attention<'_, E> {
             }
         }
         blocks.into_par_iter().for_each(|block| self.forward_block(block));
-        attended
+        all_log_sums
     }
 
     /// The gradients of q, k and v, given that of the result.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn backward(&self, attended: &Attended<E>, d_out: &[f32]) -> AttentionGradients {
+    pub fn backward(&self, attended: Attended<'_, E>, d_out: &[f32], gradients: AttentionGradients<'_>) {
         let rows = self.rows();
-        assert!(
-            d_out.len() == rows * self.heads.q_cols() && attended.out.len() == d_out.len(),
-            "gradients of attention"
-        );
+        assert!(d_out.len() == self.q.len() && attended.out.len() == d_out.len(), "gradients of attention");
+        assert_eq!(attended.log_sums.len(), rows * self.heads.q_heads, "log-sums of attention");
         let kv_heads = self.heads.kv_heads;
         let spans: Vec<(usize, usize)> = self.sequences().collect();
         let tasks: Vec<_> = spans.iter().flat_map(|span| (0..kv_heads).map(|head| (*span, head))).collect();
         let groups: Vec<GroupGradients> =
             tasks.par_iter().map(|(span, head)| self.backward_group(*span, *head, attended, d_out)).collect();
-        let gather = |width: usize, part: fn(&GroupGradients) -> &[f32]| {
-            let mut all = vec![0.0; rows * kv_heads * width];
+        let place = |all: &mut [f32], width: usize, part: fn(&GroupGradients) -> &[f32]| {
+            assert_eq!(all.len(), rows * kv_heads * width, "gradients of attention");
             let task_rows = rows_per_task(kv_heads * width);
             all.par_chunks_mut(task_rows * kv_heads * width).enumerate().for_each(|(task, all)| {
                 for (at, row) in all.chunks_exact_mut(kv_heads * width).enumerate() {
@@ -147,14 +148,11 @@ impl<E: Element> Attention<'_, E> {
                     }
                 }
             });
-            all
         };
         let dim = self.heads.dim;
-        AttentionGradients {
-            dq: gather(self.heads.group_cols(), |group| &group.dq),
-            dk: gather(dim, |group| &group.dk),
-            dv: gather(dim, |group| &group.dv),
-        }
+        place(gradients.dq, self.heads.group_cols(), |group| &group.dq);
+        place(gradients.dk, dim, |group| &group.dk);
+        place(gradients.dv, dim, |group| &group.dv);
     }
 
     /// The number of rows; checks that everything fits together.
@@ -218,8 +216,11 @@ impl<E: Element> Attention<'_, E> {
     /// The columns of the queries that share a key head, as rows of one head each: `[rows · group, head_dim]`.
     fn gather_group<T: Copy>(&self, of: &[T], from: usize, rows: usize, kv_head: usize) -> Vec<T> {
         let (cols, width) = (self.heads.q_cols(), self.heads.group_cols());
-        let rows = of[from * cols..(from + rows) * cols].chunks_exact(cols);
-        rows.flat_map(|row| &row[kv_head * width..(kv_head + 1) * width]).copied().collect()
+        let mut gathered = Vec::with_capacity(rows * width);
+        for row in of[from * cols..(from + rows) * cols].chunks_exact(cols) {
+            gathered.extend_from_slice(&row[kv_head * width..(kv_head + 1) * width]);
+        }
+        gathered
     }
 
     /// With P the probabilities and dP = dO · Vᵀ: dS = P ∘ (dP − rowsum(dO ∘ O)), dQ = dS · K, dK = dSᵀ · Q, dV = Pᵀ · dO.
@@ -227,7 +228,7 @@ impl<E: Element> Attention<'_, E> {
         &self,
         (start, end): (usize, usize),
         kv_head: usize,
-        attended: &Attended<E>,
+        attended: Attended<'_, E>,
         d_out: &[f32],
     ) -> GroupGradients {
         let Heads { q_heads, dim, .. } = self.heads;
@@ -238,7 +239,7 @@ impl<E: Element> Attention<'_, E> {
             let last = (first + BLOCK).min(length);
             let count = (last - first) * group;
             let gather = |of: &[E]| self.gather_group(of, start + first, last - first, kv_head);
-            let (queries, out) = (gather(self.q), gather(&attended.out));
+            let (queries, out) = (gather(self.q), gather(attended.out));
             let d_out = self.gather_group(d_out, start + first, last - first, kv_head);
             let queries = Mat::new(&queries, count, dim);
             let (keys, values) = (self.keys(start, last, kv_head), self.values(start, last, kv_head));
@@ -329,11 +330,25 @@ mod tests {
 
         fn check_gradients(&self) {
             let (attention, d_out) = (self.attention(), noise(self.q.len(), 4));
-            let gradients = attention.backward(&attention.forward(), &d_out);
-            check_slopes(&self.q, &gradients.dq, |q| (Attention { q, ..attention }.forward().out, d_out.clone()));
-            check_slopes(&self.k, &gradients.dk, |k| (Attention { k, ..attention }.forward().out, d_out.clone()));
-            check_slopes(&self.v, &gradients.dv, |v| (Attention { v, ..attention }.forward().out, d_out.clone()));
+            let [dq, dk, dv] = backward(attention, &d_out);
+            check_slopes(&self.q, &dq, |q| (forward(Attention { q, ..attention }).0, d_out.clone()));
+            check_slopes(&self.k, &dk, |k| (forward(Attention { k, ..attention }).0, d_out.clone()));
+            check_slopes(&self.v, &dv, |v| (forward(Attention { v, ..attention }).0, d_out.clone()));
         }
+    }
+
+    fn forward(attention: Attention<'_, f32>) -> (Vec<f32>, Vec<f32>) {
+        let mut out = vec![f32::NAN; attention.q.len()];
+        let log_sums = attention.forward(&mut out);
+        (out, log_sums)
+    }
+
+    fn backward(attention: Attention<'_, f32>, d_out: &[f32]) -> [Vec<f32>; 3] {
+        let (out, log_sums) = forward(attention);
+        let [mut dq, mut dk, mut dv] = [attention.q, attention.k, attention.v].map(|of| vec![f32::NAN; of.len()]);
+        let gradients = AttentionGradients { dq: &mut dq, dk: &mut dk, dv: &mut dv };
+        attention.backward(Attended { out: &out, log_sums: &log_sums }, d_out, gradients);
+        [dq, dk, dv]
     }
 
     #[test]
@@ -343,7 +358,7 @@ mod tests {
         {
             let case = Case::new(q_heads, kv_heads, dim, &lengths);
             let expected = reference_attention(&case.q, &case.k, &case.v, &lengths, case.heads);
-            assert_close(&case.attention().forward().out, &expected, 2e-6);
+            assert_close(&forward(case.attention()).0, &expected, 2e-6);
         }
     }
 
@@ -368,17 +383,16 @@ mod tests {
             k: &case.k[kv_from..],
             v: &case.v[kv_from..],
         };
-        assert_eq!(case.attention().forward().out[q_from..], alone.forward().out);
+        assert_eq!(forward(case.attention()).0[q_from..], forward(alone).0);
     }
 
     #[test]
     fn does_not_depend_on_threads() {
         let case = Case::new(4, 2, 16, &[130, 70]);
         assert_independent_of_threads(|| {
-            let attended = case.attention().forward();
-            let d_out: Vec<f32> = attended.out.iter().map(|out| 2.0 * out).collect();
-            let AttentionGradients { dq, dk, dv } = case.attention().backward(&attended, &d_out);
-            [attended.out, dq, dk, dv].concat()
+            let out = forward(case.attention()).0;
+            let d_out: Vec<f32> = out.iter().map(|out| 2.0 * out).collect();
+            [&[out], &backward(case.attention(), &d_out)[..]].concat().concat()
         });
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 use perennial_learn::{
     adapter::Adapter,
-    model::{Attention, Model, Rows},
+    model::{Attention, LoraWeights, Model, Precision, Rows, Workspace},
 };
 use serde_json::json;
 
@@ -20,16 +20,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, adapter, file] = arguments.as_slice() else {
         return Err("usage: adapter_logits MODEL ADAPTER FILE.json".into());
     };
-    let model = Model::load(Path::new(model))?;
+    let model = Model::load(Path::new(model), Precision::F32)?;
     let adapter = Adapter::load_peft(Path::new(adapter))?;
     adapter.check_fits(&model.config)?;
-    let mut prompts = Vec::new();
+    let lora = LoraWeights::new(&adapter, model.decoder.precision())?;
+    let (mut prompts, mut workspace) = (Vec::new(), Workspace::default());
     for prompt in PROMPTS {
         let tokens = model.tokenizer.encode(prompt)?;
         let (rows, starts) = Rows::packed(&[&tokens]);
-        let hidden = model.decoder.hidden_detached(&rows, Attention::Packed(&starts), Some(&adapter))?;
-        let logits = model.decoder.logits(&hidden.narrow(0, tokens.len() - 1, 1)?)?;
-        prompts.push(json!({ "tokens": tokens, "logits": logits.flatten_all()?.to_vec1::<f32>()? }));
+        let hidden = model.decoder.hidden(&rows, Attention::Packed(&starts), Some(&lora), &mut workspace)?;
+        let logits = model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1]));
+        prompts.push(json!({ "tokens": tokens, "logits": logits.values() }));
     }
     std::fs::write(file, json!({ "prompts": prompts }).to_string())?;
     Ok(())

@@ -66,16 +66,21 @@ impl Branches {
         if place < *trunk_len { trunk_start + place } else { own_start + place - trunk_len }
     }
 
-    /// The attention of each sequence to itself, for q, k and v of the rows. The log-sums are those of all rows of all
-    /// sequences, for the way back.
-    pub(super) fn attend<E: Element>(&self, heads: Heads, [q, k, v]: &[Vec<E>; 3]) -> Attended<E> {
+    /// The attention of each sequence to itself, for q, k and v of the rows; `out` is as q. Gives the log-sums of all rows of
+    /// all sequences, for the way back.
+    pub(super) fn attend<E: Element>(&self, heads: Heads, [q, k, v]: [&[E]; 3], out: &mut [E]) -> Vec<f32> {
         let cu_seqlens = &*self.cu_seqlens;
         let Some(FanOut { spread, places }) = &self.fan_out else {
-            return Attention { heads, cu_seqlens, q, k, v }.forward();
+            return Attention { heads, cu_seqlens, q, k, v }.forward(out);
         };
         let [q, k, v] = self.spread(spread, heads, [q, k, v]);
-        let attended = Attention { heads, cu_seqlens, q: &q, k: &k, v: &v }.forward();
-        Attended { out: gather(&attended.out, places, heads.q_cols()), log_sums: attended.log_sums }
+        let mut spread_out = vec![E::default(); q.len()];
+        let log_sums = Attention { heads, cu_seqlens, q: &q, k: &k, v: &v }.forward(&mut spread_out);
+        let cols = heads.q_cols();
+        for (out, place) in out.chunks_exact_mut(cols).zip(places) {
+            out.copy_from_slice(&spread_out[*place as usize * cols..][..cols]);
+        }
+        log_sums
     }
 
     /// The gradients of q, k and v of the rows.
@@ -83,25 +88,31 @@ impl Branches {
         &self,
         heads: Heads,
         [q, k, v]: [&[E]; 3],
-        attended: &Attended<E>,
+        attended: Attended<'_, E>,
         d_out: &[f32],
-    ) -> AttentionGradients {
+        gradients: AttentionGradients<'_>,
+    ) {
         let cu_seqlens = &*self.cu_seqlens;
         let Some(FanOut { spread, places }) = &self.fan_out else {
-            return Attention { heads, cu_seqlens, q, k, v }.backward(attended, d_out);
+            return Attention { heads, cu_seqlens, q, k, v }.backward(attended, d_out, gradients);
         };
         let [q, k, v] = self.spread(spread, heads, [q, k, v]);
-        let cols = heads.q_cols();
-        let spread_out = Attended { out: gather(&attended.out, spread, cols), log_sums: attended.log_sums.clone() };
+        let (cols, kv_cols) = (heads.q_cols(), heads.kv_cols());
+        let out = gather(attended.out, spread, cols);
         // What comes of a row that stands for several places is taken from the first of them, and so is its gradient.
         let mut spread_d_out = vec![0.0; spread.len() * cols];
         for (place, d_out) in places.iter().zip(d_out.chunks_exact(cols)) {
             spread_d_out[*place as usize * cols..][..cols].copy_from_slice(d_out);
         }
-        let attention = Attention { heads, cu_seqlens, q: &q, k: &k, v: &v };
-        let AttentionGradients { dq, dk, dv } = attention.backward(&spread_out, &spread_d_out);
-        let sum = |values: &[f32], cols| scatter_add(values, spread, places.len(), cols);
-        AttentionGradients { dq: sum(&dq, cols), dk: sum(&dk, heads.kv_cols()), dv: sum(&dv, heads.kv_cols()) }
+        let [mut dq, mut dk, mut dv] = [cols, kv_cols, kv_cols].map(|cols| vec![0.0; spread.len() * cols]);
+        Attention { heads, cu_seqlens, q: &q, k: &k, v: &v }.backward(
+            Attended { out: &out, ..attended },
+            &spread_d_out,
+            AttentionGradients { dq: &mut dq, dk: &mut dk, dv: &mut dv },
+        );
+        gather_sums(gradients.dq, &dq, spread, cols);
+        gather_sums(gradients.dk, &dk, spread, kv_cols);
+        gather_sums(gradients.dv, &dv, spread, kv_cols);
     }
 
     fn spread<E: Element>(&self, spread: &[u32], heads: Heads, [q, k, v]: [&[E]; 3]) -> [Vec<E>; 3] {
@@ -126,12 +137,11 @@ fn gather<T: Copy>(values: &[T], rows: &[u32], cols: usize) -> Vec<T> {
 }
 
 /// The sums of the values that belong to each row.
-fn scatter_add(values: &[f32], rows: &[u32], count: usize, cols: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; count * cols];
+fn gather_sums(sums: &mut [f32], values: &[f32], rows: &[u32], cols: usize) {
+    sums.fill(0.0);
     for (row, values) in rows.iter().zip(values.chunks_exact(cols)) {
         sums[*row as usize * cols..][..cols].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
-    sums
 }
 
 #[cfg(test)]
@@ -173,19 +183,28 @@ mod tests {
         let (branches, heads) = (Branches::new(&sequences), Heads { q_heads: 1, kv_heads: 1, dim: 4 });
         let x: Vec<f32> = (0..16).map(|i| ((i * 7 + 3) % 11) as f32 / 11.0).collect();
         let d_out: Vec<f32> = (0..16).map(|i| ((i * 5 + 2) % 7) as f32 / 7.0).collect();
-        let attended = branches.attend(heads, &[x.clone(), x.clone(), x.clone()]);
-        let got = branches.attend_backward(heads, [&x, &x, &x], &attended, &d_out);
+        let mut out = [0.0; 16];
+        let log_sums = branches.attend(heads, [&x, &x, &x], &mut out);
+        let mut got = [[0.0; 16]; 3];
+        let [dq, dk, dv] = &mut got;
+        let attended = Attended { out: &out, log_sums: &log_sums };
+        branches.attend_backward(heads, [&x, &x, &x], attended, &d_out, AttentionGradients { dq, dk, dv });
 
         let spread = gather(&x, &[0, 1, 2, 0, 1, 3], 4);
         let plain = Attention { heads, cu_seqlens: &[0, 3, 6], q: &spread, k: &spread, v: &spread };
-        let plain_out = plain.forward();
-        assert_eq!(attended.out, gather(&plain_out.out, &[0, 1, 2, 5], 4));
+        let mut plain_out = [0.0; 24];
+        let log_sums = plain.forward(&mut plain_out);
+        assert_eq!(out[..], gather(&plain_out, &[0, 1, 2, 5], 4));
         let mut d_plain = gather(&d_out, &[0, 1, 2, 0, 1, 3], 4);
         d_plain[12..20].fill(0.0);
-        let expected = plain.backward(&plain_out, &d_plain);
-        for (got, expected) in [(got.dq, expected.dq), (got.dk, expected.dk), (got.dv, expected.dv)] {
-            let expected = scatter_add(&expected, &[0, 1, 2, 0, 1, 3], 4, 4);
-            assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-6));
+        let mut expected = [[0.0; 24]; 3];
+        let [dq, dk, dv] = &mut expected;
+        let attended = Attended { out: &plain_out, log_sums: &log_sums };
+        plain.backward(attended, &d_plain, AttentionGradients { dq, dk, dv });
+        for (got, expected) in got.iter().zip(&expected) {
+            let mut sums = [0.0; 16];
+            gather_sums(&mut sums, expected, &[0, 1, 2, 0, 1, 3], 4);
+            assert!(got.iter().zip(&sums).all(|(got, expected)| (got - expected).abs() < 1e-6));
         }
     }
 }

@@ -1,5 +1,5 @@
 use perennial_kernels::{
-    Attention as PackedAttention, AttentionGradients, Into, Turn, rms_norm, rms_norm_backward, rope, swiglu,
+    Attended, Attention as PackedAttention, AttentionGradients, Into, Turn, rms_norm, rms_norm_backward, rope, swiglu,
     swiglu_backward,
 };
 
@@ -47,16 +47,20 @@ impl Layer {
         rms_norm_backward(d, Into::Add, &kept.middle, &dx, &self.feed_forward_norm, eps);
 
         let mut d_out: Vec<f32> = workspace.take(rows.len() * heads.q_cols());
-        back.linear(&self.o, Projection::OProj, (&mut d_out, Into::Set), d, &kept.attended.out, workspace);
-        let AttentionGradients { mut dq, mut dk, dv } = match packing {
+        back.linear(&self.o, Projection::OProj, (&mut d_out, Into::Set), d, &kept.attended, workspace);
+        let attended = Attended { out: &kept.attended, log_sums: &kept.log_sums };
+        let mut take = |like: &[E]| -> Vec<f32> { workspace.take(like.len()) };
+        let (mut dq, mut dk, mut dv) = (take(&kept.q), take(&kept.k), take(&kept.v));
+        let to = AttentionGradients { dq: &mut dq, dk: &mut dk, dv: &mut dv };
+        match packing {
             Packing::Sequences(cu_seqlens) => {
                 let attention = PackedAttention { heads, cu_seqlens, q: &kept.q, k: &kept.k, v: &kept.v };
-                attention.backward(&kept.attended, &d_out)
+                attention.backward(attended, &d_out, to);
             }
             Packing::Branches(branches) => {
-                branches.attend_backward(heads, [&kept.q, &kept.k, &kept.v], &kept.attended, &d_out)
+                branches.attend_backward(heads, [&kept.q, &kept.k, &kept.v], attended, &d_out, to);
             }
-        };
+        }
         workspace.give(d_out);
         if self.rope {
             rope(&mut dq, heads.dim, context.rope, &rows.positions, Turn::Back);

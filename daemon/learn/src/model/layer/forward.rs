@@ -1,5 +1,5 @@
 use candle_core::Result;
-use perennial_kernels::{Attended, Into, Turn, cached_attention, rms_norm, rope, swiglu};
+use perennial_kernels::{Attention as PackedAttention, Into, Turn, cached_attention, convert, rms_norm, rope, swiglu};
 
 use super::{Context, Kept, Layer};
 use crate::{
@@ -64,18 +64,22 @@ impl Layer {
             rope(&mut k, heads.dim, context.rope, &rows.positions, Turn::Forth);
         }
         let rounded: [Vec<E>; 3] = [&q, &k, &v].map(|values| workspace.copy(values));
-        let attended = match attention {
-            Attention::Packed(cu_seqlens) => attend(heads, cu_seqlens, &rounded),
-            Attention::Branches(branches) => branches.attend(heads, &rounded),
+        let [q_rounded, k_rounded, v_rounded] = &rounded;
+        let mut attended: Vec<E> = workspace.take(q.len());
+        let log_sums = match attention {
+            Attention::Packed(cu_seqlens) => {
+                PackedAttention { heads, cu_seqlens, q: q_rounded, k: k_rounded, v: v_rounded }.forward(&mut attended)
+            }
+            Attention::Branches(branches) => branches.attend(heads, [q_rounded, k_rounded, v_rounded], &mut attended),
             Attention::Cached { cache, spans } => {
-                let out = cached_attention(heads, (&q, &k, &v), cache, index, spans)?;
-                Attended { out: workspace.copy(&out), log_sums: Vec::new() }
+                convert(&mut attended, &cached_attention(heads, (&q, &k, &v), cache, index, spans)?);
+                Vec::new()
             }
         };
         [q, k, v].into_iter().for_each(|buffer| workspace.give(buffer));
 
         let mut middle: Vec<f32> = workspace.copy(&residual);
-        linear(&self.o, Projection::OProj, &mut middle, Into::Add, &attended.out, workspace);
+        linear(&self.o, Projection::OProj, &mut middle, Into::Add, &attended, workspace);
 
         let mut x: Vec<E> = workspace.take(middle.len());
         rms_norm(&mut x, &middle, &self.feed_forward_norm, eps);
@@ -96,11 +100,6 @@ impl Layer {
         workspace.give(activated);
 
         let [q, k, v] = rounded;
-        Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, gate, up, downs }))
+        Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, log_sums, gate, up, downs }))
     }
-}
-
-/// The attention of whole sequences.
-fn attend<E: Stored>(heads: perennial_kernels::Heads, cu_seqlens: &[u32], [q, k, v]: &[Vec<E>; 3]) -> Attended<E> {
-    perennial_kernels::Attention { heads, cu_seqlens, q, k, v }.forward()
 }

@@ -8,7 +8,7 @@ mod forward;
 
 use std::sync::Arc;
 
-use perennial_kernels::{Attended, Heads, RopeTable};
+use perennial_kernels::{Heads, RopeTable};
 
 use super::{
     LoraWeights, Rows,
@@ -61,7 +61,8 @@ pub(super) struct Kept<E> {
     q: Vec<E>,
     k: Vec<E>,
     v: Vec<E>,
-    attended: Attended<E>,
+    attended: Vec<E>,
+    log_sums: Vec<f32>,
     gate: Vec<E>,
     up: Vec<E>,
     /// Per projection, its input times Aᵀ.
@@ -70,9 +71,9 @@ pub(super) struct Kept<E> {
 
 impl<E: Stored> Kept<E> {
     fn give(self, workspace: &mut Workspace) {
-        let Self { residual, middle, unnormed, q, k, v, attended, gate, up, downs } = self;
-        [residual, middle, attended.log_sums].into_iter().for_each(|buffer| workspace.give(buffer));
-        [q, k, v, attended.out, gate, up].into_iter().for_each(|buffer| workspace.give(buffer));
+        let Self { residual, middle, unnormed, q, k, v, attended, gate, up, downs, .. } = self;
+        [residual, middle].into_iter().for_each(|buffer| workspace.give(buffer));
+        [q, k, v, attended, gate, up].into_iter().for_each(|buffer| workspace.give(buffer));
         downs.into_iter().flatten().for_each(|buffer| workspace.give(buffer));
         if let Some((q, k)) = unnormed {
             workspace.give(q);
