@@ -1,64 +1,50 @@
-//! Measures loading, prefill, batched decoding and rollouts:
-//! `generate_throughput MODEL [PROMPTS] [NEW_TOKENS] [GENERATIONS] [BATCH_MAX]`.
+//! Tokens per second of rollouts, at 8 and 32 completions of one prompt: `generate_throughput --model M [--new-tokens 128] [--adapter DIR]`.
+//!
+//! Sampled at temperature 1; nothing ends a completion but its length.
 
-use std::{ops::ControlFlow, path::PathBuf, time::Instant};
+mod common;
 
+use std::time::Instant;
+
+use common::{Arguments, Failure};
 use perennial_learn::{
-    generate::{GenerateError, GenerateOptions, generate},
-    model::Model,
+    adapter::Adapter,
     rollout::{RolloutOptions, rollouts},
     train::StopFlag,
 };
-use perennial_types::{Content, Message, Role};
+use serde_json::{Map, Value, json};
 
-const USAGE: &str = "usage: generate_throughput MODEL [PROMPTS] [NEW_TOKENS] [GENERATIONS] [BATCH_MAX]";
+const BATCHES: [usize; 2] = [8, 32];
 
-#[allow(clippy::print_stdout)]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let path = PathBuf::from(arguments.next().ok_or(USAGE)?);
-    let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
-    let (prompts, max_completion_tokens, num_generations, batch_max) =
-        (number(8)?, number(64)?, number(8)?, number(32)?);
-
-    let start = Instant::now();
-    let model = Model::load(&path)?;
-    println!("load: {:.2} s", start.elapsed().as_secs_f64());
-
-    let questions = ["the moon", "a river", "bread", "glass", "a clock", "rain", "a bridge", "salt"];
-    let prompts = (0..prompts).map(|index| {
-        let question = format!("Tell a long story about {}, number {index}.", questions[index % questions.len()]);
-        model.encode_prompt(&Content::Messages(vec![Message::new(Role::User, question)]))
-    });
-    let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
-    let prompt_tokens: usize = prompts.iter().map(Vec::len).sum();
-
-    let (prefill, _) = time_generate(&model, &prompts, 1)?;
-    println!("prefill: {prompt_tokens} tokens in {prefill:.2} s, {:.0} tokens/s", prompt_tokens as f64 / prefill);
-    let (all, tokens) = time_generate(&model, &prompts, max_completion_tokens)?;
-    let (decoded, decode) = (tokens - prompts.len(), all - prefill);
-    let batch = prompts.len();
-    println!("decode: batch {batch}, {decoded} tokens in {decode:.2} s, {:.1} tokens/s", decoded as f64 / decode);
-    let options = RolloutOptions { num_generations, max_completion_tokens, batch_max, ..RolloutOptions::default() };
-    let (all, tokens) = time_rollouts(&model, &prompts, &options)?;
-    println!(
-        "rollouts: {num_generations} a prompt, {tokens} tokens in {all:.2} s, {:.1} tokens/s",
-        tokens as f64 / all
-    );
-    Ok(())
+fn main() -> Result<(), Failure> {
+    common::run(&["new-tokens", "adapter"], measure)
 }
 
-fn time_generate(model: &Model, prompts: &[Vec<u32>], max_new_tokens: usize) -> Result<(f64, usize), GenerateError> {
-    let options = GenerateOptions { max_new_tokens, batch_max: prompts.len(), ..GenerateOptions::default() };
+fn measure(arguments: &Arguments) -> Result<Value, Failure> {
+    let max_completion_tokens = arguments.number("new-tokens", 128)?;
     let start = Instant::now();
-    let completions = generate(model, None, prompts, &options, &mut |_, _| ControlFlow::Continue(()))?;
-    let tokens = completions.iter().map(|completion| completion.tokens.len()).sum();
-    Ok((start.elapsed().as_secs_f64(), tokens))
-}
-
-fn time_rollouts(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Result<(f64, usize), GenerateError> {
-    let start = Instant::now();
-    let rollouts = rollouts(model, None, prompts, options, &StopFlag::new(), &mut |_, _| {})?;
-    let tokens = rollouts.iter().map(|rollout| rollout.tokens.len()).sum();
-    Ok((start.elapsed().as_secs_f64(), tokens))
+    let model = common::endless(arguments.model()?)?;
+    let load = start.elapsed().as_secs_f64();
+    let adapter = arguments.path("adapter").map(|dir| Adapter::load_peft(&dir)).transpose()?;
+    let prompts = common::prompts(&model, 1)?;
+    let seconds = |num_generations: usize, max_completion_tokens: usize| {
+        let options = RolloutOptions {
+            num_generations,
+            max_completion_tokens,
+            batch_max: num_generations,
+            ..RolloutOptions::default()
+        };
+        let start = Instant::now();
+        rollouts(&model, adapter.as_ref(), &prompts, &options, &StopFlag::new(), &mut |_, _| {})?;
+        Ok::<f64, Failure>(start.elapsed().as_secs_f64())
+    };
+    seconds(2, 4)?;
+    let mut result = Map::new();
+    for batch in BATCHES {
+        let rate = (batch * max_completion_tokens) as f64 / seconds(batch, max_completion_tokens)?;
+        result.insert(format!("tokens_per_second_{batch}"), json!(rate));
+    }
+    result.insert("load_seconds".to_owned(), json!(load));
+    result.insert("prompt_tokens".to_owned(), json!(prompts[0].len()));
+    Ok(Value::Object(result))
 }

@@ -1,61 +1,54 @@
-//! Tokens per second of supervised fine-tuning: `sft_throughput MODEL [STEPS [SEQUENCES LENGTH [TOKENS_PER_MICRO_BATCH]]]`.
+//! Tokens per second of supervised fine-tuning:
+//! `sft_throughput --model M [--steps 5] [--batch 4] [--length 256] [--samples N] [--tokens-per-micro-batch 1024]`.
 //!
-//! Every token but the first of a sequence is a target, the hardest case for the head.
+//! Every token but the first of a sequence is a target, the hardest case for the head. The first step is not counted.
 
-use std::{error::Error, path::Path};
+mod common;
 
+use std::process;
+
+use common::{Arguments, Failure};
 use perennial_learn::{
-    model::Model,
     tokenize::Encoded,
-    train::{StopFlag, TRAINING_STACK_BYTES, TrainConfig, train},
+    train::{StopFlag, TrainConfig, train},
 };
+use serde_json::{Value, json};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let worker = std::thread::Builder::new().stack_size(TRAINING_STACK_BYTES).spawn(|| {
-        if let Err(error) = measure() {
-            report(&format!("error: {error}"));
-        }
-    })?;
-    worker.join().map_err(|_| "the training thread panicked".into())
+fn main() -> Result<(), Failure> {
+    common::run(&["steps", "batch", "length", "samples", "tokens-per-micro-batch"], measure)
 }
 
-fn measure() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let path =
-        arguments.first().ok_or("usage: sft_throughput MODEL [STEPS [SEQUENCES LENGTH [TOKENS_PER_MICRO_BATCH]]]")?;
-    let number = |at: usize, default: usize| arguments.get(at).map_or(Ok(default), |text| text.parse());
-    let (steps, sequences, length) = (number(1, 5)?, number(2, 4)?, number(3, 256)?);
-    let model = Model::load(Path::new(path))?;
+fn measure(arguments: &Arguments) -> Result<Value, Failure> {
+    let (steps, batch) = (arguments.number("steps", 5)?, arguments.number("batch", 4)?);
+    let length = arguments.number("length", 256)?;
+    let samples = arguments.number("samples", steps * batch)?;
+    let model = arguments.model()?;
     let vocabulary = model.config.vocab_size;
     let example = |i: usize| Encoded {
         tokens: (0..length).map(|place| ((i * 7919 + place * 104_729) % vocabulary) as u32).collect(),
         supervised: (0..length).map(|place| place > 0).collect(),
     };
     let config = TrainConfig {
-        batch_size: sequences,
-        tokens_per_micro_batch: number(4, 1024)?,
+        batch_size: batch,
+        tokens_per_micro_batch: arguments.number("tokens-per-micro-batch", 1024)?,
+        steps_max: Some(steps as u64),
         checkpoint_interval_steps: u64::MAX,
         ..TrainConfig::default()
     };
-    let dir = std::env::temp_dir().join(format!("sft-throughput-{}", std::process::id()));
-    let examples = (0..steps * sequences).map(example).collect();
+    let dir = std::env::temp_dir().join(format!("sft-throughput-{}", process::id()));
+    let (mut seconds, mut loss) = (Vec::new(), f64::NAN);
+    let examples = (0..samples).map(example).collect();
     let outcome = train(&model, None, examples, &config, &dir, &StopFlag::new(), &mut |progress| {
-        report(&format!(
-            "step {}: loss {:.4}, {:.2} s, {:.0} tokens/s",
-            progress.step, progress.loss, progress.seconds, progress.tokens_per_second
-        ));
+        seconds.push(progress.seconds);
+        loss = progress.loss;
     });
     std::fs::remove_dir_all(&dir)?;
     outcome?;
-    if let Ok(status) = std::fs::read_to_string("/proc/self/status")
-        && let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM"))
-    {
-        report(peak);
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "this program's output")]
-fn report(line: &str) {
-    println!("{line}");
+    let counted =
+        seconds.get(1..).filter(|counted| !counted.is_empty()).ok_or("at least 2 steps: the first is not counted")?;
+    Ok(json!({
+        "tokens_per_second": (batch * length) as f64 / common::median(counted.to_vec()),
+        "loss": loss,
+        "step_seconds": seconds,
+    }))
 }
