@@ -20,9 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Measure, ours beside the peer's in one run
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    /// Measure ours beside the peers, in turn, and make PERFORMANCE.md from what was measured
+    Bench(bench::Options),
     /// Build, pull a model, teach it a new task through the running daemon, and show what it learned
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
@@ -39,7 +38,7 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Arguments::parse().chore {
-        Chore::Bench(bench) => bench::run(&bench),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
         Chore::Test(options) => test::run(&options),

@@ -45,6 +45,17 @@ impl Shell {
         self
     }
 
+    /// Sets environment variables.
+    pub(crate) fn envs(mut self, variables: &[(&str, &str)]) -> Self {
+        self.0.envs(variables.iter().copied());
+        self
+    }
+
+    /// The command, to run it otherwise than this does.
+    pub(crate) fn into_command(self) -> Command {
+        self.0
+    }
+
     /// Shows the command, runs it, and waits for its end.
     ///
     /// # Errors
@@ -59,18 +70,18 @@ impl Shell {
         Ok(())
     }
 
-    /// Runs the command and reads the JSON that it prints.
+    /// Runs the command and takes what it prints, without the space around it.
     ///
     /// # Errors
-    /// Where it cannot be started, fails, or prints something else.
-    pub(crate) fn json(mut self) -> Result<serde_json::Value> {
+    /// Where it cannot be started, fails, or prints no text.
+    pub(crate) fn text(mut self) -> Result<String> {
         let line = self.line();
-        output::note(format!("$ {line}"));
         let output = self.0.stderr(Stdio::inherit()).output().with_context(|| format!("starting: {line}"))?;
         if !output.status.success() {
             bail!("{line}: {}", output.status);
         }
-        serde_json::from_slice(&output.stdout).with_context(|| format!("what this printed: {line}"))
+        let text = String::from_utf8(output.stdout).with_context(|| format!("what this printed: {line}"))?;
+        Ok(text.trim().to_owned())
     }
 
     /// Whether the command can be run and succeeds, without a word of it.

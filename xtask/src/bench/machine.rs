@@ -1,0 +1,122 @@
+use std::{fs, thread};
+
+use serde::{Deserialize, Serialize};
+
+/// Instruction sets that make a difference here, as `/proc/cpuinfo` calls them, the best last.
+const INSTRUCTION_SETS: [&str; 7] = ["avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"];
+
+/// Ticks of `/proc/stat` in a second, wherever Linux runs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What was measured on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Machine {
+    pub(super) cpu: String,
+    pub(super) cores: usize,
+    pub(super) memory_bytes: u64,
+    pub(super) instruction_sets: Vec<String>,
+}
+
+impl Machine {
+    /// What Linux says of this machine.
+    pub(super) fn read() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let field = |name: &str| {
+            let line = cpuinfo.lines().find(|line| line.starts_with(name))?;
+            Some(line.split_once(':')?.1.trim())
+        };
+        let flags: Vec<&str> = field("flags").unwrap_or_default().split(' ').collect();
+        let sets = INSTRUCTION_SETS.iter().filter(|set| flags.contains(set));
+        Self {
+            cpu: field("model name").unwrap_or("unknown").to_owned(),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: memory_bytes().unwrap_or(0),
+            instruction_sets: sets.map(|set| (*set).to_owned()).collect(),
+        }
+    }
+
+    pub(super) fn has(&self, instruction_set: &str) -> bool {
+        self.instruction_sets.iter().any(|set| set == instruction_set)
+    }
+
+    /// The name of the folder that its results are kept in.
+    pub(super) fn slug(&self) -> String {
+        let best = self.instruction_sets.last().map_or("", String::as_str);
+        let text = format!("{} {} cores {best}", self.cpu, self.cores).to_lowercase();
+        let words = text.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
+    }
+
+    /// In one line.
+    pub(super) fn describe(&self) -> String {
+        let gib = (self.memory_bytes as f64 / f64::from(1 << 30)).round();
+        format!("{}, {} cores, {gib} GiB, {}", self.cpu, self.cores, self.instruction_sets.join(" "))
+    }
+}
+
+fn memory_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: u64 =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.split_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// The mean number of runnable processes in the last minute.
+pub(super) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// Processor seconds that are through.
+#[derive(Clone, Copy)]
+pub(super) struct Busy {
+    all: f64,
+    /// Of this process and of those that it started and waited for.
+    own: f64,
+}
+
+impl Busy {
+    pub(super) fn now() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/stat").ok()?;
+        let of_all: Vec<f64> = numbers(stat.lines().next()?.strip_prefix("cpu")?);
+        // user, nice, system, irq, softirq, steal: all but idle, iowait and the guests, which are in user already.
+        let all = [0, 1, 2, 5, 6, 7].iter().map(|field| of_all.get(*field)).sum::<Option<f64>>()?;
+        let own = fs::read_to_string("/proc/self/stat").ok()?;
+        // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17, two of which stand before the parenthesis.
+        let own: f64 = numbers(own.rsplit_once(')')?.1).get(10..14)?.iter().sum();
+        Some(Self { all: all / TICKS_PER_SECOND, own: own / TICKS_PER_SECOND })
+    }
+
+    /// How many cores others kept busy since then.
+    pub(super) fn others_since(self, then: Self, seconds: f64) -> f64 {
+        (((self.all - then.all) - (self.own - then.own)) / seconds).max(0.0)
+    }
+}
+
+/// The numbers in a text; what is none counts as 0.
+fn numbers(text: &str) -> Vec<f64> {
+    text.split_whitespace().map(|word| word.parse().unwrap_or(0.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_named_by_what_matters() {
+        let machine = Machine {
+            cpu: "AMD EPYC (Zen 4)".to_owned(),
+            cores: 2,
+            memory_bytes: 24 << 30,
+            instruction_sets: vec!["avx2".to_owned(), "avx512_bf16".to_owned()],
+        };
+        assert_eq!(machine.slug(), "amd-epyc-zen-4-2-cores-avx512-bf16");
+        assert_eq!(machine.describe(), "AMD EPYC (Zen 4), 2 cores, 24 GiB, avx2 avx512_bf16");
+        assert!(machine.has("avx2") && !machine.has("amx_bf16"));
+    }
+
+    #[test]
+    fn what_others_use_is_what_is_not_ours() {
+        let (then, now) = (Busy { all: 10.0, own: 4.0 }, Busy { all: 25.0, own: 14.0 });
+        assert_eq!(now.others_since(then, 10.0), 0.5);
+    }
+}

@@ -1,0 +1,193 @@
+//! Measurements, ours beside the peers', and the report that is made from them.
+
+mod figure;
+mod figures;
+mod machine;
+mod measure;
+mod peers;
+mod report;
+mod results;
+mod summary;
+mod table;
+mod tool;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use perennial_tests::repository;
+
+use self::{
+    figure::{Contender, Figure},
+    machine::{Busy, Machine},
+    results::{Results, Run},
+};
+use crate::{output, shell::Shell};
+
+/// Where everything of a measurement goes, below the root.
+const FOLDER: &str = "target/bench";
+/// The longest that one process may take.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// More than this is no quiet machine.
+const CORES_OF_OTHERS_MAX: f64 = 0.1;
+const RUNS: usize = 3;
+/// What a quick measurement leaves out where no figure is named: the long ones, and what needs the whole workspace built.
+const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The figures to measure: sft, sft-avx512, sft-avx2, rollouts, grpo, embed, startup, scaling, reward. Default all
+    figures: Vec<String>,
+    /// Fewer steps, one run, and only the peers on torch: a few minutes, once these are installed
+    #[arg(long)]
+    quick: bool,
+    /// How often each contender runs, in turn with the others [default: 3, or 1 with --quick]
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Measure nothing: keep what was measured on this machine in tests/bench/results, and write PERFORMANCE.md
+    #[arg(long, conflicts_with_all = ["figures", "quick", "runs"])]
+    report: bool,
+}
+
+/// Measures figures, or makes the report.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.report {
+        return report::write(&repository().join(FOLDER).join("results"));
+    }
+    let machine = Machine::read();
+    output::note(format!("Everything that is installed or built for the peers goes to {FOLDER}."));
+    for figure in chosen(options)? {
+        if let Some(needed) = figure.needs.filter(|needed| !machine.has(needed)) {
+            output::result(format!("{}: this processor has no {needed}\n", figure.name));
+            continue;
+        }
+        let runs = options.runs.unwrap_or(if options.quick { 1 } else { RUNS });
+        let results = measure_figure(&figure, runs, options.quick, &machine)?;
+        let file = results.write(&repository().join(FOLDER).join("results"))?;
+        output::result(summary::text(&figure, &results));
+        output::note(format!("All runs are in {}.\n", crate::shell::from_root(file.display())));
+    }
+    Ok(())
+}
+
+fn chosen(options: &Options) -> Result<Vec<Figure>> {
+    let mut figures = figures::figures(options.quick);
+    if let Some(unknown) = options.figures.iter().find(|name| figures.iter().all(|figure| figure.name != **name)) {
+        let names: Vec<&str> = figures.iter().map(|figure| figure.name).collect();
+        bail!("there is no figure `{unknown}`, only {}", names.join(", "));
+    }
+    figures.retain(|figure| match options.figures.is_empty() {
+        true => !(options.quick && NOT_QUICK.contains(&figure.name)),
+        false => options.figures.iter().any(|name| name == figure.name),
+    });
+    if options.quick {
+        figures.iter_mut().for_each(|figure| figure.contenders.retain(|contender| contender.tool.is_quick()));
+    }
+    Ok(figures)
+}
+
+/// Runs a figure's contenders in turn, so that what changes in the machine meanwhile meets all of them.
+fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) -> Result<Results> {
+    output::note(format!("{}: {}", figure.name, figure.about));
+    let mut unavailable = BTreeMap::new();
+    for tool in figure.contenders.iter().map(|contender| contender.tool).collect::<BTreeSet<_>>() {
+        let Err(error) = peers::prepare(tool) else { continue };
+        for contender in figure.contenders.iter().filter(|contender| contender.tool == tool) {
+            unavailable.insert(contender.name.to_owned(), crate::shell::from_root(format!("{error:#}")));
+        }
+    }
+    let mut done = Vec::new();
+    for run in 1..=runs {
+        for contender in &figure.contenders {
+            if unavailable.contains_key(contender.name) {
+                continue;
+            }
+            output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.tool.line(contender)));
+            match run_contender(figure, contender) {
+                Ok(run) => done.push(run),
+                Err(error) => {
+                    let reason = crate::shell::from_root(format!("{error:#}"));
+                    output::note(format!("  {reason}"));
+                    unavailable.insert(contender.name.to_owned(), reason);
+                }
+            }
+        }
+    }
+    Ok(Results {
+        figure: figure.name.to_owned(),
+        quick,
+        machine: machine.clone(),
+        commit: commit()?,
+        versions: peers::versions()?,
+        runs: done,
+        unavailable,
+    })
+}
+
+fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
+    let log = log_file(figure, contender)?;
+    let command = contender.tool.shell(contender)?.into_command();
+    let (load_average, before) = (machine::load_average(), Busy::now());
+    let measured = measure::measure(command, &log, LIMIT)?;
+    let others = before.zip(Busy::now()).map(|(before, after)| after.others_since(before, measured.wall_seconds));
+    if let Some(others) = others.filter(|others| *others > CORES_OF_OTHERS_MAX) {
+        output::note(format!(
+            "  others kept {others:.1} cores busy meanwhile: measure again when the machine is quiet"
+        ));
+    }
+    Ok(Run {
+        contender: contender.name.to_owned(),
+        command: contender.tool.line(contender),
+        load_average,
+        cores_of_others: others,
+        wall_seconds: measured.wall_seconds,
+        measured: measured.values,
+    })
+}
+
+fn log_file(figure: &Figure, contender: &Contender) -> Result<std::path::PathBuf> {
+    let folder = repository().join(FOLDER).join("logs");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let name = contender.name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+    Ok(folder.join(Path::new(&format!("{}-{name}.log", figure.name))))
+}
+
+/// The commit that is checked out, with `+` where files differ from it.
+fn commit() -> Result<String> {
+    let commit = Shell::new("git").args(["rev-parse", "--short=12", "HEAD"]).text()?;
+    let changes = Shell::new("git").args(["status", "--porcelain", "--untracked-files=no"]).text()?;
+    Ok(if changes.is_empty() { commit } else { format!("{commit}+") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(figures: &[&str], quick: bool) -> Result<Vec<&'static str>> {
+        let figures = figures.iter().map(|name| (*name).to_owned()).collect();
+        let chosen = chosen(&Options { figures, quick, runs: None, report: false })?;
+        Ok(chosen.iter().map(|figure| figure.name).collect())
+    }
+
+    #[test]
+    fn figures_are_chosen_by_name() {
+        assert_eq!(names(&["startup", "sft"], false).unwrap(), ["sft", "startup"]);
+        assert_eq!(names(&["scaling"], true).unwrap(), ["scaling"]);
+        assert_eq!(names(&[], true).unwrap(), ["sft", "sft-avx2", "rollouts", "grpo", "embed", "startup"]);
+        assert!(names(&["stf"], false).unwrap_err().to_string().contains("no figure `stf`, only sft"));
+    }
+
+    #[test]
+    fn quick_ones_need_torch_alone() {
+        let options = Options { figures: vec!["rollouts".to_owned()], quick: true, runs: None, report: false };
+        let contenders = chosen(&options).unwrap().remove(0).contenders;
+        let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
+        assert_eq!(names, ["perennial", "perennial, adapter", "transformers bf16"]);
+    }
+}
