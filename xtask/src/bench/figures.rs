@@ -149,8 +149,10 @@ fn rollouts(quick: bool) -> Figure {
     let (ours, vllm, llama) =
         (Tool::Learn("generate_throughput"), Tool::Vllm("rollouts_vllm.py"), Tool::Llama("rollouts_llama.py"));
     let contenders = [
-        run("perennial", ours, format!("--model {MODEL}")),
-        run("perennial, adapter", ours, format!("--model {MODEL} --adapter {ADAPTER}")),
+        run("perennial f32", ours, format!("--model {MODEL} --precision f32")),
+        run("perennial bf16", ours, format!("--model {MODEL} --precision bf16")),
+        run("perennial f32, adapter", ours, format!("--model {MODEL} --precision f32 --adapter {ADAPTER}")),
+        run("perennial bf16, adapter", ours, format!("--model {MODEL} --precision bf16 --adapter {ADAPTER}")),
         run("transformers bf16", Tool::Torch("rollouts_transformers.py"), format!("{MODEL} bf16")),
         run("vLLM bf16", vllm, MODEL.to_owned()),
         run("vLLM bf16, adapter", vllm, format!("{MODEL} --adapter {ADAPTER}")),
@@ -170,7 +172,8 @@ fn rollouts(quick: bool) -> Figure {
         at_least,
         aim,
     };
-    let (bare, adapted): (&[&str], &[&str]) = (&["perennial"], &["perennial, adapter"]);
+    let bare: &[&str] = &["perennial f32", "perennial bf16"];
+    let adapted: &[&str] = &["perennial f32, adapter", "perennial bf16, adapter"];
     let servers: &[&str] = &["vLLM bf16", "llama.cpp bf16", "llama.cpp Q4_1"];
     let adapted_servers: &[&str] = &["vLLM bf16, adapter", "llama.cpp bf16, adapter", "llama.cpp Q4_1, adapter"];
     Figure {
@@ -195,15 +198,15 @@ fn rollouts(quick: bool) -> Figure {
 fn grpo(quick: bool) -> Figure {
     let steps = if quick { 2 } else { 3 };
     let ours = |name, arguments: &str| {
-        let arguments = format!("--model {MODEL} --steps {steps} {arguments}");
+        let arguments = format!("--model {MODEL} --precision bf16 --steps {steps} {arguments}");
         contender(name, Tool::Learn("grpo_step"), arguments, NO_VARIABLES)
     };
     let mut contenders = vec![
-        ours("perennial", "--prompts 2 --generations 8 --new-tokens 64"),
+        ours("perennial bf16", "--prompts 2 --generations 8 --new-tokens 64"),
         contender("TRL bf16", Tool::Torch("grpo.py"), format!("{MODEL} bf16 --steps {steps}"), NO_VARIABLES),
     ];
     if !quick {
-        contenders.push(ours("perennial, 8 x 8 x 128", "--prompts 8 --generations 8 --new-tokens 128"));
+        contenders.push(ours("perennial bf16, 8 x 8 x 128", "--prompts 8 --generations 8 --new-tokens 128"));
     }
     Figure {
         name: "grpo",
@@ -216,7 +219,7 @@ fn grpo(quick: bool) -> Figure {
             what: "speed of a step, against TRL bf16",
             measure: "step_seconds_median",
             compare: Compare::SpeedUp,
-            ours: &["perennial"],
+            ours: &["perennial bf16"],
             peers: &["TRL bf16"],
             at_least: 5.0,
             aim: 10.0,
@@ -231,7 +234,7 @@ fn embed(quick: bool) -> Figure {
         contender(name, Tool::Torch("embed.py"), format!("{MODEL} {precision} {ROWS} --texts {texts}"), NO_VARIABLES)
     };
     let ours = |name, method| {
-        let arguments = format!("--model {MODEL} --rows {ROWS} --texts {texts} --method {method}");
+        let arguments = format!("--model {MODEL} --precision bf16 --rows {ROWS} --texts {texts} --method {method}");
         contender(name, Tool::Learn("embed_throughput"), arguments, NO_VARIABLES)
     };
     let contenders = [
@@ -262,7 +265,12 @@ fn embed(quick: bool) -> Figure {
 
 fn startup() -> Figure {
     let contenders = [
-        contender("perennial", Tool::Learn("first_token"), format!("--model {MODEL}"), NO_VARIABLES),
+        contender(
+            "perennial bf16",
+            Tool::Learn("first_token"),
+            format!("--model {MODEL} --precision bf16"),
+            NO_VARIABLES,
+        ),
         contender("transformers f32", Tool::Torch("first_token.py"), format!("{MODEL} f32"), NO_VARIABLES),
         contender("transformers bf16", Tool::Torch("first_token.py"), format!("{MODEL} bf16"), NO_VARIABLES),
     ];
@@ -276,7 +284,7 @@ fn startup() -> Figure {
             what: "time to the first token, against transformers",
             measure: "first_line_seconds",
             compare: Compare::Share,
-            ours: &["perennial"],
+            ours: &["perennial bf16"],
             peers: &["transformers f32", "transformers bf16"],
             at_least: 0.3,
             aim: 0.1,
@@ -287,7 +295,12 @@ fn startup() -> Figure {
 
 fn scaling() -> Figure {
     let run = |name, arguments: &str| {
-        contender(name, Tool::Learn("sft_throughput"), format!("--model {MODEL} --steps 3 {arguments}"), NO_VARIABLES)
+        contender(
+            name,
+            Tool::Learn("sft_throughput"),
+            format!("--model {MODEL} --precision bf16 --steps 3 {arguments}"),
+            NO_VARIABLES,
+        )
     };
     let goal = |what, measure: Measure, compare, ours, peers, at_least, aim| Goal {
         what,

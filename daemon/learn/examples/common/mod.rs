@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, error::Error, fs, path::PathBuf, thread};
 
 use perennial_learn::{
-    model::Model,
+    model::{Model, Precision},
     tokenize::{SpecialTokens, Tokenizer},
     train::TRAINING_STACK_BYTES,
 };
@@ -51,12 +51,15 @@ impl Arguments {
 
     /// The model as `--model`, `--precision` and `--isa` ask for it.
     pub(crate) fn model(&self) -> Result<Model, Failure> {
-        for (name, only) in [("precision", "f32"), ("isa", "auto")] {
-            if let Some(value) = self.text(name).filter(|value| *value != only) {
-                return Err(format!("--{name} {value} cannot be had yet, only {only}").into());
-            }
+        let precision = match self.text("precision") {
+            None | Some("f32") => Precision::F32,
+            Some("bf16") => Precision::Bf16,
+            Some(other) => return Err(format!("the precisions are f32 and bf16, not {other}").into()),
+        };
+        if let Some(isa) = self.text("isa").filter(|isa| *isa != "auto") {
+            perennial_kernels::choose_isa(isa.parse()?)?;
         }
-        Ok(Model::load(&self.path("model").ok_or("--model is missing")?)?)
+        Ok(Model::load(&self.path("model").ok_or("--model is missing")?, precision)?)
     }
 }
 
