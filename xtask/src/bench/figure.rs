@@ -38,6 +38,8 @@ pub(super) enum Unit {
     PerSecond,
     Seconds,
     Bytes,
+    Flops,
+    BytesPerSecond,
 }
 
 /// A ratio that has to be reached, between the best of ours and the best of the peers.
@@ -104,6 +106,8 @@ impl Unit {
             Self::PerSecond => format!("{value:.0}"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Bytes => format!("{:.2} GB", value / 1e9),
+            Self::Flops => format!("{:.0} GFLOP/s", value / 1e9),
+            Self::BytesPerSecond => format!("{:.1} GB/s", value / 1e9),
         }
     }
 }

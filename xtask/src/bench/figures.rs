@@ -19,6 +19,7 @@ const ROWS: &str = "config/examples/demo/data/tickets.jsonl";
 /// Every figure, in the order of the report. A quick one takes fewer steps.
 pub(super) fn figures(quick: bool) -> Vec<Figure> {
     vec![
+        roofline(),
         sft(quick),
         sft_avx512(quick),
         sft_avx2(quick),
@@ -38,6 +39,21 @@ fn contender(
     environment: &'static [(&'static str, &'static str)],
 ) -> Contender {
     Contender { name, tool, arguments: arguments.into(), environment }
+}
+
+fn roofline() -> Figure {
+    Figure {
+        name: "roofline",
+        about: "What the processor's multiply-add instructions and its memory can do at most, with all cores.",
+        contenders: vec![contender("products", Tool::Kernels("products"), "", NO_VARIABLES)],
+        measures: &[
+            Measure { key: "flops_f32", title: "f32", unit: Unit::Flops },
+            Measure { key: "flops_bf16", title: "bf16", unit: Unit::Flops },
+            Measure { key: "bytes_read_per_second", title: "reading", unit: Unit::BytesPerSecond },
+        ],
+        goals: Vec::new(),
+        needs: None,
+    }
 }
 
 fn sft(quick: bool) -> Figure {
@@ -105,7 +121,7 @@ fn sft_avx2(quick: bool) -> Figure {
     Figure {
         name: "sft-avx2",
         about: "The same with AVX2 alone. There PEFT is measured in f32: oneDNN has no bf16 products for AVX2, and what torch \
-                falls back to is a hundred times slower.",
+                falls back to is far slower.",
         contenders: contenders.into(),
         measures: &[TOKENS, MEMORY],
         goals: vec![without_amx()],

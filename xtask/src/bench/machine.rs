@@ -1,9 +1,17 @@
-use std::{fs, thread};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
 /// Instruction sets that make a difference here, as `/proc/cpuinfo` calls them, the best last.
 const INSTRUCTION_SETS: [&str; 7] = ["avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"];
+
+/// More cores than this kept busy by others is no quiet machine.
+pub(super) const CORES_OF_OTHERS_MAX: f64 = 0.1;
+/// How long a look at the machine takes, before a contender runs.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Ticks of `/proc/stat` in a second, wherever Linux runs.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -89,6 +97,23 @@ impl Busy {
     /// How many cores others kept busy since then.
     pub(super) fn others_since(self, then: Self, seconds: f64) -> f64 {
         (((self.all - then.all) - (self.own - then.own)) / seconds).max(0.0)
+    }
+}
+
+/// Waits until others leave the machine in peace, for at most so long. Gives whether they do.
+pub(super) fn wait_until_quiet(limit: Duration) -> bool {
+    let start = Instant::now();
+    loop {
+        let before = Busy::now();
+        thread::sleep(LOOK);
+        let others = before.zip(Busy::now()).map(|(before, after)| after.others_since(before, LOOK.as_secs_f64()));
+        // Where nothing can be known, nothing is waited for.
+        if others.is_none_or(|others| others <= CORES_OF_OTHERS_MAX) {
+            return true;
+        }
+        if start.elapsed() >= limit {
+            return false;
+        }
     }
 }
 

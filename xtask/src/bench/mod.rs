@@ -33,8 +33,9 @@ use crate::{output, shell::Shell};
 const FOLDER: &str = "target/bench";
 /// The longest that one process may take.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
-/// More than this is no quiet machine.
-const CORES_OF_OTHERS_MAX: f64 = 0.1;
+/// The longest that a contender waits for others to leave the machine in peace. Shared cores are no even handicap: torch's
+/// threads wait for each other by spinning, and lose several times as much as they are kept from.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 const RUNS: usize = 3;
 /// What a quick measurement leaves out where no figure is named: the long ones, and what needs the whole workspace built.
 const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
@@ -42,7 +43,7 @@ const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The figures to measure: sft, sft-avx512, sft-avx2, rollouts, grpo, embed, startup, scaling, reward. Default all
+    /// The figures to measure: roofline, sft, sft-avx512, sft-avx2, rollouts, grpo, embed, startup, scaling, reward [default: all]
     figures: Vec<String>,
     /// Fewer steps, one run, and only the peers on torch: a few minutes, once these are installed
     #[arg(long)]
@@ -109,6 +110,9 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
                 continue;
             }
             output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.tool.line(contender)));
+            if !quick && !machine::wait_until_quiet(QUIET_WAIT_MAX) {
+                output::note("  others do not leave the machine in peace");
+            }
             match run_contender(figure, contender) {
                 Ok(run) => done.push(run),
                 Err(error) => {
@@ -136,7 +140,7 @@ fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
     let (load_average, before) = (machine::load_average(), Busy::now());
     let measured = measure::measure(command, &log, LIMIT)?;
     let others = before.zip(Busy::now()).map(|(before, after)| after.others_since(before, measured.wall_seconds));
-    if let Some(others) = others.filter(|others| *others > CORES_OF_OTHERS_MAX) {
+    if let Some(others) = others.filter(|others| *others > machine::CORES_OF_OTHERS_MAX) {
         output::note(format!(
             "  others kept {others:.1} cores busy meanwhile: measure again when the machine is quiet"
         ));
@@ -179,8 +183,8 @@ mod tests {
     fn figures_are_chosen_by_name() {
         assert_eq!(names(&["startup", "sft"], false).unwrap(), ["sft", "startup"]);
         assert_eq!(names(&["scaling"], true).unwrap(), ["scaling"]);
-        assert_eq!(names(&[], true).unwrap(), ["sft", "sft-avx2", "rollouts", "grpo", "embed", "startup"]);
-        assert!(names(&["stf"], false).unwrap_err().to_string().contains("no figure `stf`, only sft"));
+        assert_eq!(names(&[], true).unwrap(), ["roofline", "sft", "sft-avx2", "rollouts", "grpo", "embed", "startup"]);
+        assert!(names(&["stf"], false).unwrap_err().to_string().contains("no figure `stf`, only roofline, sft"));
     }
 
     #[test]

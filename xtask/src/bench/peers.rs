@@ -55,6 +55,10 @@ pub(super) fn prepare(tool: Tool) -> Result<()> {
             torch().and_then(|()| model()).and_then(|()| adapter())?;
             Shell::cargo().args(["build", "--quiet", "--release", "-p", "perennial-learn", "--examples"]).run()
         }
+        Tool::Kernels(example) => {
+            let build = ["build", "--quiet", "--release", "-p", "perennial-kernels", "--example", example];
+            Shell::cargo().args(build).run()
+        }
         Tool::Perennial => {
             Shell::cargo().args(["build", "--quiet", "--workspace"]).run()?;
             Shell::program(&tool::program()?, &["plugin", "build", PYTHON_PLUGIN]).run()

@@ -54,6 +54,11 @@ impl Results {
         median(self.values(contender, measure))
     }
 
+    /// The most cores that others kept busy during a run.
+    pub(super) fn cores_of_others(&self) -> f64 {
+        self.runs.iter().filter_map(|run| run.cores_of_others).fold(0.0, f64::max)
+    }
+
     pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
         let file = folder.join(format!("{}.json", self.figure));
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;

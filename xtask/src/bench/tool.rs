@@ -17,6 +17,8 @@ pub(super) const PYTHON_PLUGIN: &str = "plugins/python-ticket-fields";
 pub(super) enum Tool {
     /// An example of the learner: ours.
     Learn(&'static str),
+    /// An example of the kernels: ours.
+    Kernels(&'static str),
     /// The built program: ours.
     Perennial,
     /// A script of tests/bench, in the environment with torch, transformers, PEFT and TRL.
@@ -40,7 +42,7 @@ impl Tool {
         let arguments = contender.arguments.split_whitespace();
         let script = |python: &str, script: &str| Shell::new(python).args([format!("tests/bench/{script}")]);
         let shell = match self {
-            Self::Learn(example) => Shell::new(built(&format!("release/examples/{example}"))?),
+            Self::Learn(example) | Self::Kernels(example) => Shell::new(built(&format!("release/examples/{example}"))?),
             Self::Perennial => Shell::program(&program()?, &[]),
             Self::Torch(name) | Self::Llama(name) => script("target/bench/torch/bin/python", name),
             Self::Vllm(name) => script("target/bench/vllm/bin/python", name),
@@ -53,6 +55,7 @@ impl Tool {
     pub(super) fn line(self, contender: &Contender) -> String {
         let program = match self {
             Self::Learn(example) => format!("cargo run --release -p perennial-learn --example {example} --"),
+            Self::Kernels(example) => format!("cargo run --release -p perennial-kernels --example {example} --"),
             Self::Perennial => "perennial".to_owned(),
             Self::Torch(name) | Self::Llama(name) => format!("target/bench/torch/bin/python tests/bench/{name}"),
             Self::Vllm(name) => format!("target/bench/vllm/bin/python tests/bench/{name}"),
