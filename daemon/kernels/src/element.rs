@@ -1,6 +1,9 @@
 use half::bf16;
 
-use crate::scratch::Scratch;
+use crate::{
+    isa::{self, Isa},
+    scratch::Scratch,
+};
 
 /// What operands of products are rounded to before they are multiplied. Sums are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +12,21 @@ pub enum Precision {
     F32,
     /// 8 bits of significand.
     Bf16,
+}
+
+impl Precision {
+    /// bf16 where the instruction set in use multiplies it, else f32.
+    pub fn fastest() -> Self {
+        if isa::current() >= Isa::Avx512Bf16 { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// The name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 /// A type of numbers that kernels read and write; they compute in f32.

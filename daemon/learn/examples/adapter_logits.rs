@@ -4,7 +4,8 @@ use std::{error::Error, path::Path};
 
 use perennial_learn::{
     adapter::Adapter,
-    model::{Attention, LoraWeights, Model, Precision, Rows, Workspace},
+    compute::Precision,
+    model::{Attention, LoraWeights, Model, Rows, Workspace},
 };
 use serde_json::json;
 

@@ -9,9 +9,11 @@
 //! - [`train`]: supervised fine-tuning, and learning from rewards, with checkpoints.
 //! - [`generate`]: batched generation and scoring.
 //! - [`rollout`]: groups of completions per prompt, with their log-probabilities, to learn from.
+//! - [`compute`]: what products are computed with.
 //! - [`embed`]: sentence vectors for the replay buffer.
 
 pub mod adapter;
+pub mod compute;
 pub mod embed;
 pub mod generate;
 pub mod model;

@@ -9,7 +9,10 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use perennial_learn::model::{Attention, Model, Precision, Rows, Workspace};
+use perennial_learn::{
+    compute::Precision,
+    model::{Attention, Model, Rows, Workspace},
+};
 use perennial_types::{Content, Message};
 use serde::Deserialize;
 

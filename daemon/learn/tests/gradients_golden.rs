@@ -19,7 +19,8 @@ use std::{
 use common::{changed, flat, goldens, hash_uniform, number};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
-    model::{Model, Precision},
+    compute::Precision,
+    model::Model,
     tokenize::Encoded,
     train::{LossAndGradients, loss_and_gradients},
 };

@@ -13,7 +13,8 @@ mod common;
 use common::{flat, goldens, hash_uniform, number, scale_b};
 use perennial_learn::{
     adapter::Adapter,
-    model::{Model, Precision},
+    compute::Precision,
+    model::Model,
     train::grpo::{
         Completion, GrpoConfig, GrpoSample, PolicyStats, advantages, completion_logprobs, grpo_loss_and_gradients,
     },

@@ -15,7 +15,8 @@ use std::{fs, path::Path};
 use common::goldens;
 use perennial_learn::{
     adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    model::{Model, Precision},
+    compute::Precision,
+    model::Model,
     rollout::{Rollout, RolloutOptions, rollouts},
     train::{
         METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainError, Trained,

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use common::{goldens, hash_uniform, number};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
-    model::{Model, Precision},
+    compute::Precision,
+    model::Model,
     rollout::{RolloutOptions, rollouts},
     tokenize::Encoded,
     train::{StopFlag, loss_and_gradients},

@@ -6,7 +6,10 @@ use std::{fs, path::Path};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
-use perennial_learn::model::{Attention, Model, Precision, Rows, Workspace};
+use perennial_learn::{
+    compute::Precision,
+    model::{Attention, Model, Rows, Workspace},
+};
 use serde_json::{Value, json};
 
 const TOLERANCE: f32 = 1e-5;

@@ -12,7 +12,8 @@ use std::{fs, path::Path};
 
 use perennial_learn::{
     adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    model::{Model, Precision},
+    compute::Precision,
+    model::Model,
     tokenize::Encoded,
     train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained, train},
 };

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use perennial_learn::model::Model;
+use perennial_learn::{
+    compute::{Precision, current_isa},
+    model::Model,
+};
 use tracing::info;
 
 use crate::{config, models};
@@ -18,6 +21,7 @@ pub(crate) struct Engine(Arc<Mutex<Option<Loaded>>>);
 
 struct Loaded {
     path: PathBuf,
+    precision: Precision,
     model: Weak<Model>,
 }
 
@@ -27,22 +31,31 @@ impl Engine {
     /// # Errors
     /// Where there is no such model here, or it cannot be read.
     pub(crate) fn model(&self, config: &config::Model) -> anyhow::Result<Arc<Model>> {
+        self.model_in(config, config.precision.resolve())
+    }
+
+    /// As [`model`](Self::model), in this precision.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub(crate) fn model_in(&self, config: &config::Model, precision: Precision) -> anyhow::Result<Arc<Model>> {
         let path = models::locate(config)?;
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) =
-            slot.as_ref().filter(|loaded| loaded.path == path).and_then(|loaded| loaded.model.upgrade())
-        {
+        let fits = |loaded: &&Loaded| loaded.path == path && loaded.precision == precision;
+        if let Some(model) = slot.as_ref().filter(fits).and_then(|loaded| loaded.model.upgrade()) {
             return Ok(model);
         }
-        let model = Arc::new(load(&path)?);
-        *slot = Some(Loaded { path, model: Arc::downgrade(&model) });
+        let model = Arc::new(load(&path, precision)?);
+        *slot = Some(Loaded { path, precision, model: Arc::downgrade(&model) });
         Ok(model)
     }
 }
 
-fn load(path: &Path) -> anyhow::Result<Model> {
+fn load(path: &Path, precision: Precision) -> anyhow::Result<Model> {
     let started = Instant::now();
-    let model = Model::load(path).with_context(|| format!("the base model {} cannot be loaded", path.display()))?;
-    info!(path = %path.display(), seconds = started.elapsed().as_secs_f64(), "base model loaded");
+    let model =
+        Model::load(path, precision).with_context(|| format!("the base model {} cannot be loaded", path.display()))?;
+    let (seconds, isa) = (started.elapsed().as_secs_f64(), current_isa());
+    info!(path = %path.display(), precision = precision.as_str(), isa = isa.as_str(), seconds, "base model loaded");
     Ok(model)
 }

@@ -92,7 +92,11 @@ pub fn read_mix(folder: &Path) -> Result<(Manifest, Vec<MixRow>), MixError> {
     Ok((manifest, rows))
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest, MixError> {
+/// Reads what a frozen mix says of itself, without its rows.
+///
+/// # Errors
+/// Where the manifest is missing or damaged.
+pub fn read_manifest(folder: &Path) -> Result<Manifest, MixError> {
     let path = folder.join(MANIFEST_FILE);
     let unreadable = |problem: String| MixError::Manifest { path: path.display().to_string(), problem };
     let json = fs::read(&path).map_err(|error| unreadable(error.to_string()))?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use perennial_types::{Fingerprint, SampleId};
 
 pub use self::{
-    file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_mix},
+    file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_manifest, read_mix},
     manifest::{DomainCounts, MANIFEST_VERSION, Manifest},
     plan::{MixConfig, MixPlan, NewSample, Origin, plan},
 };

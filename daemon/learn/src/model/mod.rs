@@ -34,7 +34,6 @@ pub use error::ModelError;
 pub use files::ModelSource;
 pub use lora_weights::LoraWeights;
 pub use matrix::Matrix;
-pub use perennial_kernels::Precision;
 use perennial_types::{Body, Content, Fingerprint};
 pub use rows::Rows;
 pub use workspace::Workspace;

@@ -12,11 +12,11 @@ use candle_core::{
         gguf_file::{self, Value},
     },
 };
-use perennial_kernels::Span;
+use perennial_kernels::{Precision, Span};
 use rstest::rstest;
 
 use super::{
-    Architecture, Attention, Matrix, Model, ModelConfig, Precision, Rows, Workspace, gguf,
+    Architecture, Attention, Matrix, Model, ModelConfig, Rows, Workspace, gguf,
     testing::{random_tensors, tiny_config, tiny_decoder, tiny_model},
 };
 

@@ -1,9 +1,8 @@
 //! Training of an adapter: packing, batches, gradients, AdamW, schedules, checkpoints.
 //!
 //! [`train`] is supervised fine-tuning; [`grpo`] learns from rewards. Both minimise a loss over the log-probabilities of
-//! targets, and share everything else. A run stays on the calling thread, with rayon inside the kernels. Give it a thread of
-//! its own with a stack of [`TRAINING_STACK_BYTES`], since candle walks the graph of a forward pass recursively; never run it
-//! on an async runtime.
+//! targets, and share everything else. A run stays on the calling thread, with rayon inside the kernels; never run it on an
+//! async runtime.
 //!
 //! A run is a pure function of model, parent adapter, examples and configuration. The order of the examples depends on the
 //! seed and the epoch alone, so parameters, optimiser state and the number of the step are all that a checkpoint needs, and
@@ -33,6 +32,3 @@ pub use metrics::{METRICS_FILE, Progress};
 pub use packing::pack;
 pub use stop::StopFlag;
 pub use trainer::{Outcome, Trained, run_fingerprint, train};
-
-/// The stack that a thread needs to train a model of a hundred layers.
-pub const TRAINING_STACK_BYTES: usize = 64 << 20;

@@ -44,8 +44,6 @@ pub struct Trained {
 /// Trains an adapter, from `parent` or afresh, on the examples. Checkpoints and metrics go to `checkpoint_dir`, and a run
 /// that was interrupted goes on from there and ends with the same bytes. `on_step` hears of every optimiser step.
 ///
-/// Needs a thread with a stack of [`TRAINING_STACK_BYTES`](super::TRAINING_STACK_BYTES).
-///
 /// # Errors
 /// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
 pub fn train(

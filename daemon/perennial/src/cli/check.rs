@@ -1,5 +1,5 @@
 use anyhow::{Context as _, bail};
-use perennial_learn::model::Model;
+use perennial_learn::{compute::current_isa, model::Model};
 
 use super::{output, session::Session};
 use crate::{
@@ -68,10 +68,11 @@ fn disk(session: &Session) -> anyhow::Result<String> {
 
 fn model(session: &Session) -> anyhow::Result<String> {
     let config = &session.config().model;
-    let model = Model::load(&models::locate(config)?)?;
-    let fingerprint = model.fingerprint.short(12);
+    let precision = config.precision.resolve();
+    let model = Model::load(&models::locate(config)?, precision)?;
+    let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(
-        "{}: {}, {} layers, fingerprint {fingerprint}",
+        "{}: {}, {} layers, fingerprint {fingerprint}; computed in {precision} with {isa}",
         config.base, model.config.architecture, model.config.layers
     ))
 }

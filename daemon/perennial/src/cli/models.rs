@@ -2,7 +2,10 @@ use std::{cell::RefCell, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use perennial_learn::model::{Architecture, Model as BaseModel, ModelConfig, ModelSource};
+use perennial_learn::{
+    compute::Precision,
+    model::{Architecture, Model as BaseModel, ModelConfig, ModelSource},
+};
 
 use super::{
     output,
@@ -47,7 +50,8 @@ impl Model {
             Self::List => list(config),
             Self::Show { model } => show(&named(config, model)),
             Self::Export { model, to } => {
-                BaseModel::load(&models::locate(&named(config, Some(model)))?)?.export_hf(&to)?;
+                let path = models::locate(&named(config, Some(model)))?;
+                BaseModel::load(&path, Precision::F32)?.export_hf(&to)?;
                 output::line(to.display());
                 Ok(())
             }
@@ -127,7 +131,7 @@ fn list(config: &config::Model) -> anyhow::Result<()> {
 
 fn show(config: &config::Model) -> anyhow::Result<()> {
     let path = models::locate(config)?;
-    let model = BaseModel::load(&path)?;
+    let model = BaseModel::load(&path, config.precision.resolve())?;
     let shape = &model.config;
     let lines = [
         ("path", path.display().to_string()),

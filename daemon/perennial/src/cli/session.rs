@@ -1,9 +1,11 @@
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use core_affinity::CoreId;
+use perennial_learn::compute::choose_isa;
 use tokio::runtime::{Builder, Runtime};
 
 use super::client::Client;
 use crate::{
-    config::{self, Config, Loaded, Log, LogFormat, Sources},
+    config::{self, Config, Loaded, Log, LogFormat, Resources, Sources},
     lock::{DaemonFile, StateLock},
     ports::{Context, Ports},
     state::StateDir,
@@ -115,8 +117,23 @@ impl Session {
 
     /// Gives calculations their threads. Once in a process, before anything is calculated.
     pub(super) fn limit_threads(&self) -> anyhow::Result<()> {
-        let threads = self.config().resources.threads;
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("the threads cannot be started")
+        let Resources { threads, cpus, isa } = &self.config().resources;
+        if let Some(isa) = isa.0 {
+            choose_isa(isa).context("`resources.isa`")?;
+        }
+        let mut pool = rayon::ThreadPoolBuilder::new().num_threads(*threads);
+        if !cpus.is_empty() {
+            let there = core_affinity::get_core_ids().unwrap_or_default();
+            if let Some(missing) = cpus.iter().find(|cpu| there.iter().all(|core| core.id != **cpu)) {
+                bail!("`resources.cpus` names the processor {missing}, which this process may not use");
+            }
+            let cpus = cpus.clone();
+            let pin = move |thread: usize| {
+                core_affinity::set_for_current(CoreId { id: cpus[thread % cpus.len()] });
+            };
+            pool = pool.num_threads(if *threads == 0 { cpus.len() } else { *threads }).start_handler(pin);
+        }
+        pool.build_global().context("the threads cannot be started")
     }
 
     /// A runtime, with calculations limited to their threads.

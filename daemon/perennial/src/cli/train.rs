@@ -27,8 +27,8 @@ impl Train {
         session.log(&progress)?;
         let runtime = session.runtime()?;
         let telemetry = Telemetry::new(progress)?;
-        let model = Engine::default().model(&session.config().model)?;
         let folder = CycleFolder::new(self.cycle);
+        let model = Engine::default().model_in(&session.config().model, stage::precision_of(&folder)?)?;
         let candidate = folder.candidate();
         let stop = Stop::default();
         let told = stop.clone();

@@ -3,6 +3,7 @@
 //! Everything is checked before anything is done: unknown keys and wrong types with their place in the file and the
 //! nearest key that exists, then what the values mean ([`validate`]).
 
+mod compute;
 mod dump;
 mod load;
 mod place;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub(crate) use self::{
+    compute::{Isa, Precision},
     dump::dump,
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,

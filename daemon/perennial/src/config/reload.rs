@@ -42,6 +42,7 @@ impl Reload {
             state.dir,
             model.base,
             model.cache,
+            model.precision,
             ingest.inbox,
             ingest.rescan_seconds,
             ingest.settle_seconds,
@@ -50,6 +51,8 @@ impl Reload {
             http.listen,
             http.body_bytes_max,
             resources.threads,
+            resources.cpus,
+            resources.isa,
             log.format,
         );
         let applied =

@@ -12,7 +12,7 @@ use perennial_learn::train::grpo::GrpoConfig;
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Reward, Rollout};
+use super::{Isa, Precision, Reward, Rollout};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,11 +54,12 @@ pub(crate) struct Model {
     /// A pulled model's name, or the path of a Hugging Face folder or a GGUF file.
     pub(crate) base: String,
     pub(crate) cache: Option<PathBuf>,
+    pub(crate) precision: Precision,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { base: "smollm2-135m-instruct".to_owned(), cache: None }
+        Self { base: "smollm2-135m-instruct".to_owned(), cache: None, precision: Precision::Auto }
     }
 }
 
@@ -352,6 +353,9 @@ impl Default for Http {
 pub(crate) struct Resources {
     /// 0: as many as the process may use.
     pub(crate) threads: usize,
+    /// Those that calculating threads keep to; none: all that the process may use.
+    pub(crate) cpus: Vec<usize>,
+    pub(crate) isa: Isa,
 }
 
 /// `[log]`

@@ -114,11 +114,12 @@ pub(super) fn read(
     }
 }
 
-/// Named by all that determines the scores: the program, the base, the adapter, the suite, and how much of a body is read.
+/// Named by all that determines the scores: the program, the base and its precision, the adapter, the suite, and how much of a body is read.
 fn path(scope: &Scope<'_>, base: &Fingerprint, side: Option<&AdapterId>, suite: &Suite) -> PathBuf {
     let name = Fingerprinter::new()
         .part(env!("CARGO_PKG_VERSION").as_bytes())
         .part(base.as_bytes())
+        .part(scope.config.model.precision.resolve().as_str().as_bytes())
         .part(side.map_or("", AdapterId::as_str).as_bytes())
         .part(suite.name.as_bytes())
         .part(suite.fingerprint().as_bytes())

@@ -50,6 +50,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let stage = StageManifest {
         cycle: cycle.id,
         base: model.fingerprint,
+        precision: model.decoder.precision().into(),
         base_name: models::published_name(&config.model).to_owned(),
         parent,
         train: config.train.clone(),

@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, folder, stop } = scope;
-    let model = parts.engine.model(&config.model)?;
+    let model = parts.engine.model_in(&config.model, stage::precision_of(folder)?)?;
     let telemetry = &parts.context.telemetry;
     let trained = match stage::run(folder, &model, stop, telemetry, Some(&parts.context.state.plugin_cache()))? {
         StageEnd::Stopped => return Ok(Step::Stopped),

@@ -10,7 +10,7 @@ use perennial_learn::{
 };
 use tracing::info;
 
-use super::{ObjectiveEnd, Stage, Trained, on_training_thread};
+use super::{ObjectiveEnd, Stage, Trained};
 use crate::{
     config::Objective,
     rewards::{Journal, PluginEnvironment, Plugins, Sandbox, Server, prompts},
@@ -50,22 +50,20 @@ pub(super) fn run(
         stop,
         telemetry,
     };
-    let outcome = on_training_thread(|| {
-        let stop = StopFlag::from(stop.flag());
-        let mut report = |progress: &GrpoProgress| telemetry.emit(GrpoStep(progress));
-        train_grpo(
-            model,
-            adapter,
-            reference,
-            &asked,
-            &grpo.config,
-            &train,
-            &folder.checkpoints_of(Objective::Grpo),
-            &stop,
-            &mut environment,
-            &mut report,
-        )
-    })?;
+    let flag = StopFlag::from(stop.flag());
+    let mut report = |progress: &GrpoProgress| telemetry.emit(GrpoStep(progress));
+    let outcome = train_grpo(
+        model,
+        adapter,
+        reference,
+        &asked,
+        &grpo.config,
+        &train,
+        &folder.checkpoints_of(Objective::Grpo),
+        &flag,
+        &mut environment,
+        &mut report,
+    )?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, .. }) => ObjectiveEnd::Trained {

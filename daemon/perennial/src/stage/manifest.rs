@@ -17,6 +17,9 @@ pub(crate) struct StageManifest {
     pub(crate) cycle: CycleId,
     /// The fingerprint of the base model's weights.
     pub(crate) base: Fingerprint,
+    /// What the adapter is computed in. Manifests from before there was a choice say nothing.
+    #[serde(default = "f32")]
+    pub(crate) precision: config::Precision,
     /// The base model's name, for `adapter_config.json`.
     pub(crate) base_name: String,
     /// The adapter in `parent/` that training goes on from; `None` starts afresh.
@@ -29,6 +32,10 @@ pub(crate) struct StageManifest {
     /// The reward plugins, for training and for suites; their bytes are in `plugins/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) plugins: Vec<FrozenPlugin>,
+}
+
+fn f32() -> config::Precision {
+    config::Precision::F32
 }
 
 /// What learning from rewards depends on, beside the plugins.

@@ -6,11 +6,11 @@ mod grpo;
 mod manifest;
 mod sft;
 
-use std::{path::Path, thread};
+use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use perennial_data::mix;
-use perennial_learn::{adapter::Adapter, model::Model, train::TRAINING_STACK_BYTES};
+use perennial_learn::{adapter::Adapter, compute::Precision, model::Model};
 
 pub(crate) use self::manifest::{GrpoStage, StageManifest};
 use crate::{config::Objective, cycle::CycleFolder, ports::Stop, telemetry::Telemetry};
@@ -73,6 +73,14 @@ enum ObjectiveEnd {
     Stopped,
 }
 
+/// What the candidate of this folder is to be computed in.
+///
+/// # Errors
+/// Where the folder's manifest cannot be read.
+pub(crate) fn precision_of(folder: &CycleFolder) -> anyhow::Result<Precision> {
+    Ok(StageManifest::read(&mix::read_manifest(folder.path())?)?.precision.resolve())
+}
+
 /// Trains one objective after the other, from the beginning or from the last checkpoint, and returns once the candidate is
 /// on disk. Compiled plugins are kept in `plugin_cache`, where there is one.
 ///
@@ -92,6 +100,12 @@ pub(crate) fn run(
             "the mix was frozen for a base model with fingerprint {}, this one has {}",
             manifest.base,
             model.fingerprint
+        );
+    }
+    if manifest.precision.resolve() != model.decoder.precision() {
+        let (frozen, model) = (manifest.precision.resolve().as_str(), model.decoder.precision().as_str());
+        bail!(
+            "the mix was frozen to be computed in {frozen}, this model is in {model}: set model.precision = \"{frozen}\""
         );
     }
     let parent = manifest.parent.as_ref().map(|_| Adapter::load_peft(&folder.parent())).transpose()?;
@@ -123,18 +137,4 @@ pub(crate) fn run(
     candidate.save_peft(&folder.candidate(), &manifest.base_name)?;
     let skipped = rows.len().saturating_sub(done.iter().map(|trained| trained.items).max().unwrap_or(0));
     Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: done, skipped })))
-}
-
-/// Backward passes recurse as deep as the model is, deeper than the stack of an ordinary thread.
-fn on_training_thread<T: Send, E: Into<anyhow::Error> + Send>(
-    work: impl FnOnce() -> Result<T, E> + Send,
-) -> anyhow::Result<T> {
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().name("training".to_owned()).stack_size(TRAINING_STACK_BYTES);
-        let thread = builder.spawn_scoped(scope, work).context("the training thread cannot be started")?;
-        match thread.join() {
-            Ok(outcome) => outcome.map_err(Into::into),
-            Err(_) => Err(anyhow!("the training thread panicked; its message is in the log")),
-        }
-    })
 }

@@ -9,7 +9,7 @@ use perennial_learn::{
 };
 use tracing::warn;
 
-use super::{ObjectiveEnd, Stage, Trained, on_training_thread};
+use super::{ObjectiveEnd, Stage, Trained};
 use crate::{config::Objective, telemetry::TrainStep};
 
 pub(super) fn run(stage: &Stage<'_>, adapter: Option<Adapter>) -> anyhow::Result<ObjectiveEnd> {
@@ -20,11 +20,10 @@ pub(super) fn run(stage: &Stage<'_>, adapter: Option<Adapter>) -> anyhow::Result
     }
     let items = examples.len();
     let config = manifest.train_config(*seed);
-    let outcome = on_training_thread(|| {
-        let stop = StopFlag::from(stop.flag());
-        let mut report = |progress: &Progress| telemetry.emit(step(progress));
-        learner::train(model, adapter, examples, &config, &folder.checkpoints_of(Objective::Sft), &stop, &mut report)
-    })?;
+    let stop = StopFlag::from(stop.flag());
+    let mut report = |progress: &Progress| telemetry.emit(step(progress));
+    let checkpoints = folder.checkpoints_of(Objective::Sft);
+    let outcome = learner::train(model, adapter, examples, &config, &checkpoints, &stop, &mut report)?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, .. }) => {

@@ -34,8 +34,6 @@ impl Line for GrpoProgress {
 /// or killed within one draws it again, and ends with the same bytes wherever the environment repeats itself. `on_step`
 /// hears of every optimiser step.
 ///
-/// Needs a thread with a stack of [`TRAINING_STACK_BYTES`](crate::train::TRAINING_STACK_BYTES).
-///
 /// # Errors
 /// [`TrainError`], notably where the environment fails or breaks its contract, where the loss is no longer finite, or where
 /// the folder holds a checkpoint of another run.
