@@ -16,6 +16,9 @@ const OP: &str = "cached_attention";
 /// New rows of one sequence that a task scores at once: scores take this many rows times the sequence's length.
 const BLOCK: usize = 32;
 
+/// The longest head.
+const DIM_MAX: usize = 512;
+
 /// Up to this many queries, packing keys and values for GEMM costs more than it saves.
 const FEW: usize = 16;
 
@@ -40,6 +43,9 @@ pub fn cached_attention(
         bail!("{OP}: the cache is of {:?} key heads and values each, but there are {heads:?}", cache.heads());
     }
     let rows = spans.iter().map(|span| span.rows).sum::<usize>();
+    if heads.dim > DIM_MAX {
+        bail!("{OP}: heads of {} values are longer than {DIM_MAX}", heads.dim);
+    }
     if q.len() != rows * q_cols || k.len() != rows * kv_cols || v.len() != rows * kv_cols {
         bail!("{OP}: q, k and v of {}, {} and {} values do not make up {spans:?}", q.len(), k.len(), v.len());
     }
@@ -160,9 +166,13 @@ vectorized! {
     /// `scores[i, t] = queries[i] · keys[t]`
     fn dots<E: Element>(scores: &mut [f32], queries: &[f32], keys: &[E], dim: usize) {
         let tokens = keys.len() / dim;
+        let mut widened = [0.0; DIM_MAX];
         for (token, key) in keys.chunks_exact(dim).enumerate() {
+            // Once for all queries, and apart from the sums, which the compiler then keeps in vectors.
+            let widened = &mut widened[..dim];
+            widened.iter_mut().zip(key).for_each(|(widened, key)| *widened = key.to_f32());
             for (scores, query) in scores.chunks_exact_mut(tokens).zip(queries.chunks_exact(dim)) {
-                scores[token] = dot_inline(query, key);
+                scores[token] = dot_inline(query, widened);
             }
         }
     }

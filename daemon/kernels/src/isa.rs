@@ -174,27 +174,18 @@ pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
 /// The dot product of two slices of one length.
 #[inline(always)]
 pub(crate) fn dot_inline<X: Element, Y: Element>(x: &[X], y: &[Y]) -> f32 {
-    // Four independent sums hide the latency of the addition.
-    let mut sums = [[0.0; LANES]; 4];
-    let (x_chunks, x_rest) = x.as_chunks::<{ 4 * LANES }>();
-    let (y_chunks, y_rest) = y.as_chunks::<{ 4 * LANES }>();
-    for (x, y) in x_chunks.iter().zip(y_chunks) {
-        for (part, lanes) in sums.iter_mut().enumerate() {
-            for (i, lane) in lanes.iter_mut().enumerate() {
-                *lane += x[part * LANES + i].to_f32() * y[part * LANES + i].to_f32();
-            }
-        }
-    }
-    let (x_chunks, x_rest) = x_rest.as_chunks::<LANES>();
-    let (y_chunks, y_rest) = y_rest.as_chunks::<LANES>();
-    for (x, y) in x_chunks.iter().zip(y_chunks) {
-        for (i, lane) in sums[0].iter_mut().enumerate() {
-            *lane += x[i].to_f32() * y[i].to_f32();
+    // Two registers of sums hide the latency of the addition.
+    const WIDE: usize = 2 * LANES;
+    let mut sums = [0.0; WIDE];
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<WIDE>(), y.as_chunks::<WIDE>());
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..WIDE {
+            sums[i] += x[i].to_f32() * y[i].to_f32();
         }
     }
     let mut lanes = [0.0; LANES];
-    for (i, lane) in lanes.iter_mut().enumerate() {
-        *lane = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+    for i in 0..LANES {
+        lanes[i] = sums[i] + sums[LANES + i];
     }
     let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.to_f32() * y.to_f32()).sum();
     sum_lanes(lanes) + rest

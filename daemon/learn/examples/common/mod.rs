@@ -1,13 +1,13 @@
-//! What the measuring programs share: their arguments, the thread that they measure on, and the line that they print.
+//! What the measuring programs share: their arguments, and the line that they print.
 
 #![allow(dead_code, reason = "each program uses its part of it")]
 
-use std::{collections::BTreeMap, error::Error, fs, path::PathBuf, thread};
+use std::{collections::BTreeMap, error::Error, fs, path::PathBuf};
 
 use perennial_learn::{
-    model::{Model, Precision},
+    compute::{Precision, choose_isa},
+    model::Model,
     tokenize::{SpecialTokens, Tokenizer},
-    train::TRAINING_STACK_BYTES,
 };
 use perennial_types::{Content, Message, Role};
 use serde_json::{Value, json};
@@ -57,17 +57,15 @@ impl Arguments {
             Some(other) => return Err(format!("the precisions are f32 and bf16, not {other}").into()),
         };
         if let Some(isa) = self.text("isa").filter(|isa| *isa != "auto") {
-            perennial_kernels::choose_isa(isa.parse()?)?;
+            choose_isa(isa.parse()?)?;
         }
         Ok(Model::load(&self.path("model").ok_or("--model is missing")?, precision)?)
     }
 }
 
-/// Measures on a thread that can train, and prints the result with the process's peak memory as one line of JSON.
+/// Measures, and prints the result with the process's peak memory as one line of JSON.
 pub(crate) fn run(names: &[&str], measure: fn(&Arguments) -> Result<Value, Failure>) -> Result<(), Failure> {
-    let arguments = Arguments::parse(names)?;
-    let worker = thread::Builder::new().stack_size(TRAINING_STACK_BYTES).spawn(move || measure(&arguments))?;
-    let mut result = worker.join().map_err(|_| "the measuring thread panicked")??;
+    let mut result = measure(&Arguments::parse(names)?)?;
     result["peak_memory_bytes"] = json!(peak_memory_bytes()?);
     print(&result);
     Ok(())

@@ -127,11 +127,11 @@ impl Session {
             if let Some(missing) = cpus.iter().find(|cpu| there.iter().all(|core| core.id != **cpu)) {
                 bail!("`resources.cpus` names the processor {missing}, which this process may not use");
             }
-            let cpus = cpus.clone();
+            let (own, count) = (cpus.clone(), if *threads == 0 { cpus.len() } else { *threads });
             let pin = move |thread: usize| {
-                core_affinity::set_for_current(CoreId { id: cpus[thread % cpus.len()] });
+                core_affinity::set_for_current(CoreId { id: own[thread % own.len()] });
             };
-            pool = pool.num_threads(if *threads == 0 { cpus.len() } else { *threads }).start_handler(pin);
+            pool = pool.num_threads(count).start_handler(pin);
         }
         pool.build_global().context("the threads cannot be started")
     }
