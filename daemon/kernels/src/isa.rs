@@ -62,7 +62,7 @@ impl Isa {
                 Self::Avx2 => avx2,
                 Self::Avx512 => avx512,
                 Self::Avx512Bf16 => avx512 && has!("avx512bf16"),
-                Self::Amx => false,
+                Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -18,6 +18,8 @@
 //! Results depend on the inputs and on the instruction set, never on the number of threads: work is cut into pieces of a
 //! fixed size, and each sum is taken in a fixed order.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod cache;
 mod cached_attention;

@@ -70,7 +70,9 @@ pub fn gemm<L: Element, R: Element>(
     let scale = Scale { into, factor };
     match (isa::current(), precision) {
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => {
+        (Isa::Amx, Precision::Bf16) => product::<kernel::Amx, L, R>(dst, scale, lhs, rhs, threads),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512Bf16, Precision::Bf16) => {
             product::<kernel::Avx512Bf16, L, R>(dst, scale, lhs, rhs, threads);
         }
         #[cfg(target_arch = "x86_64")]
@@ -170,15 +172,15 @@ impl<K: Kernel> Pass<'_, K> {
     fn task(&self, first_row: usize, panels: std::ops::Range<usize>) {
         let last_row = (first_row + TASK_ROWS).min(self.dst.rows);
         let mut sums = [0.0; TILE_VALUES_MAX];
+        // SAFETY: the kernel was chosen for this processor.
+        let mut session = unsafe { K::start() };
         for panel in panels {
             for row in (first_row..last_row).step_by(K::ROWS) {
                 let rows = K::ROWS.min(last_row - row);
                 let cols = K::COLS.min(self.dst.cols - panel * K::COLS);
-                // What a tile has more than there are rows repeats the last.
-                let left = std::array::from_fn(|at| self.left.row(row + at.min(rows - 1), self.first));
-                let panel_values = self.panels.panel(panel);
-                // SAFETY: the kernel was chosen for this processor; rows and panel hold the stretch of the inner dimension.
-                unsafe { K::tile(cols, &left, panel_values, self.panels.steps, &mut sums) };
+                let (left, panel_values) = (self.left.rows(row, rows, self.first), self.panels.panel(panel));
+                // SAFETY: as above; rows and panel hold the stretch of the inner dimension.
+                unsafe { K::tile(&mut session, left, cols, panel_values, self.panels.steps, &mut sums) };
                 // SAFETY: each tile belongs to one task.
                 unsafe { self.store(row, rows, panel * K::COLS, cols, &sums) };
             }

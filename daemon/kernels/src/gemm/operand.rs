@@ -2,7 +2,10 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::{Threads, kernel::Kernel};
+use super::{
+    Threads,
+    kernel::{Kernel, Rows},
+};
 use crate::{element::Element, mat::Mat, scratch};
 
 /// The left operand: rows along the inner dimension, in whole steps of the kernel.
@@ -13,11 +16,11 @@ pub(super) struct Left<'a, K: Kernel> {
 
 impl<'a, K: Kernel> Left<'a, K> {
     pub(super) fn new<L: Element>(mat: Mat<'a, L>, threads: Threads) -> Self {
-        let direct = mat.col_stride == 1 && mat.cols.is_multiple_of(K::STEP);
+        let direct = mat.col_stride == 1 && mat.cols.is_multiple_of(K::STEP * K::STEPS_MULTIPLE);
         if let Some(data) = K::E::of_slice(mat.data).filter(|_| direct) {
             return Self { data: Cow::Borrowed(data), row_stride: mat.row_stride };
         }
-        let row_stride = mat.cols.next_multiple_of(K::STEP);
+        let row_stride = mat.cols.next_multiple_of(K::STEP * K::STEPS_MULTIPLE);
         let mut data: Vec<K::E> = scratch::take(mat.rows * row_stride);
         let fill = |(row, to): (usize, &mut [K::E])| {
             let (to, rest) = to.split_at_mut(mat.cols);
@@ -31,9 +34,9 @@ impl<'a, K: Kernel> Left<'a, K> {
         Self { data: Cow::Owned(data), row_stride }
     }
 
-    /// A row from some place of the inner dimension on.
-    pub(super) fn row(&self, row: usize, first: usize) -> *const K::E {
-        self.data[row * self.row_stride + first..].as_ptr()
+    /// Some rows from some place of the inner dimension on.
+    pub(super) fn rows(&self, row: usize, count: usize, first: usize) -> Rows<K::E> {
+        Rows { first: self.data[row * self.row_stride + first..].as_ptr(), stride: self.row_stride, count }
     }
 }
 

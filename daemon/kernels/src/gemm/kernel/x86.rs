@@ -6,7 +6,7 @@ use std::arch::x86_64::{
 
 use half::bf16;
 
-use super::{Kernel, ROWS_MAX, TILE_VALUES_MAX};
+use super::{Kernel, Rows, TILE_VALUES_MAX};
 
 /// f32 on AVX-512: 8 rows of 3 vectors leave room for one vector of each operand.
 pub(in crate::gemm) struct Avx512;
@@ -23,13 +23,17 @@ macro_rules! define_kernel {
     ) => {
         impl Kernel for $kernel {
             type E = $element;
+            type Session = ();
             const STEP: usize = $step;
             const ROWS: usize = $rows;
             const COLS: usize = $width * define_kernel!(@last $($vectors),+);
 
+            unsafe fn start() {}
+
             unsafe fn tile(
+                (): &mut (),
+                left: Rows<$element>,
                 cols: usize,
-                rows: &[*const $element; ROWS_MAX],
                 panel: *const $element,
                 steps: usize,
                 sums: &mut [f32; TILE_VALUES_MAX],
@@ -37,7 +41,7 @@ macro_rules! define_kernel {
                 // SAFETY: the caller's promises are passed on; the vectors cover the columns that there are.
                 unsafe {
                     match cols.div_ceil($width) {
-                        $($vectors => $kernel::of_vectors::<$vectors>(rows, panel, steps, sums),)+
+                        $($vectors => $kernel::of_vectors::<$vectors>(left, panel, steps, sums),)+
                         _ => debug_assert!(false, "{cols} columns do not fit into a tile"),
                     }
                 }
@@ -47,11 +51,12 @@ macro_rules! define_kernel {
         impl $kernel {
             #[target_feature(enable = $features)]
             unsafe fn of_vectors<const VECTORS: usize>(
-                rows: &[*const $element; ROWS_MAX],
+                left: Rows<$element>,
                 panel: *const $element,
                 steps: usize,
                 sums: &mut [f32; TILE_VALUES_MAX],
             ) {
+                let rows: [_; $rows] = std::array::from_fn(|row| left.row_or_last(row));
                 let mut tile = [[$zero(); VECTORS]; $rows];
                 for step in 0..steps {
                     // SAFETY: a panel has a vector.
