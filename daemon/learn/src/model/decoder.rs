@@ -74,10 +74,18 @@ pub struct Tape<'a> {
     last: Vec<f32>,
 }
 
-/// What the layers kept, in the decoder's precision.
+/// What the layers left behind, in the decoder's precision.
 enum Record {
-    F32(Vec<Kept<f32>>),
-    Bf16(Vec<Kept<bf16>>),
+    F32(Vec<Trace<f32>>),
+    Bf16(Vec<Trace<bf16>>),
+}
+
+/// What one layer left behind for its backward pass.
+enum Trace<E> {
+    /// All that it needs.
+    Kept(Kept<E>),
+    /// The residual stream before the layer: the forward pass is computed again (activation checkpointing, arXiv 1604.06174).
+    Residual(Vec<f32>),
 }
 
 impl Decoder {
@@ -112,7 +120,8 @@ impl Decoder {
         Ok(Matrix::new(residual, self.embeddings.inputs()))
     }
 
-    /// The hidden states of all rows as [`hidden`](Self::hidden), and the way back from them to the adapter.
+    /// The hidden states of all rows as [`hidden`](Self::hidden), and the way back from them to the adapter. The last
+    /// `layers_kept` layers keep what their backward pass needs; those before them are computed a second time.
     ///
     /// # Errors
     /// As [`hidden`](Self::hidden).
@@ -121,15 +130,16 @@ impl Decoder {
         rows: &'a Rows,
         packing: Packing<'a>,
         lora: &'a LoraWeights,
+        layers_kept: usize,
         workspace: &mut Workspace,
     ) -> Result<(Matrix, Tape<'a>)> {
         let (kept, last) = match self.precision {
             Precision::F32 => {
-                let (kept, last) = self.record(rows, packing, lora, workspace)?;
+                let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
                 (Record::F32(kept), last)
             }
             Precision::Bf16 => {
-                let (kept, last) = self.record(rows, packing, lora, workspace)?;
+                let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
                 (Record::Bf16(kept), last)
             }
         };
@@ -164,6 +174,18 @@ impl Decoder {
     /// The number of layers.
     pub fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    /// The bytes that a layer's backward pass needs of each row of the forward pass, and those of the residual stream alone.
+    pub fn row_bytes(&self, lora: &LoraWeights) -> [usize; 2] {
+        let most = self.layers.iter().enumerate().map(|(index, layer)| {
+            let rank = |projection| Some(lora.get(index, projection)?.a.outputs());
+            match self.precision {
+                Precision::F32 => layer.kept_bytes::<f32>(self.heads, rank),
+                Precision::Bf16 => layer.kept_bytes::<bf16>(self.heads, rank),
+            }
+        });
+        [most.max().unwrap_or(0), self.norm.len() * size_of::<f32>()]
     }
 
     /// An empty cache of this model's shape.
@@ -211,14 +233,16 @@ impl Decoder {
         rows: &Rows,
         packing: Packing<'_>,
         lora: &LoraWeights,
+        layers_kept: usize,
         workspace: &mut Workspace,
-    ) -> Result<(Vec<Kept<E>>, Vec<f32>)> {
+    ) -> Result<(Vec<Trace<E>>, Vec<f32>)> {
         let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, Some(lora)));
         let mut all = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let kept;
+            let kept: Kept<E>;
             (residual, kept) = layer.forward_kept(index, residual, &mut packing.into(), &context, workspace)?;
-            all.push(kept);
+            let is_kept = index + layers_kept >= self.layers.len();
+            all.push(if is_kept { Trace::Kept(kept) } else { Trace::Residual(kept.into_residual(workspace)) });
         }
         Ok((all, residual))
     }
@@ -254,19 +278,23 @@ impl Tape<'_> {
     /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`LoraWeights`] has them, given that
     /// of the hidden states.
     ///
+    /// # Errors
+    /// None that the forward pass did not have.
+    ///
     /// # Panics
     /// Where shapes do not fit together.
-    pub fn backward(self, d_hidden: &Matrix, gradients: &mut [Vec<f32>], workspace: &mut Workspace) {
+    pub fn backward(self, d_hidden: &Matrix, gradients: &mut [Vec<f32>], workspace: &mut Workspace) -> Result<()> {
         let Self { decoder, rows, packing, lora, kept, last } = self;
         let mut d: Vec<f32> = workspace.take(last.len());
         rms_norm_backward(&mut d, Into::Set, &last, d_hidden.values(), &decoder.norm, decoder.eps);
         workspace.give(last);
         let back = Back { decoder, packing, context: decoder.context(rows, Some(lora)) };
         match kept {
-            Record::F32(kept) => back.run(kept, &mut d, gradients, workspace),
-            Record::Bf16(kept) => back.run(kept, &mut d, gradients, workspace),
+            Record::F32(traces) => back.run(traces, &mut d, gradients, workspace)?,
+            Record::Bf16(traces) => back.run(traces, &mut d, gradients, workspace)?,
         }
         workspace.give(d);
+        Ok(())
     }
 }
 
@@ -277,9 +305,25 @@ struct Back<'a> {
 }
 
 impl Back<'_> {
-    fn run<E: Stored>(&self, kept: Vec<Kept<E>>, d: &mut [f32], gradients: &mut [Vec<f32>], workspace: &mut Workspace) {
-        for ((index, layer), kept) in self.decoder.layers.iter().enumerate().zip(kept).rev() {
-            layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);
+    fn run<E: Stored>(
+        &self,
+        traces: Vec<Trace<E>>,
+        d: &mut [f32],
+        gradients: &mut [Vec<f32>],
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let (packing, context) = (self.packing, &self.context);
+        for ((index, layer), trace) in self.decoder.layers.iter().enumerate().zip(traces).rev() {
+            let kept = match trace {
+                Trace::Kept(kept) => kept,
+                Trace::Residual(residual) => {
+                    let again = layer.forward_kept(index, residual, &mut packing.into(), context, workspace)?;
+                    workspace.give(again.0);
+                    again.1
+                }
+            };
+            layer.backward(index, d, kept, packing, context, gradients, workspace);
         }
+        Ok(())
     }
 }

@@ -48,6 +48,10 @@ pub struct TrainConfig {
     pub epsilon: f64,
     /// Gradients whose global norm is greater are scaled down to it. Default 1.
     pub gradient_norm_max: f64,
+    /// What a micro-batch may keep for its backward pass, in bytes: beyond it layers are computed a second time. Default: no
+    /// bound. Has no influence on the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
     /// Optimiser steps between checkpoints. Default 20. Has no influence on the result.
     pub checkpoint_interval_steps: u64,
 }
@@ -69,12 +73,18 @@ impl Default for TrainConfig {
             beta2: 0.999,
             epsilon: 1e-8,
             gradient_norm_max: 1.0,
+            memory_bytes_max: None,
             checkpoint_interval_steps: 20,
         }
     }
 }
 
 impl TrainConfig {
+    /// What the result depends on: all but how it is computed.
+    pub(super) fn determining(&self) -> Self {
+        Self { memory_bytes_max: None, checkpoint_interval_steps: 1, ..self.clone() }
+    }
+
     /// Checks every value.
     ///
     /// # Errors

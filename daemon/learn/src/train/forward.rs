@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 use perennial_kernels::token_logprobs;
 
-use super::{StopFlag, packing::pack};
+use super::{StopFlag, activations::ActivationPlan, packing::pack};
 use crate::{
     adapter::Adapter,
     model::{Attention, Branches, LoraWeights, Matrix, Model, Packing, Tape, Workspace},
@@ -69,10 +69,12 @@ impl MicroBatch {
         model: &'a Model,
         lora: &'a LoraWeights,
         temperature: f64,
+        memory_bytes_max: Option<u64>,
         workspace: &mut Workspace,
     ) -> Result<(Matrix, Tape<'a>)> {
-        let packing = Packing::Branches(&self.branches);
-        let (hidden, tape) = model.decoder.forward(self.branches.rows(), packing, lora, workspace)?;
+        let (rows, packing) = (self.branches.rows(), Packing::Branches(&self.branches));
+        let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), memory_bytes_max);
+        let (hidden, tape) = model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?;
         Ok((self.select(&hidden, temperature), tape))
     }
 

@@ -43,7 +43,15 @@ pub fn loss_and_gradients(
     let parameters = Parameters::from_adapter(adapter)?;
     let examples: Vec<&Encoded> = examples.iter().collect();
     let names: Vec<usize> = (0..examples.len()).collect();
-    let batch = Batch { model, examples: &examples, names: &names, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+    let batch = Batch {
+        model,
+        examples: &examples,
+        names: &names,
+        temperature: 1.0,
+        tokens_per_micro_batch,
+        memory_bytes_max: None,
+        step: 1,
+    };
     let mut objective = sft::Objective::over(&examples)?;
     let mut workspace = Workspace::default();
     let result = batch.run(&parameters, &mut objective, &StopFlag::new(), &mut workspace)?;
@@ -75,6 +83,8 @@ pub(super) struct Batch<'a> {
     /// Divides the logits.
     pub(super) temperature: f64,
     pub(super) tokens_per_micro_batch: usize,
+    /// What a micro-batch may keep for its backward pass.
+    pub(super) memory_bytes_max: Option<u64>,
     /// The optimiser step, from 1, for error messages.
     pub(super) step: u64,
 }
@@ -141,7 +151,8 @@ impl Batch<'_> {
     ) -> Result<(), TrainError> {
         let chosen: Vec<&Encoded> = row.iter().map(|at| self.examples[*at]).collect();
         let micro_batch = MicroBatch::new(&chosen);
-        let (hidden, tape) = micro_batch.forward(self.model, lora, self.temperature, workspace)?;
+        let (hidden, tape) =
+            micro_batch.forward(self.model, lora, self.temperature, self.memory_bytes_max, workspace)?;
         let head = Head::new(&hidden, self.model, &micro_batch)?;
 
         let mut slopes = Vec::with_capacity(head.logprobs.len());
@@ -161,7 +172,7 @@ impl Batch<'_> {
         result.loss += loss;
 
         let d_hidden = micro_batch.spread(&head.gradient(&slopes), hidden.cols(), self.temperature);
-        tape.backward(&d_hidden, &mut result.gradients, workspace);
+        tape.backward(&d_hidden, &mut result.gradients, workspace)?;
         if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));
         }

@@ -8,6 +8,7 @@
 //! seed and the epoch alone, so parameters, optimiser state and the number of the step are all that a checkpoint needs, and
 //! an interrupted run ends with the same bytes as one that never was.
 
+mod activations;
 mod adamw;
 mod batches;
 mod checkpoint;
@@ -25,6 +26,7 @@ mod sft;
 mod stop;
 mod trainer;
 
+pub use activations::ActivationPlan;
 pub use config::{Schedule, TrainConfig};
 pub use error::TrainError;
 pub use gradients::{LossAndGradients, loss_and_gradients};

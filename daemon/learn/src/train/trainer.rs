@@ -73,6 +73,7 @@ pub fn train(
             names: &names,
             temperature: 1.0,
             tokens_per_micro_batch: config.tokens_per_micro_batch,
+            memory_bytes_max: config.memory_bytes_max,
             step: step + 1,
         };
         let mut objective = sft::Objective::over(&examples)?;
@@ -112,7 +113,7 @@ pub fn run_fingerprint(
     examples: &[Encoded],
     config: &TrainConfig,
 ) -> Result<Fingerprint, TrainError> {
-    let relevant = TrainConfig { checkpoint_interval_steps: 1, ..config.clone() };
+    let relevant = config.determining();
     let mut fingerprinter = Fingerprinter::new().part(model.fingerprint.as_bytes());
     fingerprinter.add(&serde_json::to_vec(&relevant).map_err(|error| TrainError::Checkpoint(error.to_string()))?);
     match parent {

@@ -69,7 +69,27 @@ pub(super) struct Kept<E> {
     downs: [Option<Vec<E>>; Projection::ALL.len()],
 }
 
+impl Layer {
+    /// The bytes of what [`Kept`] holds of one row.
+    pub(super) fn kept_bytes<E>(&self, heads: Heads, lora: impl Fn(Projection) -> Option<usize>) -> usize {
+        let stream = 2 * self.attention_norm.len() * size_of::<f32>();
+        let log_sums = heads.q_heads * size_of::<f32>();
+        let unnormed = if self.qk_norms.is_some() { heads.q_cols() + heads.kv_cols() } else { 0 };
+        let attention = 2 * heads.q_cols() + 2 * heads.kv_cols() + unnormed;
+        let feed_forward = self.gate.weight.outputs() + self.up.weight.outputs();
+        let downs: usize = Projection::ALL.into_iter().filter_map(lora).sum();
+        stream + log_sums + (attention + feed_forward + downs) * size_of::<E>()
+    }
+}
+
 impl<E: Stored> Kept<E> {
+    /// The residual stream before the layer, from which all else can be made again.
+    pub(super) fn into_residual(mut self, workspace: &mut Workspace) -> Vec<f32> {
+        let residual = std::mem::take(&mut self.residual);
+        self.give(workspace);
+        residual
+    }
+
     fn give(self, workspace: &mut Workspace) {
         let Self { residual, middle, unnormed, q, k, v, attended, gate, up, downs, .. } = self;
         [residual, middle].into_iter().for_each(|buffer| workspace.give(buffer));

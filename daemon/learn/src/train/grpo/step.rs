@@ -28,7 +28,16 @@ pub fn grpo_loss_and_gradients(
     let parameters = Parameters::from_adapter(adapter)?;
     let generation_tokens = samples.iter().map(|sample| sample.tokens(config)).sum();
     let chosen: Vec<usize> = (0..samples.len()).collect();
-    let step = Step { model, samples, chosen: &chosen, generation_tokens, config, tokens_per_micro_batch, step: 1 };
+    let step = Step {
+        model,
+        samples,
+        chosen: &chosen,
+        generation_tokens,
+        config,
+        tokens_per_micro_batch,
+        memory_bytes_max: None,
+        step: 1,
+    };
     let never = StopFlag::new();
     let (result, stats) = step.run(&parameters, &never, &mut Workspace::default())?.ok_or(TrainError::NoExamples)?;
     Ok((result.named(&parameters)?, stats))
@@ -45,6 +54,8 @@ pub(super) struct Step<'a> {
     pub(super) generation_tokens: usize,
     pub(super) config: &'a GrpoConfig,
     pub(super) tokens_per_micro_batch: usize,
+    /// What a micro-batch may keep for its backward pass.
+    pub(super) memory_bytes_max: Option<u64>,
     /// From 1, for error messages.
     pub(super) step: u64,
 }
@@ -75,6 +86,7 @@ impl Step<'_> {
             names: &names,
             temperature: self.config.temperature,
             tokens_per_micro_batch: self.tokens_per_micro_batch,
+            memory_bytes_max: self.memory_bytes_max,
             step: self.step,
         };
         let result = batch.run(parameters, &mut objective, stop, workspace)?;

@@ -86,6 +86,7 @@ pub fn train_grpo(
                 generation_tokens: *tokens,
                 config,
                 tokens_per_micro_batch: train.tokens_per_micro_batch,
+                memory_bytes_max: train.memory_bytes_max,
                 step,
             };
             let Some((result, policy)) = computed.run(&run.state.parameters, stop, &mut workspace)? else {
@@ -138,7 +139,7 @@ fn fingerprint_of(
     environment: &dyn Environment,
 ) -> Result<Fingerprint, TrainError> {
     let json = |error: serde_json::Error| TrainError::Checkpoint(error.to_string());
-    let relevant = TrainConfig { checkpoint_interval_steps: 1, ..train.clone() };
+    let relevant = train.determining();
     let mut fingerprinter = Fingerprinter::new().part(b"grpo").part(model.fingerprint.as_bytes());
     fingerprinter.add(&serde_json::to_vec(config).map_err(json)?);
     fingerprinter.add(&serde_json::to_vec(&relevant).map_err(json)?);
