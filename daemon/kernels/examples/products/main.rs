@@ -111,8 +111,25 @@ impl<E: Element> Case<E> {
                 // SAFETY: the three matrices lie in their slices, and the destination is not read.
                 unsafe {
                     gemm::gemm(
-                        rows, to, from, y.as_mut_ptr(), 1, to as isize, false, x, 1, from as isize, w, strides.0,
-                        strides.1, 0.0, 1.0, false, false, false, parallelism,
+                        rows,
+                        to,
+                        from,
+                        y.as_mut_ptr(),
+                        1,
+                        to as isize,
+                        false,
+                        x,
+                        1,
+                        from as isize,
+                        w,
+                        strides.0,
+                        strides.1,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        parallelism,
                     );
                 }
             }));

@@ -164,5 +164,7 @@ fn kernels_fit_into_a_tile() {
     }
     assert!(fits::<Portable>());
     #[cfg(target_arch = "x86_64")]
-    assert!(fits::<kernel::Avx2>() && fits::<kernel::Avx512>() && fits::<kernel::Avx512Bf16>() && fits::<kernel::Amx>());
+    assert!(
+        fits::<kernel::Avx2>() && fits::<kernel::Avx512>() && fits::<kernel::Avx512Bf16>() && fits::<kernel::Amx>()
+    );
 }
