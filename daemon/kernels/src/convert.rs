@@ -14,6 +14,9 @@ pub fn convert<X: Element, Y: Element>(to: &mut [Y], from: &[X]) {
 vectorized! {
     /// As [`convert`], on the calling thread.
     pub(crate) fn convert_task<X: Element, Y: Element>(to: &mut [Y], from: &[X]) {
+        if let Some(from) = Y::of_slice(from) {
+            return to.copy_from_slice(from);
+        }
         for (to, from) in to.iter_mut().zip(from) {
             *to = Y::from_f32(from.to_f32());
         }

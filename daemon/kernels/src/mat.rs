@@ -1,4 +1,4 @@
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 /// A matrix in a slice: element (i, j) is at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
@@ -32,6 +32,15 @@ impl<'a, T> Mat<'a, T> {
     pub fn t(self) -> Self {
         let Self { data, rows, cols, row_stride, col_stride } = self;
         Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
+    }
+}
+
+impl<T> Mat<'_, T> {
+    /// Some rows and columns.
+    pub(crate) fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        debug_assert!(rows.end <= self.rows && cols.end <= self.cols, "a part of a matrix");
+        let data = &self.data[rows.start * self.row_stride + cols.start * self.col_stride..];
+        Self { data, rows: rows.len(), cols: cols.len(), ..self }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) trait Kernel: Send + Sync {
     type E: Element;
     /// What a thread holds while it multiplies.
     type Session;
+    /// A kernel for a right operand of few rows, which sums in the same order.
+    type Narrow: Kernel<E = Self::E>;
     /// Neighbours along the inner dimension that are multiplied at once: a step.
     const STEP: usize;
     /// Operands have a multiple of so many steps.
@@ -73,6 +75,7 @@ pub(super) struct Portable;
 impl Kernel for Portable {
     type E = f32;
     type Session = ();
+    type Narrow = Self;
     const STEP: usize = 1;
     const ROWS: usize = 4;
     const COLS: usize = 8;

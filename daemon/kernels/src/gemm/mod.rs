@@ -9,6 +9,7 @@
 
 mod kernel;
 mod operand;
+mod output;
 mod panels;
 
 #[cfg(test)]
@@ -18,7 +19,8 @@ use rayon::prelude::*;
 
 use self::{
     kernel::{Kernel, Portable, TILE_VALUES_MAX},
-    operand::Left,
+    operand::Block,
+    output::Output,
     panels::Panels,
 };
 use crate::{
@@ -27,10 +29,13 @@ use crate::{
     mat::{Mat, MatMut},
 };
 
-/// Inner dimension per pass: longer sums are cut here.
-const DEPTH: usize = 4096;
-/// Rows of the left operand per task: they stay in the second-level cache from panel to panel.
-const TASK_ROWS: usize = 64;
+/// Inner dimension per pass: a panel, and what a task reads of the left operand, stay in the second-level cache. Longer sums
+/// are cut here.
+const DEPTH: usize = 2048;
+/// Rows of the left operand per task: whole tiles of every kernel.
+const TASK_ROWS: usize = 96;
+/// Where the rows of a task meet as many panels, it may copy them to have them in better order.
+const PANELS_TO_COPY_FOR: usize = 4;
 /// Tasks that a product is cut into where it has that many tiles.
 const TASKS: usize = 16;
 
@@ -136,26 +141,41 @@ fn run<K: Kernel, L: Element, R: Element>(
     right: Mat<'_, R>,
     threads: Threads,
 ) {
-    let (left, depth) = (Left::<K>::new(left, threads), right.cols);
+    if right.rows <= K::Narrow::COLS {
+        run_passes::<K::Narrow, L, R>(dst, scale, left, right, threads);
+    } else {
+        run_passes::<K, L, R>(dst, scale, left, right, threads);
+    }
+}
+
+fn run_passes<K: Kernel, L: Element, R: Element>(
+    dst: &MatMut<'_>,
+    scale: Scale,
+    left: Mat<'_, L>,
+    right: Mat<'_, R>,
+    threads: Threads,
+) {
+    let depth = right.cols;
     for first in (0..depth).step_by(DEPTH) {
         let length = DEPTH.min(depth - first);
         let into = if first == 0 { scale.into } else { Into::Add };
         let panels = Panels::<K>::new(right, first, length, threads);
-        let pass = Pass::<K> { dst, scale: Scale { into, ..scale }, left: &left, panels: &panels, first };
+        let pass = Pass::<K, L> { dst, scale: Scale { into, ..scale }, left, panels: &panels, first, length };
         pass.run(threads);
     }
 }
 
 /// One stretch of the inner dimension.
-struct Pass<'a, K: Kernel> {
+struct Pass<'a, K: Kernel, L> {
     dst: &'a MatMut<'a>,
     scale: Scale,
-    left: &'a Left<'a, K>,
+    left: Mat<'a, L>,
     panels: &'a Panels<K>,
     first: usize,
+    length: usize,
 }
 
-impl<K: Kernel> Pass<'_, K> {
+impl<K: Kernel, L: Element> Pass<'_, K, L> {
     fn run(&self, threads: Threads) {
         let (down, panels) = (self.dst.rows.div_ceil(TASK_ROWS), self.dst.cols.div_ceil(K::COLS));
         let across = TASKS.div_ceil(down).min(panels);
@@ -170,39 +190,26 @@ impl<K: Kernel> Pass<'_, K> {
     }
 
     fn task(&self, first_row: usize, panels: std::ops::Range<usize>) {
-        let last_row = (first_row + TASK_ROWS).min(self.dst.rows);
+        let rows = TASK_ROWS.min(self.dst.rows - first_row);
+        let block = Block::<K>::new(
+            self.left.part(first_row..first_row + rows, self.first..self.first + self.length),
+            panels.len() >= PANELS_TO_COPY_FOR,
+        );
         let mut sums = [0.0; TILE_VALUES_MAX];
         // SAFETY: the kernel was chosen for this processor.
         let mut session = unsafe { K::start() };
+        // SAFETY: these rows of these panels belong to this task.
+        let mut output = unsafe { Output::new::<K>(self.dst, self.scale, first_row, rows) };
         for panel in panels {
-            for row in (first_row..last_row).step_by(K::ROWS) {
-                let rows = K::ROWS.min(last_row - row);
-                let cols = K::COLS.min(self.dst.cols - panel * K::COLS);
-                let (left, panel_values) = (self.left.rows(row, rows, self.first), self.panels.panel(panel));
+            let (col, values) = (panel * K::COLS, self.panels.panel(panel));
+            let cols = K::COLS.min(self.dst.cols - col);
+            for row in (0..rows).step_by(K::ROWS) {
+                let left = block.rows(row, K::ROWS.min(rows - row));
                 // SAFETY: as above; rows and panel hold the stretch of the inner dimension.
-                unsafe { K::tile(&mut session, left, cols, panel_values, self.panels.steps, &mut sums) };
-                // SAFETY: each tile belongs to one task.
-                unsafe { self.store(row, rows, panel * K::COLS, cols, &sums) };
+                unsafe { K::tile(&mut session, left, cols, values, self.panels.steps, &mut sums) };
+                output.put::<K>(row, col, cols, &sums);
             }
-        }
-    }
-
-    /// # Safety
-    /// Nothing else accesses these elements of the destination.
-    unsafe fn store(&self, row: usize, rows: usize, col: usize, cols: usize, sums: &[f32; TILE_VALUES_MAX]) {
-        let Scale { into, factor } = self.scale;
-        let put = |at_row: usize, at_col: usize| {
-            let sum = factor * sums[at_row * K::COLS + at_col];
-            // SAFETY: inside the destination, and as the caller promises.
-            unsafe {
-                let at = self.dst.at(row + at_row, col + at_col);
-                *at = if into == Into::Add { *at + sum } else { sum };
-            }
-        };
-        if self.dst.col_stride == 1 {
-            (0..rows).for_each(|at_row| (0..cols).for_each(|at_col| put(at_row, at_col)));
-        } else {
-            (0..cols).for_each(|at_col| (0..rows).for_each(|at_row| put(at_row, at_col)));
+            output.end_panel(col, cols);
         }
     }
 }

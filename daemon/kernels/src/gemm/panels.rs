@@ -1,15 +1,21 @@
 use rayon::prelude::*;
 
 use super::{Threads, kernel::Kernel};
-use crate::{element::Element, isa::vectorized, mat::Mat, scratch};
+use crate::{convert::convert_task, element::Element, isa::vectorized, mat::Mat, scratch};
 
 /// Steps of the inner dimension that are packed at once, so that what is written stays in the first-level cache.
-const BLOCK_STEPS: usize = 16;
+const BLOCK_STEPS: usize = 32;
+/// Values that are converted at once: a block of a row, or the rows of a step.
+const CONVERTED_MAX: usize = 64;
+/// Vectors and tiles are read fastest where they begin here.
+const ALIGNMENT_BYTES: usize = 64;
 
 /// The right operand in panels of as many rows as a tile has columns: `[panel, step, row, element of the step]`. What a last
 /// panel has over is zero.
 pub(super) struct Panels<K: Kernel> {
     data: Vec<K::E>,
+    /// Where the first panel is.
+    start: usize,
     /// Steps of the kernel along the inner dimension.
     pub(super) steps: usize,
 }
@@ -19,7 +25,10 @@ impl<K: Kernel> Panels<K> {
     pub(super) fn new<R: Element>(mat: Mat<'_, R>, first: usize, length: usize, threads: Threads) -> Self {
         let steps = length.div_ceil(K::STEP).next_multiple_of(K::STEPS_MULTIPLE);
         let panel_len = steps * K::COLS * K::STEP;
-        let mut data: Vec<K::E> = scratch::take(mat.rows.div_ceil(K::COLS) * panel_len);
+        let len = mat.rows.div_ceil(K::COLS) * panel_len;
+        let mut data: Vec<K::E> = scratch::take(len + ALIGNMENT_BYTES / size_of::<K::E>());
+        let start = data.as_ptr().align_offset(ALIGNMENT_BYTES);
+        let panels = &mut data[start..start + len];
         let fill = |(index, panel): (usize, &mut [K::E])| {
             let from = index * K::COLS;
             let rows = K::COLS.min(mat.rows - from);
@@ -34,15 +43,15 @@ impl<K: Kernel> Panels<K> {
             }
         };
         match threads {
-            Threads::Pool => data.par_chunks_exact_mut(panel_len).enumerate().for_each(fill),
-            Threads::One => data.chunks_exact_mut(panel_len).enumerate().for_each(fill),
+            Threads::Pool => panels.par_chunks_exact_mut(panel_len).enumerate().for_each(fill),
+            Threads::One => panels.chunks_exact_mut(panel_len).enumerate().for_each(fill),
         }
-        Self { data, steps }
+        Self { data, start, steps }
     }
 
     pub(super) fn panel(&self, index: usize) -> *const K::E {
         let len = self.steps * K::COLS * K::STEP;
-        self.data[index * len..][..len].as_ptr()
+        self.data[self.start + index * len..][..len].as_ptr()
     }
 }
 
@@ -72,14 +81,18 @@ impl<R: Element> Source<'_, R> {
 
     /// Rows are neighbours in memory.
     fn pack_across<E: Element>(&self, panel: &mut [E], width: usize, step: usize, col_stride: usize) {
+        let mut buffers = [[E::default(); CONVERTED_MAX]; 2];
+        let [first, second] = &mut buffers;
         for (at, packed) in panel.chunks_exact_mut(width * step).enumerate() {
             let col = |of_step: usize| &self.data[(at * step + of_step) * col_stride..][..self.rows];
-            match (step, self.length - at * step) {
-                (2, 2..) => interleave(packed, col(0), col(1)),
+            match (step, self.length.saturating_sub(at * step)) {
+                (_, 0) => return,
+                (1, _) => convert_task(&mut packed[..self.rows], col(0)),
+                (2, 2..) => interleave(packed, converted(col(0), first), converted(col(1), second)),
                 (_, left) => {
                     for of_step in 0..step.min(left) {
                         let packed = packed.iter_mut().skip(of_step).step_by(step);
-                        packed.zip(col(of_step)).for_each(|(packed, value)| *packed = E::from_f32(value.to_f32()));
+                        packed.zip(converted(col(of_step), first)).for_each(|(packed, value)| *packed = *value);
                     }
                 }
             }
@@ -88,37 +101,49 @@ impl<R: Element> Source<'_, R> {
 
     /// Columns are neighbours in memory.
     fn pack_along<E: Element>(&self, panel: &mut [E], width: usize, step: usize, row_stride: usize) {
-        for (block, packed) in panel.chunks_mut(BLOCK_STEPS * width * step).enumerate() {
-            let first = block * BLOCK_STEPS * step;
-            let count = (BLOCK_STEPS * step).min(self.length - first);
+        let mut buffer = [E::default(); CONVERTED_MAX];
+        let block_len = BLOCK_STEPS * step;
+        for first in (0..self.length).step_by(block_len) {
+            let packed = &mut panel[first * width..];
+            let count = block_len.min(self.length - first);
             for row in 0..self.rows {
-                let values = &self.data[row * row_stride + first..][..count];
+                let values = converted(&self.data[row * row_stride + first..][..count], &mut buffer);
                 spread(&mut packed[row * step..], values, width, step);
             }
         }
     }
 }
 
+/// The values as another type: at most as many as the buffer has room for.
+fn converted<'a, R: Element, E: Element>(values: &'a [R], buffer: &'a mut [E; CONVERTED_MAX]) -> &'a [E] {
+    if let Some(values) = E::of_slice(values) {
+        return values;
+    }
+    let buffer = &mut buffer[..values.len()];
+    convert_task(buffer, values);
+    buffer
+}
+
 vectorized! {
     /// `first[0], second[0], first[1], second[1], …`
-    fn interleave<R: Element, E: Element>(to: &mut [E], first: &[R], second: &[R]) {
+    fn interleave<E: Element>(to: &mut [E], first: &[E], second: &[E]) {
         for (to, (first, second)) in to.as_chunks_mut::<2>().0.iter_mut().zip(first.iter().zip(second)) {
-            *to = [E::from_f32(first.to_f32()), E::from_f32(second.to_f32())];
+            *to = [*first, *second];
         }
     }
 }
 
 /// Puts a step's values at the beginning of every stretch of `width` steps.
 #[inline(always)]
-fn spread<R: Element, E: Element>(to: &mut [E], values: &[R], width: usize, step: usize) {
+fn spread<E: Element>(to: &mut [E], values: &[E], width: usize, step: usize) {
     let stretches = to.chunks_mut(width * step);
     if step == 2 && values.len().is_multiple_of(2) {
         for (to, pair) in stretches.zip(values.as_chunks::<2>().0) {
-            to[..2].copy_from_slice(&[E::from_f32(pair[0].to_f32()), E::from_f32(pair[1].to_f32())]);
+            to[..2].copy_from_slice(pair);
         }
         return;
     }
     for (to, values) in stretches.zip(values.chunks(step)) {
-        to.iter_mut().zip(values).for_each(|(to, value)| *to = E::from_f32(value.to_f32()));
+        to[..values.len()].copy_from_slice(values);
     }
 }

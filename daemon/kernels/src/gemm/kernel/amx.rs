@@ -14,6 +14,7 @@ const ROW_BYTES: usize = <Amx as Kernel>::COLS * 4;
 impl Kernel for Amx {
     type E = bf16;
     type Session = Tiles;
+    type Narrow = Self;
     const STEP: usize = 2;
     const STEPS_MULTIPLE: usize = TILE_ROWS;
     const ROWS: usize = 32;
