@@ -35,7 +35,7 @@ const FOLDER: &str = "target/bench";
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// The longest that a contender waits for others to leave the machine in peace. Shared cores are no even handicap: torch's
 /// threads wait for each other by spinning, and lose several times as much as they are kept from.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(2 * 60);
 const RUNS: usize = 3;
 /// What a quick measurement leaves out where no figure is named: the long ones, and what needs the whole workspace built.
 const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
