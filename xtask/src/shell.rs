@@ -1,6 +1,7 @@
 use std::{
     env,
     fmt::Display,
+    fs::File,
     iter,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -68,6 +69,16 @@ impl Shell {
             bail!("{line}: {status}");
         }
         Ok(())
+    }
+
+    /// As [`run`](Self::run), with all that the command says in a file.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, or the command cannot be started or fails.
+    pub(crate) fn run_logged(mut self, log: &Path) -> Result<()> {
+        let file = File::create(log).with_context(|| format!("writing {}", log.display()))?;
+        self.0.stdout(file.try_clone().context("a second handle of the log")?).stderr(file);
+        self.run().with_context(|| format!("{} says why", from_root(log.display())))
     }
 
     /// Runs the command and takes what it prints, without the space around it.

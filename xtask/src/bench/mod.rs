@@ -13,12 +13,10 @@ mod tool;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use perennial_tests::repository;
 
@@ -27,7 +25,10 @@ use self::{
     machine::{Busy, Machine},
     results::{Results, Run},
 };
-use crate::{output, shell::Shell};
+use crate::{
+    output,
+    shell::{Shell, from_root},
+};
 
 /// Where everything of a measurement goes, below the root.
 const FOLDER: &str = "target/bench";
@@ -35,7 +36,7 @@ const FOLDER: &str = "target/bench";
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// The longest that a contender waits for others to leave the machine in peace. Shared cores are no even handicap: torch's
 /// threads wait for each other by spinning, and lose several times as much as they are kept from.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(2 * 60);
 const RUNS: usize = 3;
 /// What a quick measurement leaves out where no figure is named: the long ones, and what needs the whole workspace built.
 const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
@@ -72,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let results = measure_figure(&figure, runs, options.quick, &machine)?;
         let file = results.write(&repository().join(FOLDER).join("results"))?;
         output::result(summary::text(&figure, &results));
-        output::note(format!("All runs are in {}.\n", crate::shell::from_root(file.display())));
+        output::note(format!("All runs are in {}.\n", from_root(file.display())));
     }
     Ok(())
 }
@@ -100,7 +101,7 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
     for tool in figure.contenders.iter().map(|contender| contender.tool).collect::<BTreeSet<_>>() {
         let Err(error) = peers::prepare(tool) else { continue };
         for contender in figure.contenders.iter().filter(|contender| contender.tool == tool) {
-            unavailable.insert(contender.name.to_owned(), crate::shell::from_root(format!("{error:#}")));
+            unavailable.insert(contender.name.to_owned(), from_root(format!("{error:#}")));
         }
     }
     let mut done = Vec::new();
@@ -116,7 +117,7 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
             match run_contender(figure, contender) {
                 Ok(run) => done.push(run),
                 Err(error) => {
-                    let reason = crate::shell::from_root(format!("{error:#}"));
+                    let reason = from_root(format!("{error:#}"));
                     output::note(format!("  {reason}"));
                     unavailable.insert(contender.name.to_owned(), reason);
                 }
@@ -135,7 +136,8 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
 }
 
 fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
-    let log = log_file(figure, contender)?;
+    let name = contender.name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+    let log = peers::log(&format!("{}-{name}", figure.name))?;
     let command = contender.tool.shell(contender)?.into_command();
     let (load_average, before) = (machine::load_average(), Busy::now());
     let measured = measure::measure(command, &log, LIMIT)?;
@@ -153,13 +155,6 @@ fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
         wall_seconds: measured.wall_seconds,
         measured: measured.values,
     })
-}
-
-fn log_file(figure: &Figure, contender: &Contender) -> Result<std::path::PathBuf> {
-    let folder = repository().join(FOLDER).join("logs");
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let name = contender.name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
-    Ok(folder.join(Path::new(&format!("{}-{name}.log", figure.name))))
 }
 
 /// The commit that is checked out, with `+` where files differ from it.

