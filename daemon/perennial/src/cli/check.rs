@@ -1,9 +1,14 @@
 use anyhow::{Context as _, bail};
-use perennial_learn::{compute::current_isa, model::Model};
+use perennial_learn::{
+    adapter::Adapter,
+    compute::current_isa,
+    model::{LoraWeights, Model},
+    train::ActivationPlan,
+};
 
 use super::{output, session::Session};
 use crate::{
-    config::RewardPlugin,
+    config::{self, RewardPlugin},
     cycle,
     lock::{DaemonFile, StateLock},
     models,
@@ -72,9 +77,26 @@ fn model(session: &Session) -> anyhow::Result<String> {
     let model = Model::load(&models::locate(config)?, precision)?;
     let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(
-        "{}: {}, {} layers, fingerprint {fingerprint}; computed in {precision} with {isa}",
-        config.base, model.config.architecture, model.config.layers
+        "{}: {}, {} layers, fingerprint {fingerprint}; computed in {precision} with {isa}; {}",
+        config.base,
+        model.config.architecture,
+        model.config.layers,
+        memory(&session.config().train, &model)?,
     ))
+}
+
+/// What a training step keeps, and what that costs.
+fn memory(train: &config::Train, model: &Model) -> anyhow::Result<String> {
+    let adapter = Adapter::init(&train.lora(), &model.config, 0)?;
+    let weights = LoraWeights::new(&adapter, model.decoder.precision())?;
+    let rows = train.micro_batch_tokens;
+    let plan = ActivationPlan::new(&model.decoder, &weights, rows, train.memory_bytes_max);
+    let gigabytes = plan.bytes as f64 / 1e9;
+    let twice = match plan.layers - plan.layers_kept {
+        0 => String::new(),
+        layers => format!(", for which {layers} of {} layers are computed forth twice", plan.layers),
+    };
+    Ok(format!("a micro-batch of {rows} tokens keeps {gigabytes:.2} GB for its backward pass{twice}"))
 }
 
 fn plugins(session: &Session) -> anyhow::Result<Option<Plugins>> {

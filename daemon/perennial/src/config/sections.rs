@@ -8,7 +8,7 @@ use std::{
 
 use perennial_data::replay::PolicyKind;
 use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
-use perennial_learn::train::grpo::GrpoConfig;
+use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,7 @@ pub(crate) struct Train {
     pub(crate) steps_max: Option<u64>,
     pub(crate) batch_size: usize,
     pub(crate) micro_batch_tokens: usize,
+    pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) max_length: usize,
     pub(crate) weight_decay: f64,
     pub(crate) max_grad_norm: f64,
@@ -179,6 +180,7 @@ impl Default for Train {
             steps_max: None,
             batch_size: 8,
             micro_batch_tokens: 2048,
+            memory_bytes_max: None,
             max_length: 1024,
             weight_decay: 0.0,
             max_grad_norm: 1.0,
@@ -211,6 +213,11 @@ impl Train {
     /// Whether the objective is among the configured ones.
     pub(crate) fn has(&self, objective: Objective) -> bool {
         self.objectives.contains(&objective)
+    }
+
+    /// The shape of a fresh adapter.
+    pub(crate) fn lora(&self) -> LoraConfig {
+        LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, ..LoraConfig::default() }
     }
 }
 

@@ -1,9 +1,6 @@
 use anyhow::{Context as _, bail};
 use perennial_data::mix::Manifest;
-use perennial_learn::{
-    adapter::LoraConfig,
-    train::{self as learner, TrainConfig, grpo::GrpoConfig},
-};
+use perennial_learn::train::{self as learner, TrainConfig, grpo::GrpoConfig};
 use perennial_types::{AdapterId, CycleId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -66,10 +63,11 @@ impl StageManifest {
     pub(super) fn train_config(&self, seed: u64) -> TrainConfig {
         let train = &self.train;
         TrainConfig {
-            lora: LoraConfig { r: train.r, alpha: train.alpha, use_rslora: train.use_rslora, ..LoraConfig::default() },
+            lora: train.lora(),
             seed,
             batch_size: train.batch_size,
             tokens_per_micro_batch: train.micro_batch_tokens,
+            memory_bytes_max: train.memory_bytes_max,
             epochs: train.epochs,
             steps_max: train.steps_max,
             learning_rate: train.learning_rate,
