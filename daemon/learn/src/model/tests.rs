@@ -354,12 +354,11 @@ fn gradients_in_bf16_are_those_in_f32_within_its_rounding(
     let config = tiny_config(architecture);
     let exact = gradients(&tiny_decoder(&config, Precision::F32), &config, config.layers);
     let rounded = gradients(&tiny_decoder(&config, Precision::Bf16), &config, config.layers);
+    let (exact, rounded) = (exact.concat(), rounded.concat());
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
-    for (exact, rounded) in exact.iter().zip(&rounded) {
-        let error = norm(&mut exact.iter().zip(rounded).map(|(exact, rounded)| exact - rounded));
-        let share = error / norm(&mut exact.iter().copied());
-        // Eight bits of significand are rounded by up to 0.4 %, many times through four layers and back; the weights of this
-        // model are noise, so that its gradients are small differences.
-        assert!((1e-5..0.15).contains(&share), "{share}");
-    }
+    let error = norm(&mut exact.iter().zip(&rounded).map(|(exact, rounded)| exact - rounded));
+    let share = error / norm(&mut exact.iter().copied());
+    // Eight bits of significand are rounded by up to 0.4 %, many times through four layers and back; the weights of this
+    // model are noise, so that its gradients are small differences.
+    assert!((1e-5..0.1).contains(&share), "{share}");
 }
