@@ -1,6 +1,9 @@
 //! Tiles of AMX (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18), by inline assembly:
 //! their intrinsics are not stable.
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod emulator;
+
 use std::{arch::asm, sync::OnceLock};
 
 /// Whether the processor multiplies tiles of bf16 and the system lets this process do so. Asks the system once.
@@ -60,7 +63,7 @@ pub(crate) const TILE_ROWS: usize = 16;
 const TILE_ROW_BYTES: u16 = 64;
 
 /// What `ldtilecfg` reads.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -126,5 +129,41 @@ impl Configuration {
         }
         // SAFETY: reads 64 bytes, and as the caller promises.
         unsafe { asm!("ldtilecfg [{from}]", from = in(reg) self, options(nostack, readonly)) };
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn current() -> Configuration {
+        let mut now = Configuration::default();
+        // SAFETY: writes 64 bytes; the instruction works, since the emulator is there where the processor lacks it.
+        unsafe { asm!("sttilecfg [{to}]", to = in(reg) &raw mut now, options(nostack)) };
+        now
+    }
+
+    #[test]
+    fn the_configuration_that_was_there_is_put_back() {
+        emulator::install();
+        assert_eq!(current(), Configuration::default());
+        let mut other = Configuration { palette: 1, ..Configuration::default() };
+        (other.rows[3], other.row_bytes[3]) = (5, 24);
+        for before in [Configuration::default(), other] {
+            // SAFETY: a valid configuration; the instructions work.
+            unsafe { before.load() };
+            // SAFETY: as above.
+            let mut tiles = unsafe { Tiles::take() };
+            for rows in [1, 16, 17, 32, 32] {
+                tiles.set_rows(rows);
+                let now = current();
+                assert_eq!(usize::from(now.rows[0] + now.rows[2]), rows);
+                assert_eq!((now.rows[4], now.rows[5], now.rows[7]), (now.rows[0], now.rows[2], 16));
+            }
+            drop(tiles);
+            assert_eq!(current(), before);
+        }
+        // SAFETY: as above.
+        unsafe { Configuration::default().load() };
     }
 }

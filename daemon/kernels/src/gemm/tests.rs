@@ -21,31 +21,52 @@ fn reference<L: Element, R: Element>(lhs: Mat<'_, L>, rhs: Mat<'_, R>, precision
     (0..lhs.rows).flat_map(|i| (0..rhs.cols).map(move |j| (i, j))).map(|(i, j)| element(i, j)).collect()
 }
 
-/// Every kernel that this machine can run, with the precision that it computes in.
-fn kernels<L: Element, R: Element>() -> Vec<(Precision, fn(MatMut<'_>, Scale, Mat<'_, L>, Mat<'_, R>, Threads))> {
-    let mut kernels: Vec<(Precision, fn(MatMut<'_>, Scale, Mat<'_, L>, Mat<'_, R>, Threads))> =
-        vec![(Precision::F32, product::<Portable, L, R>)];
-    #[cfg(target_arch = "x86_64")]
-    {
-        if Isa::Avx2.is_available() {
-            kernels.push((Precision::F32, product::<kernel::Avx2, L, R>));
-        }
-        if Isa::Avx512.is_available() {
-            kernels.push((Precision::F32, product::<kernel::Avx512, L, R>));
-        }
-        if Isa::Avx512Bf16.is_available() {
-            kernels.push((Precision::Bf16, product::<kernel::Avx512Bf16, L, R>));
-        }
-        if Isa::Amx.is_available() {
-            kernels.push((Precision::Bf16, product::<kernel::Amx, L, R>));
-        }
-    }
-    kernels
+type Product<L, R> = fn(MatMut<'_>, Scale, Mat<'_, L>, Mat<'_, R>, Threads);
+
+/// Which kernels a test runs.
+#[derive(Clone, Copy, Debug)]
+enum Kernels {
+    /// Those that this machine has instructions for, but for tiles.
+    Vectors,
+    /// The one of AMX, by emulation where the processor lacks it.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Tiles,
 }
 
-fn check<L: Element, R: Element>(lhs: Mat<'_, L>, rhs: Mat<'_, R>) {
+const KERNELS: &[Kernels] = &[
+    Kernels::Vectors,
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Kernels::Tiles,
+];
+
+impl Kernels {
+    /// Each with the precision that it computes in.
+    fn products<L: Element, R: Element>(self) -> Vec<(Precision, Product<L, R>)> {
+        #[cfg(target_arch = "x86_64")]
+        let of = |isa: Isa, precision, product: Product<L, R>| isa.is_available().then_some((precision, product));
+        match self {
+            Self::Vectors => {
+                let mut products: Vec<(Precision, Product<L, R>)> = vec![(Precision::F32, product::<Portable, L, R>)];
+                #[cfg(target_arch = "x86_64")]
+                products.extend(of(Isa::Avx2, Precision::F32, product::<kernel::Avx2, L, R>));
+                #[cfg(target_arch = "x86_64")]
+                products.extend(of(Isa::Avx512, Precision::F32, product::<kernel::Avx512, L, R>));
+                #[cfg(target_arch = "x86_64")]
+                products.extend(of(Isa::Avx512Bf16, Precision::Bf16, product::<kernel::Avx512Bf16, L, R>));
+                products
+            }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Tiles => {
+                crate::amx::emulator::install();
+                vec![(Precision::Bf16, product::<kernel::Amx, L, R>)]
+            }
+        }
+    }
+}
+
+fn check<L: Element, R: Element>(kernels: Kernels, lhs: Mat<'_, L>, rhs: Mat<'_, R>) {
     let (rows, cols) = (lhs.rows, rhs.cols);
-    for (precision, product) in kernels::<L, R>() {
+    for (precision, product) in kernels.products::<L, R>() {
         let expected = reference(lhs, rhs, precision);
         for threads in [Threads::One, Threads::Pool] {
             // Columns of a wider matrix, of which the others must stay.
@@ -66,36 +87,63 @@ fn stored<T>(data: &[T], rows: usize, cols: usize, by_columns: bool) -> Mat<'_, 
     if by_columns { Mat::strided(data, cols, rows, rows + 2).t() } else { Mat::strided(data, rows, cols, cols + 2) }
 }
 
-fn check_stored(m: usize, n: usize, k: usize, [left, right]: [bool; 2]) {
+fn check_stored(kernels: Kernels, (m, n, k): (usize, usize, usize), [left, right]: [bool; 2]) {
     let len = |rows: usize, cols: usize| (rows + 2) * (cols + 2);
     let (a, b) = (noise(len(m, k), 1), noise(len(k, n), 2));
     let round = |values: &[f32]| values.iter().map(|value| bf16::from_f32(*value)).collect::<Vec<_>>();
     let (a16, b16) = (round(&a), round(&b));
-    check(stored(&a, m, k, left), stored(&b, k, n, right));
-    check(stored(&a16, m, k, left), stored(&b16, k, n, right));
-    check(stored(&a, m, k, left), stored(&b16, k, n, right));
+    check(kernels, stored(&a, m, k, left), stored(&b, k, n, right));
+    check(kernels, stored(&a16, m, k, left), stored(&b16, k, n, right));
+    check(kernels, stored(&a, m, k, left), stored(&b16, k, n, right));
 }
 
 #[test]
 fn products_of_odd_shapes_and_strides() {
-    let shapes = [(1, 1, 1), (1, 7, 5), (3, 1, 9), (8, 48, 64), (5, 17, 33), (65, 49, 130), (130, 31, 7), (9, 200, 2)];
-    for (m, n, k) in shapes {
-        for stored in [[false, false], [false, true], [true, false], [true, true]] {
-            check_stored(m, n, k, stored);
+    let shapes = [
+        (1, 1, 1),
+        (1, 7, 5),
+        (3, 1, 9),
+        (8, 48, 64),
+        (5, 17, 33),
+        (16, 16, 32),
+        (33, 17, 64),
+        (65, 49, 130),
+        (130, 31, 7),
+        (9, 200, 2),
+        (100, 210, 40),
+    ];
+    for kernels in KERNELS {
+        for shape in shapes {
+            for stored in [[false, false], [false, true], [true, false], [true, true]] {
+                check_stored(*kernels, shape, stored);
+            }
         }
     }
 }
 
 #[test]
 fn long_sums_are_cut() {
-    check_stored(3, 5, super::DEPTH + 7, [false, true]);
+    for kernels in KERNELS {
+        check_stored(*kernels, (3, 5, super::DEPTH + 7), [false, true]);
+    }
+}
+
+#[test]
+fn rows_that_compete_for_a_cache_are_copied() {
+    // Rows are 4 KiB apart, and there are panels enough.
+    let (a, b) = (noise(40 * 1024, 1), noise(1024 * 200, 2));
+    for kernels in KERNELS {
+        check(*kernels, Mat::strided(&a, 40, 64, 1024), Mat::strided(&b, 64, 200, 1024));
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn products_of_any_shape(m in 1_usize..90, n in 1_usize..120, k in 1_usize..70, left: bool, right: bool) {
-        check_stored(m, n, k, [left, right]);
+        for kernels in KERNELS {
+            check_stored(*kernels, (m, n, k), [left, right]);
+        }
     }
 }
 
@@ -115,7 +163,7 @@ fn a_nan_beyond_a_row_is_not_read() {
     let mut a = vec![f32::NAN; 4 * 8];
     a.chunks_exact_mut(8).for_each(|row| row[..5].fill(1.0));
     let b = vec![1.0_f32; 5 * 60];
-    for (_, product) in kernels::<f32, f32>() {
+    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![0.0; 4 * 60];
         let (lhs, rhs) = (Mat::strided(&a, 4, 5, 8), Mat::new(&b, 5, 60));
         product(MatMut::new(&mut dst, 4, 60), Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, Threads::One);
@@ -127,7 +175,7 @@ fn a_nan_beyond_a_row_is_not_read() {
 fn a_row_does_not_depend_on_the_others() {
     let (inputs, outputs, rows) = (83, 70, 300);
     let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
-    for (_, product) in kernels::<f32, f32>() {
+    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let run = |x: &[f32]| {
             let rows = x.len() / inputs;
             let mut y = vec![0.0; rows * outputs];
@@ -158,9 +206,25 @@ fn does_not_depend_on_threads() {
 }
 
 #[test]
+fn kernels_agree_on_what_bf16_holds_exactly() {
+    // Small whole numbers, whose sums are exact in f32 in any order.
+    let whole = |len: usize, seed| noise(len, seed).iter().map(|value| (value * 8.0).round()).collect::<Vec<_>>();
+    let (a, b) = (whole(37 * 100, 1), whole(100 * 83, 2));
+    let (lhs, rhs) = (Mat::new(&a, 37, 100), Mat::new(&b, 100, 83));
+    let expected = reference(lhs, rhs, Precision::F32);
+    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
+        let mut dst = vec![f32::NAN; 37 * 83];
+        product(MatMut::new(&mut dst, 37, 83), Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, Threads::Pool);
+        assert_eq!(dst, expected);
+    }
+}
+
+#[test]
 fn kernels_fit_into_a_tile() {
     fn fits<K: Kernel>() -> bool {
-        K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
+        // Tasks are whole tiles, and the narrow kernel sums as the other does.
+        let narrow = super::TASK_ROWS.is_multiple_of(K::Narrow::ROWS) && K::Narrow::STEP == K::STEP;
+        narrow && super::TASK_ROWS.is_multiple_of(K::ROWS) && K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
     }
     assert!(fits::<Portable>());
     #[cfg(target_arch = "x86_64")]
