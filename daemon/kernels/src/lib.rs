@@ -1,22 +1,21 @@
-//! CPU kernels of the learner and their candle custom ops.
+//! CPU kernels of the learner: plain functions over slices, forth and back, with f32 sums.
 //!
-//! Every op takes and gives f32 CPU tensors of shape `[rows, dim]`, where the rows are the tokens of several sequences one
-//! after another, without padding. The ops that training runs through are differentiable with hand-written backward
-//! passes that never compute a gradient for a frozen weight:
+//! Rows are the tokens of several sequences one after another, without padding. Operands of products are f32 or bf16
+//! ([`Precision`]); what is element-wise takes either and computes in f32.
 //!
-//! | op | differentiable in |
+//! | forth | back |
 //! |---|---|
-//! | [`frozen_linear()`] | x |
-//! | [`lora_linear()`] | x, a, b |
-//! | [`rms_norm()`] | x |
-//! | [`rope()`] | x |
-//! | [`swiglu()`] | gate, up |
-//! | [`packed_attention()`] | q, k, v |
-//! | [`token_logprobs()`] | h |
-//! | [`cached_attention()`] | nothing: inference only |
+//! | [`Weight::product`] | [`Weight::transposed_product`]: never a gradient of the weight |
+//! | [`gemm()`] | [`gemm()`] |
+//! | [`rms_norm()`] | [`rms_norm_backward()`] |
+//! | [`rope()`] | [`rope()`], the other way |
+//! | [`swiglu()`] | [`swiglu_backward()`] |
+//! | [`Attention::forward`] | [`Attention::backward`] |
+//! | [`token_logprobs()`] | [`token_logprobs_and_gradients()`]: in one pass |
+//! | [`cached_attention()`] | none: inference only |
 //!
-//! Results depend on the inputs and on the instruction set, never on the number of threads: work is cut into pieces of a
-//! fixed size, and each sum is taken in a fixed order.
+//! Results depend on the inputs and on the instruction set ([`Isa`]), never on the number of threads: work is cut into pieces
+//! by shape alone, and each sum is taken in a fixed order.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -107,11 +107,11 @@ mod tests {
         let x = noise(rows * heads * head_dim, 1);
         let positions = positions(rows);
         let mut expected = vec![0.0; x.len()];
-        for row in 0..rows {
+        for (row, position) in positions.iter().enumerate() {
             for head in 0..heads {
                 for i in 0..head_dim / 2 {
                     let at = (row * heads + head) * head_dim + i;
-                    let angle = f64::from(positions[row]) * 10_000_f64.powf(-2.0 * i as f64 / head_dim as f64);
+                    let angle = f64::from(*position) * 10_000_f64.powf(-2.0 * i as f64 / head_dim as f64);
                     let (low, high) = (f64::from(x[at]), f64::from(x[at + head_dim / 2]));
                     expected[at] = (low * angle.cos() - high * angle.sin()) as f32;
                     expected[at + head_dim / 2] = (high * angle.cos() + low * angle.sin()) as f32;

@@ -83,7 +83,7 @@ enum Record {
 /// What one layer left behind for its backward pass.
 enum Trace<E> {
     /// All that it needs.
-    Kept(Kept<E>),
+    Kept(Box<Kept<E>>),
     /// The residual stream before the layer: the forward pass is computed again (activation checkpointing, arXiv 1604.06174).
     Residual(Vec<f32>),
 }
@@ -242,7 +242,11 @@ impl Decoder {
             let kept: Kept<E>;
             (residual, kept) = layer.forward_kept(index, residual, &mut packing.into(), &context, workspace)?;
             let is_kept = index + layers_kept >= self.layers.len();
-            all.push(if is_kept { Trace::Kept(kept) } else { Trace::Residual(kept.into_residual(workspace)) });
+            all.push(if is_kept {
+                Trace::Kept(Box::new(kept))
+            } else {
+                Trace::Residual(kept.into_residual(workspace))
+            });
         }
         Ok((all, residual))
     }
@@ -315,7 +319,7 @@ impl Back<'_> {
         let (packing, context) = (self.packing, &self.context);
         for ((index, layer), trace) in self.decoder.layers.iter().enumerate().zip(traces).rev() {
             let kept = match trace {
-                Trace::Kept(kept) => kept,
+                Trace::Kept(kept) => *kept,
                 Trace::Residual(residual) => {
                     let again = layer.forward_kept(index, residual, &mut packing.into(), context, workspace)?;
                     workspace.give(again.0);

@@ -16,6 +16,7 @@ use crate::{
 impl Layer {
     /// Turns the gradient of the residual stream after the layer into that before it, and adds those of the adapter's
     /// matrices to `gradients`.
+    #[expect(clippy::too_many_arguments, reason = "all of them are what the way back is made of")]
     pub(in crate::model) fn backward<E: Stored>(
         &self,
         index: usize,

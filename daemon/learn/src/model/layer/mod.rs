@@ -17,17 +17,20 @@ use super::{
 };
 use crate::adapter::Projection;
 
+/// The weights of a norm.
+pub(super) type Norm = Arc<[f32]>;
+
 /// The weights of one layer: pre-norm attention and a gated feed-forward.
 #[derive(Clone)]
 pub(super) struct Layer {
-    pub(super) attention_norm: Arc<[f32]>,
+    pub(super) attention_norm: Norm,
     pub(super) q: Linear,
     pub(super) k: Linear,
     pub(super) v: Linear,
     pub(super) o: Linear,
     /// The norms of each head of q and k, where the model has them.
-    pub(super) qk_norms: Option<(Arc<[f32]>, Arc<[f32]>)>,
-    pub(super) feed_forward_norm: Arc<[f32]>,
+    pub(super) qk_norms: Option<(Norm, Norm)>,
+    pub(super) feed_forward_norm: Norm,
     pub(super) gate: Linear,
     pub(super) up: Linear,
     pub(super) down: Linear,
