@@ -22,7 +22,7 @@ const ROWS: [usize; 5] = [1, 8, 32, 256, 1024];
 const WEIGHT_BYTES: usize = 128 << 20;
 /// How long each side runs in a round, and how many rounds there are.
 const ROUND: Duration = Duration::from_millis(10);
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(isa) = std::env::args().nth(1) {

@@ -137,11 +137,12 @@ vectorized! {
 #[inline(always)]
 fn spread<E: Element>(to: &mut [E], values: &[E], width: usize, step: usize) {
     let stretches = to.chunks_mut(width * step);
+    // Lengths that are known, since copying a few values by a call would take longer than everything else.
+    if step == 1 {
+        return stretches.zip(values).for_each(|(to, value)| to[0] = *value);
+    }
     if step == 2 && values.len().is_multiple_of(2) {
-        for (to, pair) in stretches.zip(values.as_chunks::<2>().0) {
-            to[..2].copy_from_slice(pair);
-        }
-        return;
+        return stretches.zip(values.as_chunks::<2>().0).for_each(|(to, pair)| to[..2].copy_from_slice(pair));
     }
     for (to, values) in stretches.zip(values.chunks(step)) {
         to[..values.len()].copy_from_slice(values);
