@@ -7,7 +7,7 @@ use crate::{
     element::Element,
     exp::exp_above,
     gemm::{Into, Threads, gemm},
-    isa::{axpy_inline, dot_inline, vectorized},
+    isa::{LANES, axpy_inline, dot_inline, vectorized},
     mat::{Mat, MatMut},
 };
 
@@ -182,11 +182,55 @@ vectorized! {
     /// `out[i] += Σ_t weights[i, t] · values[t]`
     fn add_weighted<E: Element>(out: &mut [f32], weights: &[f32], values: &[E], dim: usize) {
         let tokens = values.len() / dim;
-        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
-            for (weight, value) in weights.iter().zip(values.chunks_exact(dim)) {
-                axpy_inline(out, *weight, value);
+        for (out, weights) in out.chunks_mut(TOGETHER * dim).zip(weights.chunks(TOGETHER * tokens)) {
+            for first in (0..dim).step_by(LANES) {
+                let width = LANES.min(dim - first);
+                match (out.len() / dim, width) {
+                    (4, LANES) => add_columns::<4, E>(out, weights, values, dim, first),
+                    (3, LANES) => add_columns::<3, E>(out, weights, values, dim, first),
+                    (2, LANES) => add_columns::<2, E>(out, weights, values, dim, first),
+                    (1, LANES) => add_columns::<1, E>(out, weights, values, dim, first),
+                    _ => {
+                        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
+                            for (weight, value) in weights.iter().zip(values.chunks_exact(dim)) {
+                                axpy_inline(&mut out[first..first + width], *weight, &value[first..first + width]);
+                            }
+                        }
+                    }
+                }
             }
         }
+    }
+}
+
+/// Queries whose sums stay in registers while values go by.
+const TOGETHER: usize = 4;
+
+/// Adds to a register's width of columns of some queries, from `first` on.
+#[inline(always)]
+fn add_columns<const QUERIES: usize, E: Element>(
+    out: &mut [f32],
+    weights: &[f32],
+    values: &[E],
+    dim: usize,
+    first: usize,
+) {
+    let tokens = values.len() / dim;
+    let mut sums = [[0.0_f32; LANES]; QUERIES];
+    for (query, sums) in sums.iter_mut().enumerate() {
+        sums.copy_from_slice(&out[query * dim + first..][..LANES]);
+    }
+    for (token, value) in values.chunks_exact(dim).enumerate() {
+        let value = &value[first..first + LANES];
+        for (query, sums) in sums.iter_mut().enumerate() {
+            let weight = weights[query * tokens + token];
+            for (sum, value) in sums.iter_mut().zip(value) {
+                *sum += weight * value.to_f32();
+            }
+        }
+    }
+    for (query, sums) in sums.iter().enumerate() {
+        out[query * dim + first..][..LANES].copy_from_slice(sums);
     }
 }
 

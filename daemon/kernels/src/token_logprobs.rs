@@ -6,6 +6,7 @@ use crate::{
     gemm::Into,
     isa::vectorized,
     mat::{Mat, MatMut},
+    pool::in_pool,
     weight::Weight,
 };
 
@@ -19,7 +20,7 @@ const BLOCK_TOKENS: usize = 1024;
 /// # Errors
 /// Where shapes do not fit together, or a target is outside of the vocabulary.
 pub fn token_logprobs(h: &[f32], head: &Weight, targets: &[u32]) -> Result<Vec<f32>> {
-    run(h, head, targets, &mut [])
+    in_pool(|| run(h, head, targets, &mut []))
 }
 
 /// As [`token_logprobs`], and the gradient of each by its row of h: `[rows, hidden]`.
@@ -31,7 +32,7 @@ pub fn token_logprobs(h: &[f32], head: &Weight, targets: &[u32]) -> Result<Vec<f
 /// As [`token_logprobs`].
 pub fn token_logprobs_and_gradients(h: &[f32], head: &Weight, targets: &[u32]) -> Result<(Vec<f32>, Vec<f32>)> {
     let mut gradients = vec![0.0; h.len()];
-    let logprobs = run(h, head, targets, &mut gradients)?;
+    let logprobs = in_pool(|| run(h, head, targets, &mut gradients))?;
     Ok((logprobs, gradients))
 }
 

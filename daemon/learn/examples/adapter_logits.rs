@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tokens = model.tokenizer.encode(prompt)?;
         let (rows, starts) = Rows::packed(&[&tokens]);
         let hidden = model.decoder.hidden(&rows, Attention::Packed(&starts), Some(&lora), &mut workspace)?;
-        let logits = model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1]));
+        let logits = model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1]), &mut workspace);
         prompts.push(json!({ "tokens": tokens, "logits": logits.values() }));
     }
     std::fs::write(file, json!({ "prompts": prompts }).to_string())?;

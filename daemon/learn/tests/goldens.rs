@@ -104,7 +104,7 @@ fn check_logits(name: &str, model: &Model, tolerance: f32) {
     let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
     let last: Vec<u32> = cu_seqlens[1..].iter().map(|end| end - 1).collect();
     let hidden = hidden.select(&last);
-    let logits = model.decoder.logits(&hidden);
+    let logits = model.decoder.logits(&hidden, &mut Workspace::default());
     for (what, ours, theirs) in [("hidden", &hidden, &tensors["hidden"]), ("logits", &logits, &tensors["logits"])] {
         let theirs: Vec<Vec<f32>> = theirs.to_vec2().unwrap();
         assert_eq!(ours.rows().len(), theirs.len(), "{what}");

@@ -32,7 +32,7 @@ fn ours(folder: &Path, tokens: &[u32]) -> Vec<f32> {
     let (rows, starts) = Rows::packed(&[tokens]);
     let attention = Attention::Packed(&starts);
     let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
-    model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1])).values().to_vec()
+    model.decoder.logits(&hidden.select(&[tokens.len() as u32 - 1]), &mut Workspace::default()).values().to_vec()
 }
 
 fn theirs(folder: &Path, tokens: &[u32]) -> Vec<f32> {

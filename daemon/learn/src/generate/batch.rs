@@ -107,10 +107,11 @@ impl<'a> Batch<'a> {
         let spans: Vec<Span> = running.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
         let attention = Attention::Cached { cache, spans: &spans };
         let hidden = model.decoder.hidden(&rows, attention, lora.as_ref(), workspace)?;
-        let mut logits = model.decoder.logits(&hidden);
+        let mut logits = model.decoder.logits(&hidden, workspace);
         let vocab = logits.cols();
         let each = running.par_iter_mut().zip(logits.values_mut().par_chunks_exact_mut(vocab));
         each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
+        workspace.give_matrix(logits);
         Ok(())
     }
 
@@ -164,7 +165,7 @@ impl<'a> Batch<'a> {
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
         let hidden = self.model.decoder.hidden(&rows, attention, self.lora.as_ref(), &mut self.workspace)?;
         let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
-        let logits = self.model.decoder.logits(&hidden.select(&last));
+        let logits = self.model.decoder.logits(&hidden.select(&last), &mut self.workspace);
         let each = spans.iter().zip(logits.rows());
         self.prefilled.extend(each.map(|(span, logits)| Prefilled { slot: span.slot, logits: logits.to_vec() }));
         Ok(())

@@ -24,7 +24,7 @@ fn greedy_generation_takes_the_likeliest_token_each_time() {
         let (rows, cu_seqlens) = Rows::packed(&[&tokens]);
         let hidden =
             model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
-        let logits = model.decoder.logits(&hidden);
+        let logits = model.decoder.logits(&hidden, &mut Workspace::default());
         let last = logits.rows().last().unwrap().iter().enumerate();
         assert_eq!(token as usize, last.max_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap().0);
         tokens.push(token);
@@ -133,7 +133,7 @@ fn scores_are_the_log_softmax_of_the_targets() {
         let (rows, cu_seqlens) = Rows::packed(&[&sample.tokens]);
         let hidden =
             model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
-        let logits = model.decoder.logits(&hidden);
+        let logits = model.decoder.logits(&hidden, &mut Workspace::default());
         let targets: Vec<usize> = (1..sample.tokens.len()).filter(|&place| sample.supervised[place]).collect();
         let nll = |place: usize| {
             let row = logits.rows().nth(place - 1).unwrap();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 use half::bf16;
 use perennial_kernels::{
-    Heads, Into, KvCache, Mat, MatMut, Precision, RopeTable, Span, Weight, rms_norm, rms_norm_backward,
+    Heads, Into, KvCache, Mat, MatMut, Precision, RopeTable, Span, Weight, in_pool, rms_norm, rms_norm_backward,
 };
 
 use super::{
@@ -100,8 +100,10 @@ impl Decoder {
         lora: Option<&LoraWeights>,
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
-        let residual = self.residual(self.layers.len(), rows, attention, lora, workspace)?;
-        Ok(self.normed(&residual))
+        in_pool(|| {
+            let residual = self.residual(self.layers.len(), rows, attention, lora, workspace)?;
+            Ok(self.normed(&residual))
+        })
     }
 
     /// The residual stream of the base model after `layers` layers (0: the embeddings), before any final norm:
@@ -116,7 +118,7 @@ impl Decoder {
         attention: Attention<'_>,
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
-        let residual = self.residual(layers, rows, attention, None, workspace)?;
+        let residual = in_pool(|| self.residual(layers, rows, attention, None, workspace))?;
         Ok(Matrix::new(residual, self.embeddings.inputs()))
     }
 
@@ -133,26 +135,26 @@ impl Decoder {
         layers_kept: usize,
         workspace: &mut Workspace,
     ) -> Result<(Matrix, Tape<'a>)> {
-        let (kept, last) = match self.precision {
+        let (kept, last) = in_pool(|| match self.precision {
             Precision::F32 => {
                 let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
-                (Record::F32(kept), last)
+                Ok::<_, candle_core::Error>((Record::F32(kept), last))
             }
             Precision::Bf16 => {
                 let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
-                (Record::Bf16(kept), last)
+                Ok((Record::Bf16(kept), last))
             }
-        };
+        })?;
         let hidden = self.normed(&last);
         Ok((hidden, Tape { decoder: self, rows, packing, lora, kept, last }))
     }
 
-    /// The logits of hidden states: `[rows, hidden]` to `[rows, vocab]`.
-    pub fn logits(&self, hidden: &Matrix) -> Matrix {
+    /// The logits of hidden states: `[rows, hidden]` to `[rows, vocab]`. Best given back with [`Workspace::give_matrix`].
+    pub fn logits(&self, hidden: &Matrix, workspace: &mut Workspace) -> Matrix {
         let (head, rows) = (self.head_weight(), hidden.rows().len());
-        let mut logits = vec![0.0; rows * head.outputs()];
+        let mut logits = workspace.take(rows * head.outputs());
         let h = Mat::new(hidden.values(), rows, hidden.cols());
-        head.product(MatMut::new(&mut logits, rows, head.outputs()), Into::Set, h);
+        in_pool(|| head.product(MatMut::new(&mut logits, rows, head.outputs()), Into::Set, h));
         Matrix::new(logits, head.outputs())
     }
 
@@ -293,10 +295,10 @@ impl Tape<'_> {
         rms_norm_backward(&mut d, Into::Set, &last, d_hidden.values(), &decoder.norm, decoder.eps);
         workspace.give(last);
         let back = Back { decoder, packing, context: decoder.context(rows, Some(lora)) };
-        match kept {
-            Record::F32(traces) => back.run(traces, &mut d, gradients, workspace)?,
-            Record::Bf16(traces) => back.run(traces, &mut d, gradients, workspace)?,
-        }
+        in_pool(|| match kept {
+            Record::F32(traces) => back.run(traces, &mut d, gradients, workspace),
+            Record::Bf16(traces) => back.run(traces, &mut d, gradients, workspace),
+        })?;
         workspace.give(d);
         Ok(())
     }

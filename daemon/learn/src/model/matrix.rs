@@ -23,6 +23,10 @@ impl Matrix {
         &mut self.values
     }
 
+    pub(super) fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The number of columns.
     pub fn cols(&self) -> usize {
         self.cols

@@ -27,7 +27,7 @@ const TOKENS: [u32; 9] = [5, 17, 200, 3, 3, 90, 61, 7, 250];
 fn packed_logits(model: &Model, sequences: &[&[u32]]) -> Vec<Vec<f32>> {
     let (rows, cu_seqlens) = Rows::packed(sequences);
     let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
-    to_rows(&model.decoder.logits(&hidden))
+    to_rows(&model.decoder.logits(&hidden, &mut Workspace::default()))
 }
 
 fn to_rows(matrix: &Matrix) -> Vec<Vec<f32>> {
@@ -62,7 +62,7 @@ fn cached_and_packed_attention_agree(
         let rows = Rows { tokens: tokens.into(), positions: positions.into() };
         let attention = Attention::Cached { cache: &mut cache, spans };
         let hidden = model.decoder.hidden(&rows, attention, None, &mut Workspace::default()).unwrap();
-        let mut logits = to_rows(&model.decoder.logits(&hidden));
+        let mut logits = to_rows(&model.decoder.logits(&hidden, &mut Workspace::default()));
         let of_second = logits.split_off(first.len());
         if !of_second.is_empty() {
             assert_close(&of_second, &whole[TOKENS.len()..], 1e-5);
@@ -81,7 +81,7 @@ fn layers_without_rope_do_not_see_positions() {
         rows.positions = (0..TOKENS.len() as u32).map(|position| position * 3).collect();
         let hidden =
             model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), None, &mut Workspace::default()).unwrap();
-        to_rows(&model.decoder.logits(&hidden))
+        to_rows(&model.decoder.logits(&hidden, &mut Workspace::default()))
     };
     assert_ne!(shifted(&model), packed_logits(&model, &[&TOKENS]));
     model.decoder.layers.iter_mut().for_each(|layer| layer.rope = false);

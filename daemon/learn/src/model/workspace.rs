@@ -1,6 +1,8 @@
 use half::bf16;
 use perennial_kernels::Element;
 
+use super::Matrix;
+
 /// Buffers that passes give back when they are done with them and take again. Memory that is new to a process costs more than
 /// most of what a layer computes in it.
 #[derive(Default)]
@@ -47,6 +49,11 @@ impl Workspace {
         let mut buffer = self.take(values.len());
         perennial_kernels::convert(&mut buffer, values);
         buffer
+    }
+
+    /// Takes back what a pass gave.
+    pub fn give_matrix(&mut self, matrix: Matrix) {
+        self.give(matrix.into_values());
     }
 
     pub(super) fn give<T: Stored>(&mut self, buffer: Vec<T>) {
