@@ -15,6 +15,8 @@ mod panels;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use self::{
@@ -109,7 +111,8 @@ fn product<K: Kernel, L: Element, R: Element>(
         return clear(&dst, scale.into);
     }
     let rhs = rhs.t();
-    if preparation(&lhs, &rhs) <= preparation(&rhs, &lhs) {
+    let across_rows = dst.col_stride != 1;
+    if cost(&lhs, &rhs, across_rows) <= cost(&rhs, &lhs, !across_rows) {
         run::<K, L, R>(&dst, scale, lhs, rhs, threads);
     } else {
         run::<K, R, L>(&dst.t(), scale, rhs, lhs, threads);
@@ -125,12 +128,14 @@ fn clear(dst: &MatMut<'_>, into: Into) {
     }
 }
 
-/// What it costs to bring operands into order, both `[…, depth]`: copying one to rows is slower than packing it, and packing
-/// is fastest along a panel.
-fn preparation<L, R>(left: &Mat<'_, L>, right: &Mat<'_, R>) -> usize {
+/// What it costs, beside multiplying, to have these operands on these sides, in values of one column of both `[…, depth]`:
+/// copying one to rows is slower than packing it, packing is fastest along a panel, and results that lie across rows are
+/// written a second time.
+fn cost<L, R>(left: &Mat<'_, L>, right: &Mat<'_, R>, across_rows: bool) -> usize {
     let copied = if left.col_stride == 1 { 0 } else { 4 * left.rows };
     let packed = if right.row_stride == 1 { right.rows } else { 2 * right.rows };
-    copied + packed
+    let gathered = if across_rows { left.rows * right.rows / left.cols } else { 0 };
+    copied + packed + gathered
 }
 
 /// `dst (+)= factor · left · rightᵀ`
@@ -179,9 +184,15 @@ impl<K: Kernel, L: Element> Pass<'_, K, L> {
     fn run(&self, threads: Threads) {
         let (down, panels) = (self.dst.rows.div_ceil(TASK_ROWS), self.dst.cols.div_ceil(K::COLS));
         let across = TASKS.div_ceil(down).min(panels);
+        // Few rows are brought into order once for all tasks.
+        let shared = (down == 1).then(|| self.block(0, panels));
         let task = |index: usize| {
             let (row, part) = (index / across * TASK_ROWS, index % across);
-            self.task(row, part * panels / across..(part + 1) * panels / across);
+            let panels = part * panels / across..(part + 1) * panels / across;
+            match &shared {
+                Some(block) => self.task(row, panels, block),
+                None => self.task(row, panels.clone(), &self.block(row, panels.len())),
+            }
         };
         match threads {
             Threads::Pool => (0..down * across).into_par_iter().for_each(task),
@@ -189,12 +200,15 @@ impl<K: Kernel, L: Element> Pass<'_, K, L> {
         }
     }
 
-    fn task(&self, first_row: usize, panels: std::ops::Range<usize>) {
+    /// The rows of a task, which are to meet so many panels.
+    fn block(&self, first_row: usize, panels: usize) -> Block<K> {
+        let rows = first_row..self.dst.rows.min(first_row + TASK_ROWS);
+        let part = self.left.part(rows, self.first..self.first + self.length);
+        Block::new(part, panels >= PANELS_TO_COPY_FOR)
+    }
+
+    fn task(&self, first_row: usize, panels: Range<usize>, block: &Block<K>) {
         let rows = TASK_ROWS.min(self.dst.rows - first_row);
-        let block = Block::<K>::new(
-            self.left.part(first_row..first_row + rows, self.first..self.first + self.length),
-            panels.len() >= PANELS_TO_COPY_FOR,
-        );
         let mut sums = [0.0; TILE_VALUES_MAX];
         // SAFETY: the kernel was chosen for this processor.
         let mut session = unsafe { K::start() };

@@ -15,6 +15,9 @@ pub(super) struct Block<K: Kernel> {
     copy: Vec<K::E>,
 }
 
+// SAFETY: it reads what its owner borrows or what it holds itself, and writes nothing once it is made.
+unsafe impl<K: Kernel> Sync for Block<K> {}
+
 impl<K: Kernel> Block<K> {
     /// `mat` has these rows and this stretch alone. `reused` says that each row is read again and again.
     pub(super) fn new<L: Element>(mat: Mat<'_, L>, reused: bool) -> Self {
