@@ -3,7 +3,10 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 use half::bf16;
 
-use crate::element::Precision;
+use crate::{
+    element::{Element, Precision},
+    isa::LANES,
+};
 
 /// Keys and values of sequences under generation, one slot per sequence.
 ///
@@ -27,11 +30,15 @@ pub struct Span {
     pub rows: usize,
 }
 
+/// Tokens whose keys are in one block, so that their scores are a vector.
+pub(crate) const KEYS_TOGETHER: usize = LANES;
+
 /// Some tokens' keys and values in every layer.
 #[derive(Debug)]
 struct Block {
-    /// Per layer and head, `[tokens, head_dim]`.
+    /// Per layer and head, blocks of `[head_dim, KEYS_TOGETHER]`. What a last block has over is anything.
     keys: Vec<Column>,
+    /// Per layer and head, `[tokens, head_dim]`.
     values: Vec<Column>,
 }
 
@@ -70,6 +77,26 @@ impl Column {
             Self::Bf16(values) => values.extend(more.iter().map(|value| bf16::from_f32(*value))),
         }
     }
+
+    /// Puts the key of a token in its place.
+    fn put_key(&mut self, token: usize, key: &[f32]) {
+        let (start, lane) = (token / KEYS_TOGETHER * KEYS_TOGETHER * key.len(), token % KEYS_TOGETHER);
+        match self {
+            Self::F32(keys) => put_lane(keys, start, lane, key),
+            Self::Bf16(keys) => put_lane(keys, start, lane, key),
+        }
+    }
+}
+
+/// Puts the values of a token into its lane of the block at `start`, which comes to be where it is not there.
+fn put_lane<E: Element>(blocks: &mut Vec<E>, start: usize, lane: usize, values: &[f32]) {
+    let end = start + values.len() * KEYS_TOGETHER;
+    if blocks.len() < end {
+        blocks.resize(end, E::default());
+    }
+    for (lanes, value) in blocks[start..end].chunks_exact_mut(KEYS_TOGETHER).zip(values) {
+        lanes[lane] = E::from_f32(*value);
+    }
 }
 
 #[derive(Debug)]
@@ -79,20 +106,21 @@ struct Sequence {
     own: Block,
 }
 
-/// Keys and values of one head, `[tokens, head_dim]` each.
+/// Keys of one head, blocks of `[head_dim, KEYS_TOGETHER]`, and its values, `[tokens, head_dim]`.
 pub(crate) enum Segment<'a> {
     F32 { keys: &'a [f32], values: &'a [f32] },
     Bf16 { keys: &'a [bf16], values: &'a [bf16] },
 }
 
 impl Block {
-    fn new(precision: Precision, heads: usize, values_reserved: usize) -> Self {
-        let empty = || (0..heads).map(|_| Column::with_capacity(precision, values_reserved)).collect();
-        Self { keys: empty(), values: empty() }
+    fn new(precision: Precision, heads: usize, tokens_reserved: usize, head_dim: usize) -> Self {
+        let empty = |tokens: usize| (0..heads).map(|_| Column::with_capacity(precision, tokens * head_dim)).collect();
+        Self { keys: empty(tokens_reserved.next_multiple_of(KEYS_TOGETHER)), values: empty(tokens_reserved) }
     }
 
-    fn truncate(&mut self, values: usize) {
-        self.keys.iter_mut().chain(&mut self.values).for_each(|head| head.truncate(values));
+    fn truncate(&mut self, tokens: usize, head_dim: usize) {
+        self.keys.iter_mut().for_each(|head| head.truncate(tokens.next_multiple_of(KEYS_TOGETHER) * head_dim));
+        self.values.iter_mut().for_each(|head| head.truncate(tokens * head_dim));
     }
 }
 
@@ -112,7 +140,7 @@ impl KvCache {
     /// Adds an empty sequence with room for `tokens_reserved` tokens, and gives its slot. It grows beyond that at the cost
     /// of copying.
     pub fn insert(&mut self, tokens_reserved: usize) -> usize {
-        let own = Block::new(self.precision, self.layers * self.kv_heads, tokens_reserved * self.head_dim);
+        let own = Block::new(self.precision, self.layers * self.kv_heads, tokens_reserved, self.head_dim);
         self.put(Sequence { shared: Vec::new(), own })
     }
 
@@ -126,11 +154,11 @@ impl KvCache {
         let parent = self.get_mut(slot)?;
         let own_tokens = tokens - parent.shared_len();
         if own_tokens > 0 {
-            let own = std::mem::replace(&mut parent.own, Block::new(precision, heads, 0));
+            let own = std::mem::replace(&mut parent.own, Block::new(precision, heads, 0, head_dim));
             parent.shared.push((Arc::new(own), own_tokens));
         }
         let shared = parent.shared.clone();
-        Ok(self.put(Sequence { shared, own: Block::new(precision, heads, tokens_reserved * head_dim) }))
+        Ok(self.put(Sequence { shared, own: Block::new(precision, heads, tokens_reserved, head_dim) }))
     }
 
     /// How many tokens of the sequence have been through every layer: the position of its next token.
@@ -159,7 +187,7 @@ impl KvCache {
             left -= *counted;
         }
         sequence.shared.retain(|(_, counted)| *counted > 0);
-        sequence.own.truncate(left * head_dim);
+        sequence.own.truncate(left, head_dim);
         Ok(())
     }
 
@@ -197,46 +225,83 @@ impl KvCache {
         (self.kv_heads, self.head_dim)
     }
 
-    pub(crate) fn layer_len(&self, slot: usize, layer: usize) -> Result<usize> {
+    fn layer_len(&self, slot: usize, layer: usize) -> Result<usize> {
         let sequence = self.get(slot)?;
-        let Some(keys) = sequence.own.keys.get(layer * self.kv_heads) else {
+        let Some(values) = sequence.own.values.get(layer * self.kv_heads) else {
             bail!("layer {layer} of a key-value cache with {} layers", self.layers);
         };
-        Ok(sequence.shared_len() + keys.len() / self.head_dim)
+        Ok(sequence.shared_len() + values.len() / self.head_dim)
     }
 
-    /// Appends rows `[rows, kv_heads · head_dim]` of keys and values to one layer of a sequence.
-    pub(crate) fn append(&mut self, slot: usize, layer: usize, keys: &[f32], values: &[f32]) -> Result<()> {
-        let (kv_heads, head_dim) = (self.kv_heads, self.head_dim);
-        let own = &mut self.get_mut(slot)?.own;
-        for head in 0..kv_heads {
-            let at = layer * kv_heads + head;
+    /// One layer of the sequences in these slots, in this order: to be worked on at the same time.
+    pub(crate) fn layers_mut(
+        &mut self,
+        layer: usize,
+        slots: impl Iterator<Item = usize>,
+    ) -> Result<Vec<CachedLayer<'_>>> {
+        let (layers, kv_heads, head_dim) = (self.layers, self.kv_heads, self.head_dim);
+        if layer >= layers {
+            bail!("layer {layer} of a key-value cache with {layers} layers");
+        }
+        let mut sequences: Vec<Option<&mut Sequence>> = self.slots.iter_mut().map(Option::as_mut).collect();
+        slots
+            .map(|slot| match sequences.get_mut(slot).and_then(Option::take) {
+                Some(sequence) => Ok(CachedLayer { sequence, first: layer * kv_heads, kv_heads, head_dim }),
+                None => bail!("no sequence in slot {slot} of the key-value cache, or it is asked for twice"),
+            })
+            .collect()
+    }
+}
+
+/// One layer of one sequence.
+pub(crate) struct CachedLayer<'a> {
+    sequence: &'a mut Sequence,
+    /// The place of the layer's first head.
+    first: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl CachedLayer<'_> {
+    /// How many tokens it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.sequence.shared_len() + self.sequence.own.values[self.first].len() / self.head_dim
+    }
+
+    /// Appends rows `[rows, kv_heads · head_dim]` of keys and values.
+    pub(crate) fn append(&mut self, keys: &[f32], values: &[f32]) {
+        let head_dim = self.head_dim;
+        let heads = self.first..self.first + self.kv_heads;
+        let own = &mut self.sequence.own;
+        let own = own.keys[heads.clone()].iter_mut().zip(&mut own.values[heads]);
+        for (head, (own_keys, own_values)) in own.enumerate() {
             let columns = head * head_dim..(head + 1) * head_dim;
-            let (Some(own_keys), Some(own_values)) = (own.keys.get_mut(at), own.values.get_mut(at)) else {
-                bail!("layer {layer} is outside of the key-value cache");
-            };
-            let rows = keys.chunks_exact(kv_heads * head_dim).zip(values.chunks_exact(kv_heads * head_dim));
+            let rows = keys.chunks_exact(self.kv_heads * head_dim).zip(values.chunks_exact(self.kv_heads * head_dim));
             for (keys, values) in rows {
-                own_keys.extend(&keys[columns.clone()]);
+                own_keys.put_key(own_values.len() / head_dim, &keys[columns.clone()]);
                 own_values.extend(&values[columns.clone()]);
             }
         }
-        Ok(())
     }
 
     /// The keys and values of one head in order, in as many pieces as they are stored in.
-    pub(crate) fn segments<'a>(&'a self, slot: usize, layer: usize, head: usize) -> Result<Vec<Segment<'a>>> {
-        let sequence = self.get(slot)?;
-        let at = layer * self.kv_heads + head;
-        let shared = sequence.shared.iter().map(|(block, tokens)| (&**block, *tokens * self.head_dim));
-        let own = std::iter::once((&sequence.own, sequence.own.keys[at].len()));
-        let segment = |(block, values): (&'a Block, usize)| match (&block.keys[at], &block.values[at]) {
-            (Column::F32(keys), Column::F32(of)) => Ok(Segment::F32 { keys: &keys[..values], values: &of[..values] }),
-            (Column::Bf16(keys), Column::Bf16(of)) => {
-                Ok(Segment::Bf16 { keys: &keys[..values], values: &of[..values] })
+    pub(crate) fn segments(&self, head: usize) -> impl Iterator<Item = Segment<'_>> {
+        let (at, head_dim) = (self.first + head, self.head_dim);
+        let shared = self.sequence.shared.iter().map(|(block, tokens)| (&**block, *tokens));
+        let own = std::iter::once((&self.sequence.own, self.sequence.own.values[at].len() / head_dim));
+        let segments = shared.chain(own).filter(|(_, tokens)| *tokens > 0);
+        segments.filter_map(move |(block, tokens)| {
+            let (of_keys, of_values) = (tokens.next_multiple_of(KEYS_TOGETHER) * head_dim, tokens * head_dim);
+            match (&block.keys[at], &block.values[at]) {
+                (Column::F32(keys), Column::F32(values)) => {
+                    Some(Segment::F32 { keys: &keys[..of_keys], values: &values[..of_values] })
+                }
+                (Column::Bf16(keys), Column::Bf16(values)) => {
+                    Some(Segment::Bf16 { keys: &keys[..of_keys], values: &values[..of_values] })
+                }
+                // All columns of a cache are made in its one precision.
+                _ => None,
             }
-            _ => bail!("keys and values of layer {layer} are kept in different precisions"),
-        };
-        shared.chain(own).filter(|(_, values)| *values > 0).map(segment).collect()
+        })
     }
 }

@@ -3,12 +3,10 @@ use rayon::prelude::*;
 
 use crate::{
     attention::Heads,
-    cache::{KvCache, Segment, Span},
+    cache::{CachedLayer, KEYS_TOGETHER, KvCache, Segment, Span},
     element::Element,
     exp::exp_above,
-    gemm::{Into, Threads, gemm},
-    isa::{LANES, axpy_inline, dot_inline, vectorized},
-    mat::{Mat, MatMut},
+    isa::{LANES, vectorized},
 };
 
 const OP: &str = "cached_attention";
@@ -16,131 +14,124 @@ const OP: &str = "cached_attention";
 /// New rows of one sequence that a task scores at once: scores take this many rows times the sequence's length.
 const BLOCK: usize = 32;
 
-/// The longest head.
-const DIM_MAX: usize = 512;
-
-/// Up to this many queries, packing keys and values for GEMM costs more than it saves.
-const FEW: usize = 16;
+/// Queries whose sums stay in registers while keys or values go by.
+const TOGETHER: usize = 8;
 
 /// Appends the keys and values of new tokens to one layer of the cache and attends from them, causally, to all tokens of
 /// their sequence. For inference: there is no backward pass.
 ///
 /// q `[rows, heads · head_dim]`, k and v `[rows, kv_heads · head_dim]`; `spans` says which rows belong to which sequence,
-/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated. The result is as q.
+/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated. `out` is as q.
 ///
 /// # Errors
 /// Where shapes, spans or the cache do not fit together. The cache may then hold the tokens in some layers:
 /// [`KvCache::truncate`] repairs that.
-pub fn cached_attention(
+pub fn cached_attention<E: Element>(
     heads: Heads,
     (q, k, v): (&[f32], &[f32], &[f32]),
     cache: &mut KvCache,
     layer: usize,
     spans: &[Span],
-) -> Result<Vec<f32>> {
+    out: &mut [E],
+) -> Result<()> {
     let (q_cols, kv_cols) = (heads.q_cols(), heads.kv_cols());
     if cache.heads() != (heads.kv_heads, heads.dim) {
         bail!("{OP}: the cache is of {:?} key heads and values each, but there are {heads:?}", cache.heads());
     }
     let rows = spans.iter().map(|span| span.rows).sum::<usize>();
-    if heads.dim > DIM_MAX {
-        bail!("{OP}: heads of {} values are longer than {DIM_MAX}", heads.dim);
-    }
-    if q.len() != rows * q_cols || k.len() != rows * kv_cols || v.len() != rows * kv_cols {
+    if [q.len(), out.len()] != [rows * q_cols; 2] || [k.len(), v.len()] != [rows * kv_cols; 2] {
         bail!("{OP}: q, k and v of {}, {} and {} values do not make up {spans:?}", q.len(), k.len(), v.len());
     }
 
-    let mut tasks = Vec::new();
-    let mut row = 0;
-    for span in spans {
-        let before = cache.layer_len(span.slot, layer)?;
-        let values = row * kv_cols..(row + span.rows) * kv_cols;
-        cache.append(span.slot, layer, &k[values.clone()], &v[values])?;
-        for first in (0..span.rows).step_by(BLOCK) {
-            let rows = BLOCK.min(span.rows - first);
-            tasks.push(Task { slot: span.slot, row: row + first, rows, seen: before + first + 1 });
-        }
-        row += span.rows;
-    }
-    let cache = &*cache;
-    let mut out = vec![0.0; rows * q_cols];
-    let mut rest = out.as_mut_slice();
-    let mut blocks = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let block;
-        (block, rest) = rest.split_at_mut(task.rows * q_cols);
-        blocks.push((task, block));
-    }
-    blocks.into_par_iter().try_for_each(|(task, out)| {
-        for kv_head in 0..heads.kv_heads {
-            let segments = cache.segments(task.slot, layer, kv_head)?;
-            task.attend(heads, kv_head, q, &segments, out);
-        }
-        Ok::<_, candle_core::Error>(())
-    })?;
-    Ok(out)
+    let layers = cache.layers_mut(layer, spans.iter().map(|span| span.slot))?;
+    let (mut row, mut rest) = (0, out);
+    let tasks: Vec<_> = spans
+        .iter()
+        .zip(layers)
+        .map(|(span, layer)| {
+            let out;
+            (out, rest) = std::mem::take(&mut rest).split_at_mut(span.rows * q_cols);
+            let (queries, values) =
+                (row * q_cols..(row + span.rows) * q_cols, row * kv_cols..(row + span.rows) * kv_cols);
+            row += span.rows;
+            (layer, &q[queries], &k[values.clone()], &v[values], out)
+        })
+        .collect();
+    tasks.into_par_iter().for_each(|(mut layer, q, k, v, out)| {
+        let before = layer.len();
+        layer.append(k, v);
+        let blocks = q.par_chunks(BLOCK * q_cols).zip(out.par_chunks_mut(BLOCK * q_cols)).enumerate();
+        blocks.for_each(|(block, (q, out))| attend(heads, &layer, before + block * BLOCK + 1, q, out));
+    });
+    Ok(())
 }
 
-/// Some rows of one sequence.
-#[derive(Clone, Copy)]
-struct Task {
-    slot: usize,
-    row: usize,
-    rows: usize,
-    /// How many tokens the first of the rows sees, itself included.
-    seen: usize,
-}
-
-impl Task {
-    /// Fills the columns of the queries that share a key head.
-    fn attend(&self, heads: Heads, kv_head: usize, q: &[f32], segments: &[Segment<'_>], out: &mut [f32]) {
-        let (dim, group, q_cols) = (heads.dim, heads.group(), heads.q_cols());
+/// What some rows of a sequence attend to, the first of which sees so many tokens of it, itself included.
+fn attend<E: Element>(heads: Heads, layer: &CachedLayer<'_>, seen: usize, q: &[f32], out: &mut [E]) {
+    let (dim, group, q_cols) = (heads.dim, heads.group(), heads.q_cols());
+    let mut state = State::new(q.len() / q_cols * group, dim);
+    for kv_head in 0..heads.kv_heads {
         let columns = kv_head * group * dim..(kv_head + 1) * group * dim;
-        let rows = q[self.row * q_cols..(self.row + self.rows) * q_cols].chunks_exact(q_cols);
-        let queries: Vec<f32> = rows.flat_map(|row| &row[columns.clone()]).map(|q| q * heads.scale()).collect();
-        let mut state = State::new(self.rows * group, dim);
-        for segment in segments {
+        state.start(q.chunks_exact(q_cols).flat_map(|row| &row[columns.clone()]), heads.scale());
+        for segment in layer.segments(kv_head) {
             match segment {
-                Segment::F32 { keys, values } => state.add(self.seen, group, &queries, keys, values),
-                Segment::Bf16 { keys, values } => state.add(self.seen, group, &queries, keys, values),
+                Segment::F32 { keys, values } => state.add(seen, group, keys, values),
+                Segment::Bf16 { keys, values } => state.add(seen, group, keys, values),
             }
         }
-        for (at, (attended, sum)) in state.out.chunks_exact(dim).zip(&state.sums).enumerate() {
-            let out = &mut out[at / group * q_cols + columns.start + at % group * dim..][..dim];
-            out.iter_mut().zip(attended).for_each(|(out, value)| *out = value / sum);
+        for (row, out) in out.chunks_exact_mut(q_cols).enumerate() {
+            state.finish(row * group, &mut out[columns.clone()]);
         }
     }
 }
 
-/// A softmax over segments one after another, scaled anew where a later one holds a greater score (arXiv 1805.02867).
+/// The softmax of the queries that share a key head, over segments one after another, scaled anew where a later one holds a
+/// greater score (arXiv 1805.02867).
 struct State {
     dim: usize,
     /// Tokens in the segments so far.
     tokens: usize,
+    /// `[queries, head_dim]`, scaled.
+    queries: Vec<f32>,
     /// `[queries, head_dim]`, not yet divided by the sums.
     out: Vec<f32>,
     maxima: Vec<f32>,
     sums: Vec<f32>,
+    /// Of one segment: `[queries, tokens]`.
+    scores: Vec<f32>,
 }
 
 impl State {
     fn new(queries: usize, dim: usize) -> Self {
-        let (out, maxima) = (vec![0.0; queries * dim], vec![f32::NEG_INFINITY; queries]);
-        Self { dim, tokens: 0, out, maxima, sums: vec![0.0; queries] }
+        Self {
+            dim,
+            tokens: 0,
+            queries: Vec::with_capacity(queries * dim),
+            out: vec![0.0; queries * dim],
+            maxima: vec![0.0; queries],
+            sums: vec![0.0; queries],
+            scores: Vec::new(),
+        }
     }
 
-    /// Adds a segment. `seen` are the tokens that the first row sees of all segments; a row has `group` queries.
-    fn add<E: Element>(&mut self, seen: usize, group: usize, queries: &[f32], keys: &[E], values: &[E]) {
-        let (dim, count, tokens) = (self.dim, self.sums.len(), keys.len() / self.dim);
-        let mut scores = vec![0.0; count * tokens];
-        if count <= FEW {
-            dots(&mut scores, queries, keys, dim);
-        } else {
-            let (queries, keys) = (Mat::new(queries, count, dim), Mat::new(keys, tokens, dim));
-            let dst = MatMut::new(&mut scores, count, tokens);
-            gemm(dst, Into::Set, 1.0, queries, keys.t(), E::PRECISION, Threads::One);
-        }
-        for (at, scores) in scores.chunks_exact_mut(tokens).enumerate() {
+    /// Begins anew.
+    fn start<'a>(&mut self, queries: impl Iterator<Item = &'a f32>, scale: f32) {
+        self.tokens = 0;
+        self.queries.clear();
+        self.queries.extend(queries.map(|value| value * scale));
+        self.out.fill(0.0);
+        self.maxima.fill(f32::NEG_INFINITY);
+        self.sums.fill(0.0);
+    }
+
+    /// Adds a segment: keys as [`Segment`] has them. `seen` are the tokens that the first row sees of all segments; a row has
+    /// `group` queries.
+    fn add<E: Element>(&mut self, seen: usize, group: usize, keys: &[E], values: &[E]) {
+        let (dim, tokens) = (self.dim, values.len() / self.dim);
+        let stride = keys.len() / dim;
+        self.scores.resize(self.sums.len() * stride, 0.0);
+        dots(&mut self.scores, &self.queries, keys, dim);
+        for (at, scores) in self.scores.chunks_exact_mut(stride).enumerate() {
             let seen = (seen + at / group).saturating_sub(self.tokens).min(tokens);
             let (seen, hidden) = scores.split_at_mut(seen);
             hidden.fill(0.0);
@@ -151,29 +142,40 @@ impl State {
             self.sums[at] = self.sums[at] * rescale + sum;
             self.maxima[at] = max;
         }
-        if count <= FEW {
-            add_weighted(&mut self.out, &scores, values, dim);
-        } else {
-            let (scores, values) = (Mat::new(&scores, count, tokens), Mat::new(values, tokens, dim));
-            let dst = MatMut::new(&mut self.out, count, dim);
-            gemm(dst, Into::Add, 1.0, scores, values, E::PRECISION, Threads::One);
-        }
+        add_weighted(&mut self.out, &self.scores, values, dim);
         self.tokens += tokens;
+    }
+
+    /// What the queries from `first` on attend to.
+    fn finish<E: Element>(&self, first: usize, out: &mut [E]) {
+        let attended = self.out[first * self.dim..].chunks_exact(self.dim).zip(&self.sums[first..]);
+        for (out, (attended, sum)) in out.chunks_exact_mut(self.dim).zip(attended) {
+            out.iter_mut().zip(attended).for_each(|(out, value)| *out = E::from_f32(value / sum));
+        }
     }
 }
 
+/// Calls a function whose number of queries is a constant, at most [`TOGETHER`].
+macro_rules! for_count {
+    ($count:expr, $function:ident($($arg:expr),*)) => {
+        match $count {
+            1 => $function::<1, E>($($arg),*),
+            2 => $function::<2, E>($($arg),*),
+            3 => $function::<3, E>($($arg),*),
+            4 => $function::<4, E>($($arg),*),
+            5 => $function::<5, E>($($arg),*),
+            6 => $function::<6, E>($($arg),*),
+            7 => $function::<7, E>($($arg),*),
+            _ => $function::<8, E>($($arg),*),
+        }
+    };
+}
 vectorized! {
-    /// `scores[i, t] = queries[i] · keys[t]`
+    /// `scores[i, t] = queries[i] · keys[t]`, keys in blocks of `[head_dim, KEYS_TOGETHER]`.
     fn dots<E: Element>(scores: &mut [f32], queries: &[f32], keys: &[E], dim: usize) {
-        let tokens = keys.len() / dim;
-        let mut widened = [0.0; DIM_MAX];
-        for (token, key) in keys.chunks_exact(dim).enumerate() {
-            // Once for all queries, and apart from the sums, which the compiler then keeps in vectors.
-            let widened = &mut widened[..dim];
-            widened.iter_mut().zip(key).for_each(|(widened, key)| *widened = key.to_f32());
-            for (scores, query) in scores.chunks_exact_mut(tokens).zip(queries.chunks_exact(dim)) {
-                scores[token] = dot_inline(query, widened);
-            }
+        let stride = keys.len() / dim;
+        for (scores, queries) in scores.chunks_mut(TOGETHER * stride).zip(queries.chunks(TOGETHER * dim)) {
+            for_count!(queries.len() / dim, dots_of(scores, queries, keys, dim));
         }
     }
 }
@@ -181,56 +183,61 @@ vectorized! {
 vectorized! {
     /// `out[i] += Σ_t weights[i, t] · values[t]`
     fn add_weighted<E: Element>(out: &mut [f32], weights: &[f32], values: &[E], dim: usize) {
-        let tokens = values.len() / dim;
-        for (out, weights) in out.chunks_mut(TOGETHER * dim).zip(weights.chunks(TOGETHER * tokens)) {
-            for first in (0..dim).step_by(LANES) {
-                let width = LANES.min(dim - first);
-                match (out.len() / dim, width) {
-                    (4, LANES) => add_columns::<4, E>(out, weights, values, dim, first),
-                    (3, LANES) => add_columns::<3, E>(out, weights, values, dim, first),
-                    (2, LANES) => add_columns::<2, E>(out, weights, values, dim, first),
-                    (1, LANES) => add_columns::<1, E>(out, weights, values, dim, first),
-                    _ => {
-                        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
-                            for (weight, value) in weights.iter().zip(values.chunks_exact(dim)) {
-                                axpy_inline(&mut out[first..first + width], *weight, &value[first..first + width]);
-                            }
-                        }
-                    }
-                }
-            }
+        let stride = weights.len() / (out.len() / dim);
+        for (out, weights) in out.chunks_mut(TOGETHER * dim).zip(weights.chunks(TOGETHER * stride)) {
+            for_count!(out.len() / dim, add_columns(out, weights, values, dim));
         }
     }
 }
 
-/// Queries whose sums stay in registers while values go by.
-const TOGETHER: usize = 4;
-
-/// Adds to a register's width of columns of some queries, from `first` on.
 #[inline(always)]
-fn add_columns<const QUERIES: usize, E: Element>(
-    out: &mut [f32],
-    weights: &[f32],
-    values: &[E],
-    dim: usize,
-    first: usize,
-) {
-    let tokens = values.len() / dim;
-    let mut sums = [[0.0_f32; LANES]; QUERIES];
-    for (query, sums) in sums.iter_mut().enumerate() {
-        sums.copy_from_slice(&out[query * dim + first..][..LANES]);
-    }
-    for (token, value) in values.chunks_exact(dim).enumerate() {
-        let value = &value[first..first + LANES];
-        for (query, sums) in sums.iter_mut().enumerate() {
-            let weight = weights[query * tokens + token];
-            for (sum, value) in sums.iter_mut().zip(value) {
-                *sum += weight * value.to_f32();
+fn dots_of<const QUERIES: usize, E: Element>(scores: &mut [f32], queries: &[f32], keys: &[E], dim: usize) {
+    let stride = keys.len() / dim;
+    let queries: [&[f32]; QUERIES] = std::array::from_fn(|query| &queries[query * dim..][..dim]);
+    for (block, keys) in keys.chunks_exact(dim * KEYS_TOGETHER).enumerate() {
+        let mut sums = [[0.0_f32; KEYS_TOGETHER]; QUERIES];
+        for (at, keys) in keys.as_chunks::<KEYS_TOGETHER>().0.iter().enumerate() {
+            let keys = keys.map(E::to_f32);
+            for (sums, query) in sums.iter_mut().zip(queries) {
+                let query = query[at];
+                for (sum, key) in sums.iter_mut().zip(keys) {
+                    *sum += query * key;
+                }
             }
         }
+        for (query, sums) in sums.iter().enumerate() {
+            scores[query * stride + block * KEYS_TOGETHER..][..KEYS_TOGETHER].copy_from_slice(sums);
+        }
     }
-    for (query, sums) in sums.iter().enumerate() {
-        out[query * dim + first..][..LANES].copy_from_slice(sums);
+}
+
+#[inline(always)]
+fn add_columns<const QUERIES: usize, E: Element>(out: &mut [f32], weights: &[f32], values: &[E], dim: usize) {
+    let stride = weights.len() / QUERIES;
+    let tokens = values.len() / dim;
+    let weights: [&[f32]; QUERIES] = std::array::from_fn(|query| &weights[query * stride..][..tokens]);
+    for first in (0..dim).step_by(LANES) {
+        let width = LANES.min(dim - first);
+        let mut sums = [[0.0_f32; LANES]; QUERIES];
+        for (query, sums) in sums.iter_mut().enumerate() {
+            sums[..width].copy_from_slice(&out[query * dim + first..][..width]);
+        }
+        for (token, value) in values.chunks_exact(dim).enumerate() {
+            let mut widened = [0.0; LANES];
+            match value[first..].first_chunk::<LANES>() {
+                Some(value) => widened = value.map(E::to_f32),
+                None => widened.iter_mut().zip(&value[first..]).for_each(|(widened, value)| *widened = value.to_f32()),
+            }
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                let weight = weights[token];
+                for (sum, value) in sums.iter_mut().zip(widened) {
+                    *sum += weight * value;
+                }
+            }
+        }
+        for (query, sums) in sums.iter().enumerate() {
+            out[query * dim + first..][..width].copy_from_slice(&sums[..width]);
+        }
     }
 }
 
@@ -274,7 +281,13 @@ mod tests {
 
     /// Attends from the rows `first..first + rows` of a case.
     fn step(case: &Case, cache: &mut KvCache, slot: usize, first: usize, rows: usize) -> Vec<f32> {
-        cached_attention(HEADS, case.rows(first, rows), cache, 0, &[Span { slot, rows }]).unwrap()
+        attend(case.rows(first, rows), cache, &[Span { slot, rows }])
+    }
+
+    fn attend(qkv: (&[f32], &[f32], &[f32]), cache: &mut KvCache, spans: &[Span]) -> Vec<f32> {
+        let mut out = vec![0.0; qkv.0.len()];
+        cached_attention(HEADS, qkv, cache, 0, spans, &mut out).unwrap();
+        out
     }
 
     fn expected(case: &Case, first: usize, rows: usize) -> &[f32] {
@@ -339,7 +352,7 @@ mod tests {
         let (of_one, of_two) = (one.rows(30, 1), two.rows(7, 4));
         let (q, k) = ([of_one.0, of_two.0].concat(), [of_one.1, of_two.1].concat());
         let v = [of_one.2, of_two.2].concat();
-        let out = cached_attention(HEADS, (&q, &k, &v), &mut cache, 0, &spans).unwrap();
+        let out = attend((&q, &k, &v), &mut cache, &spans);
         assert_close(&out, &[expected(&one, 30, 1), expected(&two, 7, 4)].concat(), 2e-6);
     }
 
@@ -358,7 +371,8 @@ mod tests {
         let (case, mut cache) = (case(1), cache());
         let slot = cache.insert(0);
         let mut attend = |layer, slot, rows| {
-            cached_attention(HEADS, case.rows(0, LENGTH), &mut cache, layer, &[Span { slot, rows }]).is_err()
+            let (qkv, mut out) = (case.rows(0, LENGTH), vec![0.0; LENGTH * HEADS.q_cols()]);
+            cached_attention(HEADS, qkv, &mut cache, layer, &[Span { slot, rows }], &mut out).is_err()
         };
         assert!(attend(0, slot, 3));
         assert!(attend(1, slot, LENGTH));

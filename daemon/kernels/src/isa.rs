@@ -191,14 +191,6 @@ pub(crate) fn dot_inline<X: Element, Y: Element>(x: &[X], y: &[Y]) -> f32 {
     sum_lanes(lanes) + rest
 }
 
-/// `y += factor * x`
-#[inline(always)]
-pub(crate) fn axpy_inline<X: Element>(y: &mut [f32], factor: f32, x: &[X]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * x.to_f32();
-    }
-}
-
 /// The greatest value of a slice, minus infinity where it is empty.
 #[inline(always)]
 pub(crate) fn max_inline(x: &[f32]) -> f32 {

@@ -5,7 +5,7 @@
 //!
 //! | forth | back |
 //! |---|---|
-//! | [`Weight::product`] | [`Weight::transposed_product`]: never a gradient of the weight |
+//! | [`Weight::product`], [`products()`] | [`Weight::transposed_product`]: never a gradient of the weight |
 //! | [`gemm()`] | [`gemm()`] |
 //! | [`rms_norm()`] | [`rms_norm_backward()`] |
 //! | [`rope()`] | [`rope()`], the other way |
@@ -55,4 +55,4 @@ pub use rope::{RopeTable, Turn, rope};
 pub use softmax::Softmax;
 pub use swiglu::{swiglu, swiglu_backward};
 pub use token_logprobs::{token_logprobs, token_logprobs_and_gradients};
-pub use weight::{Shared, Weight};
+pub use weight::{Shared, Weight, WeightProduct, products};

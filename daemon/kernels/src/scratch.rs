@@ -32,14 +32,16 @@ impl Scratch for bf16 {
     }
 }
 
-/// A buffer of this length, with whatever is in it: the largest one that is free.
+/// A buffer of at least this length, with whatever is in it: the largest one that is free.
 pub(crate) fn take<E: Element>(len: usize) -> Vec<E> {
     let mut buffer = E::with(|free| {
         let largest = free.iter().enumerate().max_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at);
         largest.map(|at| free.swap_remove(at))
     })
     .unwrap_or_default();
-    buffer.resize(len, E::default());
+    if buffer.len() < len {
+        buffer.resize(len, E::default());
+    }
     buffer
 }
 

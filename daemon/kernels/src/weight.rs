@@ -4,7 +4,7 @@ use half::bf16;
 
 use crate::{
     element::{Element, Precision},
-    gemm::{Into, Threads, gemm},
+    gemm::{Into, Product, Threads, gemm_all},
     mat::{Mat, MatMut},
 };
 
@@ -103,11 +103,7 @@ impl Weight {
     /// # Panics
     /// Where shapes do not fit.
     pub fn product<E: Element>(&self, y: MatMut<'_>, into: Into, x: Mat<'_, E>) {
-        let shape = (self.outputs, self.inputs);
-        match self.slice() {
-            Slice::F32(w) => gemm(y, into, 1.0, x, Mat::new(w, shape.0, shape.1).t(), Precision::F32, Threads::Pool),
-            Slice::Bf16(w) => gemm(y, into, 1.0, x, Mat::new(w, shape.0, shape.1).t(), Precision::Bf16, Threads::Pool),
-        }
+        products(vec![WeightProduct { weight: self, transposed: false, x, low_rank: None, y, into }]);
     }
 
     /// `dx (+)= dy · w`: dy `[rows, outputs]`, dx `[rows, inputs]`.
@@ -115,10 +111,20 @@ impl Weight {
     /// # Panics
     /// Where shapes do not fit.
     pub fn transposed_product<E: Element>(&self, dx: MatMut<'_>, into: Into, dy: Mat<'_, E>) {
-        let shape = (self.outputs, self.inputs);
+        products(vec![WeightProduct { weight: self, transposed: true, x: dy, low_rank: None, y: dx, into }]);
+    }
+
+    fn in_f32(&self) -> Option<Mat<'_, f32>> {
         match self.slice() {
-            Slice::F32(w) => gemm(dx, into, 1.0, dy, Mat::new(w, shape.0, shape.1), Precision::F32, Threads::Pool),
-            Slice::Bf16(w) => gemm(dx, into, 1.0, dy, Mat::new(w, shape.0, shape.1), Precision::Bf16, Threads::Pool),
+            Slice::F32(values) => Some(Mat::new(values, self.outputs, self.inputs)),
+            Slice::Bf16(_) => None,
+        }
+    }
+
+    fn in_bf16(&self) -> Option<Mat<'_, bf16>> {
+        match self.slice() {
+            Slice::Bf16(values) => Some(Mat::new(values, self.outputs, self.inputs)),
+            Slice::F32(_) => None,
         }
     }
 
@@ -129,6 +135,55 @@ impl Weight {
             Values::Bf16(values) => Slice::Bf16(&(**values).as_ref()[range]),
         }
     }
+}
+
+/// One of several [`products`]: `y (+)= x · wᵀ`, or `y (+)= x · w`, and what an adapter adds to it.
+pub struct WeightProduct<'a, E> {
+    /// `[outputs, inputs]`
+    pub weight: &'a Weight,
+    /// Whether x is multiplied with w and not with wᵀ.
+    pub transposed: bool,
+    /// `[rows, inputs]`, or `[rows, outputs]` where transposed.
+    pub x: Mat<'a, E>,
+    /// A second weight, in the same precision, and what it is multiplied with in the same way: the outer matrix of an adapter
+    /// and x times the inner one, `[rows, rank]`.
+    pub low_rank: Option<(&'a Weight, Mat<'a, E>)>,
+    /// `[rows, outputs]`, or `[rows, inputs]` where transposed.
+    pub y: MatMut<'a>,
+    /// What is done to y.
+    pub into: Into,
+}
+
+/// Products that do not depend on each other, as if each were computed by itself. Of few rows they are faster together: threads
+/// wait for each other once, and what several read is brought into order once.
+///
+/// # Panics
+/// Where shapes or precisions do not fit.
+pub fn products<E: Element>(products: Vec<WeightProduct<'_, E>>) {
+    fn of<'a, E, W>(
+        dst: MatMut<'a>,
+        into: Into,
+        transposed: bool,
+        (x, w): (Mat<'a, E>, Mat<'a, W>),
+        low_rank: Option<(Mat<'a, E>, Mat<'a, W>)>,
+    ) -> Product<'a, E, W> {
+        let turn = |w: Mat<'a, W>| if transposed { w } else { w.t() };
+        let second = low_rank.map(|(x, w)| (x, turn(w)));
+        Product { dst, into, factor: 1.0, lhs: x, rhs: turn(w), second }
+    }
+    let (mut in_f32, mut in_bf16) = (Vec::new(), Vec::new());
+    for WeightProduct { weight, transposed, x, low_rank, y, into } in products {
+        assert!(low_rank.is_none_or(|(other, _)| other.precision() == weight.precision()), "precisions of weights");
+        if let Some(w) = weight.in_f32() {
+            let low_rank = low_rank.and_then(|(w, x)| Some((x, w.in_f32()?)));
+            in_f32.push(of(y, into, transposed, (x, w), low_rank));
+        } else if let Some(w) = weight.in_bf16() {
+            let low_rank = low_rank.and_then(|(w, x)| Some((x, w.in_bf16()?)));
+            in_bf16.push(of(y, into, transposed, (x, w), low_rank));
+        }
+    }
+    gemm_all(in_f32, Precision::F32, Threads::Pool);
+    gemm_all(in_bf16, Precision::Bf16, Threads::Pool);
 }
 
 enum Slice<'a> {

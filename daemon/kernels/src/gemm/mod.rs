@@ -15,7 +15,7 @@ mod panels;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
@@ -59,6 +59,18 @@ pub enum Threads {
     One,
 }
 
+/// A product: `dst (+)= factor · (lhs · rhs)`, and where there is a second pair of operands, that of their product and the
+/// first's: what a second pass over the destination would add, as that of an adapter beside a weight.
+pub(crate) struct Product<'a, L, R> {
+    pub(crate) dst: MatMut<'a>,
+    pub(crate) into: Into,
+    pub(crate) factor: f32,
+    pub(crate) lhs: Mat<'a, L>,
+    pub(crate) rhs: Mat<'a, R>,
+    /// Of an inner dimension of at most [`DEPTH`].
+    pub(crate) second: Option<(Mat<'a, L>, Mat<'a, R>)>,
+}
+
 /// `dst (+)= factor · lhs · rhs`. In [`Precision::Bf16`] operands are rounded to bf16, where the processor multiplies those;
 /// sums are f32.
 ///
@@ -73,20 +85,26 @@ pub fn gemm<L: Element, R: Element>(
     precision: Precision,
     threads: Threads,
 ) {
-    assert!(lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols, "dimensions of a product");
-    let scale = Scale { into, factor };
+    gemm_all(vec![Product { dst, into, factor, lhs, rhs, second: None }], precision, threads);
+}
+
+/// Several products, none of which reads what another writes, as if each were computed by [`gemm`]: threads wait for each
+/// other once and not after each, and an operand that several have in common is packed once.
+pub(crate) fn gemm_all<L: Element, R: Element>(
+    products: Vec<Product<'_, L, R>>,
+    precision: Precision,
+    threads: Threads,
+) {
     match (isa::current(), precision) {
         #[cfg(target_arch = "x86_64")]
-        (Isa::Amx, Precision::Bf16) => product::<kernel::Amx, L, R>(dst, scale, lhs, rhs, threads),
+        (Isa::Amx, Precision::Bf16) => multiply::<kernel::Amx, L, R>(products, threads),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Bf16, Precision::Bf16) => {
-            product::<kernel::Avx512Bf16, L, R>(dst, scale, lhs, rhs, threads);
-        }
+        (Isa::Avx512Bf16, Precision::Bf16) => multiply::<kernel::Avx512Bf16, L, R>(products, threads),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, _) => product::<kernel::Avx512, L, R>(dst, scale, lhs, rhs, threads),
+        (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, _) => multiply::<kernel::Avx512, L, R>(products, threads),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, _) => product::<kernel::Avx2, L, R>(dst, scale, lhs, rhs, threads),
-        _ => product::<Portable, L, R>(dst, scale, lhs, rhs, threads),
+        (Isa::Avx2, _) => multiply::<kernel::Avx2, L, R>(products, threads),
+        _ => multiply::<Portable, L, R>(products, threads),
     }
 }
 
@@ -97,26 +115,41 @@ struct Scale {
     factor: f32,
 }
 
-fn product<K: Kernel, L: Element, R: Element>(
-    dst: MatMut<'_>,
+/// `dst (+)= factor · left · rightᵀ`
+struct Job<'a, L, R> {
+    dst: MatMut<'a>,
     scale: Scale,
-    lhs: Mat<'_, L>,
-    rhs: Mat<'_, R>,
-    threads: Threads,
-) {
-    if dst.rows == 0 || dst.cols == 0 {
-        return;
+    left: Mat<'a, L>,
+    right: Mat<'a, R>,
+    second: Option<(Mat<'a, L>, Mat<'a, R>)>,
+}
+
+/// Chooses for each product which operand is the right one.
+fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>, threads: Threads) {
+    let (mut as_given, mut turned) = (Vec::with_capacity(products.len()), Vec::with_capacity(products.len()));
+    for Product { dst, into, factor, lhs, rhs, second } in products {
+        let fit = |(lhs, rhs): &(Mat<'_, L>, Mat<'_, R>)| {
+            lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols
+        };
+        assert!(fit(&(lhs, rhs)), "dimensions of a product");
+        assert!(second.iter().all(|pair| fit(pair) && pair.0.cols <= DEPTH), "dimensions of a second product");
+        let (scale, rhs, across_rows) = (Scale { into, factor }, rhs.t(), dst.col_stride != 1);
+        if dst.rows == 0 || dst.cols == 0 {
+            continue;
+        }
+        if lhs.cols == 0 {
+            debug_assert!(second.is_none(), "a second product of nothing");
+            clear(&dst, into);
+        } else if cost(&lhs, &rhs, across_rows) <= cost(&rhs, &lhs, !across_rows) {
+            let second = second.map(|(lhs, rhs)| (lhs, rhs.t()));
+            as_given.push(Job { dst, scale, left: lhs, right: rhs, second });
+        } else {
+            let second = second.map(|(lhs, rhs)| (rhs.t(), lhs));
+            turned.push(Job { dst: dst.t(), scale, left: rhs, right: lhs, second });
+        }
     }
-    if lhs.cols == 0 {
-        return clear(&dst, scale.into);
-    }
-    let rhs = rhs.t();
-    let across_rows = dst.col_stride != 1;
-    if cost(&lhs, &rhs, across_rows) <= cost(&rhs, &lhs, !across_rows) {
-        run::<K, L, R>(&dst, scale, lhs, rhs, threads);
-    } else {
-        run::<K, R, L>(&dst.t(), scale, rhs, lhs, threads);
-    }
+    run::<K, L, R>(&as_given, threads);
+    run::<K, R, L>(&turned, threads);
 }
 
 fn clear(dst: &MatMut<'_>, into: Into) {
@@ -138,92 +171,126 @@ fn cost<L, R>(left: &Mat<'_, L>, right: &Mat<'_, R>, across_rows: bool) -> usize
     copied + packed + gathered
 }
 
-/// `dst (+)= factor · left · rightᵀ`
-fn run<K: Kernel, L: Element, R: Element>(
-    dst: &MatMut<'_>,
-    scale: Scale,
-    left: Mat<'_, L>,
-    right: Mat<'_, R>,
-    threads: Threads,
-) {
-    if right.rows <= K::Narrow::COLS {
-        run_passes::<K::Narrow, L, R>(dst, scale, left, right, threads);
+fn run<K: Kernel, L: Element, R: Element>(jobs: &[Job<'_, L, R>], threads: Threads) {
+    if jobs.iter().all(|job| job.right.rows <= K::Narrow::COLS) {
+        run_passes::<K::Narrow, L, R>(jobs, threads);
     } else {
-        run_passes::<K, L, R>(dst, scale, left, right, threads);
+        run_passes::<K, L, R>(jobs, threads);
     }
 }
 
-fn run_passes<K: Kernel, L: Element, R: Element>(
-    dst: &MatMut<'_>,
-    scale: Scale,
-    left: Mat<'_, L>,
-    right: Mat<'_, R>,
-    threads: Threads,
-) {
-    let depth = right.cols;
-    for first in (0..depth).step_by(DEPTH) {
-        let length = DEPTH.min(depth - first);
-        let into = if first == 0 { scale.into } else { Into::Add };
-        let panels = Panels::<K>::new(right, first, length, threads);
-        let pass = Pass::<K, L> { dst, scale: Scale { into, ..scale }, left, panels: &panels, first, length };
-        pass.run(threads);
+fn run_passes<K: Kernel, L: Element, R: Element>(jobs: &[Job<'_, L, R>], threads: Threads) {
+    let depth_max = jobs.iter().map(|job| job.right.cols).max().unwrap_or(0);
+    for first in (0..depth_max).step_by(DEPTH) {
+        let mut passes: Vec<Pass<'_, K, L>> = Vec::with_capacity(jobs.len());
+        let mut before: Option<&Job<'_, L, R>> = None;
+        for job in jobs.iter().filter(|job| job.right.cols > first) {
+            let packed = before.filter(|before| before.right.is(&job.right)).and(passes.last());
+            let packed = packed.map(|pass| pass.pair.panels.clone());
+            passes.push(Pass::new(job, packed, first, threads));
+            before = Some(job);
+        }
+        run_tasks(&passes, threads);
     }
 }
 
-/// One stretch of the inner dimension.
+fn run_tasks<K: Kernel, L: Element>(passes: &[Pass<'_, K, L>], threads: Threads) {
+    let tasks = |pass: &Pass<'_, K, L>| pass.down * pass.across;
+    let count = passes.iter().map(tasks).sum();
+    let task = |mut index: usize| {
+        for pass in passes {
+            match index.checked_sub(tasks(pass)) {
+                Some(beyond) => index = beyond,
+                None => return pass.task(index),
+            }
+        }
+    };
+    match threads {
+        Threads::Pool => (0..count).into_par_iter().for_each(task),
+        Threads::One => (0..count).for_each(task),
+    }
+}
+
+/// One stretch of the inner dimension of a product.
 struct Pass<'a, K: Kernel, L> {
     dst: &'a MatMut<'a>,
     scale: Scale,
-    left: Mat<'a, L>,
-    panels: &'a Panels<K>,
-    first: usize,
-    length: usize,
+    pair: Pair<'a, K, L>,
+    second: Option<Pair<'a, K, L>>,
+    /// Tasks along the rows of the left operand, and along panels.
+    down: usize,
+    across: usize,
 }
 
-impl<K: Kernel, L: Element> Pass<'_, K, L> {
-    fn run(&self, threads: Threads) {
-        let (down, panels) = (self.dst.rows.div_ceil(TASK_ROWS), self.dst.cols.div_ceil(K::COLS));
-        let across = TASKS.div_ceil(down).min(panels);
-        // Few rows are brought into order once for all tasks.
-        let shared = (down == 1).then(|| self.block(0, panels));
-        let task = |index: usize| {
-            let (row, part) = (index / across * TASK_ROWS, index % across);
-            let panels = part * panels / across..(part + 1) * panels / across;
-            match &shared {
-                Some(block) => self.task(row, panels, block),
-                None => self.task(row, panels.clone(), &self.block(row, panels.len())),
-            }
-        };
-        match threads {
-            Threads::Pool => (0..down * across).into_par_iter().for_each(task),
-            Threads::One => (0..down * across).for_each(task),
-        }
+/// Operands, with the right one packed.
+struct Pair<'a, K: Kernel, L> {
+    left: Mat<'a, L>,
+    panels: Arc<Panels<K>>,
+    /// Few rows are brought into order once for all tasks.
+    few: Option<Arc<Block<K>>>,
+}
+
+impl<'a, K: Kernel, L: Element> Pass<'a, K, L> {
+    fn new<R: Element>(job: &'a Job<'a, L, R>, packed: Option<Arc<Panels<K>>>, first: usize, threads: Threads) -> Self {
+        let Job { dst, scale, left, right, second } = job;
+        let length = DEPTH.min(right.cols - first);
+        let panels = packed.unwrap_or_else(|| Arc::new(Panels::new(*right, first, length, threads)));
+        let pair = Pair::new(left.part(0..left.rows, first..first + length), panels);
+        let second = second
+            .filter(|_| first == 0)
+            .map(|(left, right)| Pair::new(left, Arc::new(Panels::new(right, 0, right.cols, threads))));
+        let down = dst.rows.div_ceil(TASK_ROWS);
+        let across = TASKS.div_ceil(down).min(dst.cols.div_ceil(K::COLS));
+        let into = if first == 0 { scale.into } else { Into::Add };
+        Self { dst, scale: Scale { into, ..*scale }, pair, second, down, across }
     }
 
-    /// The rows of a task, which are to meet so many panels.
-    fn block(&self, first_row: usize, panels: usize) -> Block<K> {
+    fn task(&self, index: usize) {
+        let panels = self.dst.cols.div_ceil(K::COLS);
+        let (first_row, part) = (index / self.across * TASK_ROWS, index % self.across);
+        let panels = part * panels / self.across..(part + 1) * panels / self.across;
         let rows = first_row..self.dst.rows.min(first_row + TASK_ROWS);
-        let part = self.left.part(rows, self.first..self.first + self.length);
-        Block::new(part, panels >= PANELS_TO_COPY_FOR)
-    }
+        let block = self.pair.block(rows.clone(), panels.len());
+        let second = self.second.as_ref().map(|pair| (pair, pair.block(rows.clone(), panels.len())));
 
-    fn task(&self, first_row: usize, panels: Range<usize>, block: &Block<K>) {
-        let rows = TASK_ROWS.min(self.dst.rows - first_row);
         let mut sums = [0.0; TILE_VALUES_MAX];
+        let mut more = [0.0; TILE_VALUES_MAX];
         // SAFETY: the kernel was chosen for this processor.
         let mut session = unsafe { K::start() };
         // SAFETY: these rows of these panels belong to this task.
-        let mut output = unsafe { Output::new::<K>(self.dst, self.scale, first_row, rows) };
+        let mut output = unsafe { Output::new::<K>(self.dst, self.scale, first_row, rows.len()) };
         for panel in panels {
-            let (col, values) = (panel * K::COLS, self.panels.panel(panel));
+            let col = panel * K::COLS;
             let cols = K::COLS.min(self.dst.cols - col);
-            for row in (0..rows).step_by(K::ROWS) {
-                let left = block.rows(row, K::ROWS.min(rows - row));
-                // SAFETY: as above; rows and panel hold the stretch of the inner dimension.
-                unsafe { K::tile(&mut session, left, cols, values, self.panels.steps, &mut sums) };
+            for row in (0..rows.len()).step_by(K::ROWS) {
+                let count = K::ROWS.min(rows.len() - row);
+                let mut tile = |pair: &Pair<'_, K, L>, block: &Block<K>, sums: &mut [f32; TILE_VALUES_MAX]| {
+                    let (left, panels) = (block.rows(row, count), &pair.panels);
+                    // SAFETY: as above; rows and panel hold the stretch of the inner dimension.
+                    unsafe { K::tile(&mut session, left, cols, panels.panel(panel), panels.steps, sums) };
+                };
+                tile(&self.pair, &block, &mut sums);
+                if let Some((pair, block)) = &second {
+                    tile(pair, block, &mut more);
+                    let tile = K::ROWS * K::COLS;
+                    sums[..tile].iter_mut().zip(&more[..tile]).for_each(|(sum, more)| *sum += more);
+                }
                 output.put::<K>(row, col, cols, &sums);
             }
             output.end_panel(col, cols);
         }
+    }
+}
+
+impl<'a, K: Kernel, L: Element> Pair<'a, K, L> {
+    fn new(left: Mat<'a, L>, panels: Arc<Panels<K>>) -> Self {
+        let few = (left.rows <= TASK_ROWS).then(|| Arc::new(Block::new(left, panels.count >= PANELS_TO_COPY_FOR)));
+        Self { left, panels, few }
+    }
+
+    /// Rows for a task, which are to meet so many panels.
+    fn block(&self, rows: Range<usize>, panels: usize) -> Arc<Block<K>> {
+        let own = || Arc::new(Block::new(self.left.part(rows, 0..self.left.cols), panels >= PANELS_TO_COPY_FOR));
+        self.few.clone().unwrap_or_else(own)
     }
 }

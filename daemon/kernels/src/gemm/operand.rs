@@ -16,6 +16,8 @@ pub(super) struct Block<K: Kernel> {
 }
 
 // SAFETY: it reads what its owner borrows or what it holds itself, and writes nothing once it is made.
+unsafe impl<K: Kernel> Send for Block<K> {}
+// SAFETY: as above.
 unsafe impl<K: Kernel> Sync for Block<K> {}
 
 impl<K: Kernel> Block<K> {
@@ -31,7 +33,7 @@ impl<K: Kernel> Block<K> {
         // An odd number of lines, so that rows do not conflict.
         let row_stride = (len.div_ceil(line) | 1) * line;
         let mut copy = scratch::take(mat.rows * row_stride);
-        for row in copy.chunks_exact_mut(row_stride) {
+        for row in copy.chunks_exact_mut(row_stride).take(mat.rows) {
             row[mat.cols..len].fill(K::E::default());
         }
         if mat.col_stride == 1 {

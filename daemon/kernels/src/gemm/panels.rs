@@ -10,12 +10,13 @@ const CONVERTED_MAX: usize = 64;
 /// Vectors and tiles are read fastest where they begin here.
 const ALIGNMENT_BYTES: usize = 64;
 
-/// The right operand in panels of as many rows as a tile has columns: `[panel, step, row, element of the step]`. What a last
-/// panel has over is zero.
+/// The right operand in panels of as many rows as a tile has columns: `[panel, step, row, element of the step]`. Steps beyond
+/// the inner dimension are zero; rows that a last panel has over are anything, and so are their sums.
 pub(super) struct Panels<K: Kernel> {
     data: Vec<K::E>,
     /// Where the first panel is.
     start: usize,
+    pub(super) count: usize,
     /// Steps of the kernel along the inner dimension.
     pub(super) steps: usize,
 }
@@ -25,16 +26,15 @@ impl<K: Kernel> Panels<K> {
     pub(super) fn new<R: Element>(mat: Mat<'_, R>, first: usize, length: usize, threads: Threads) -> Self {
         let steps = length.div_ceil(K::STEP).next_multiple_of(K::STEPS_MULTIPLE);
         let panel_len = steps * K::COLS * K::STEP;
-        let len = mat.rows.div_ceil(K::COLS) * panel_len;
+        let count = mat.rows.div_ceil(K::COLS);
+        let len = count * panel_len;
         let mut data: Vec<K::E> = scratch::take(len + ALIGNMENT_BYTES / size_of::<K::E>());
         let start = data.as_ptr().align_offset(ALIGNMENT_BYTES);
         let panels = &mut data[start..start + len];
         let fill = |(index, panel): (usize, &mut [K::E])| {
             let from = index * K::COLS;
             let rows = K::COLS.min(mat.rows - from);
-            if rows < K::COLS || steps * K::STEP > length {
-                panel.fill(K::E::default());
-            }
+            panel[length / K::STEP * K::STEP * K::COLS..].fill(K::E::default());
             let source = Source { data: &mat.data[from * mat.row_stride + first * mat.col_stride..], rows, length };
             match (mat.row_stride, mat.col_stride) {
                 (1, stride) => source.pack_across(panel, K::COLS, K::STEP, stride),
@@ -46,7 +46,7 @@ impl<K: Kernel> Panels<K> {
             Threads::Pool => panels.par_chunks_exact_mut(panel_len).enumerate().for_each(fill),
             Threads::One => panels.chunks_exact_mut(panel_len).enumerate().for_each(fill),
         }
-        Self { data, start, steps }
+        Self { data, start, count, steps }
     }
 
     pub(super) fn panel(&self, index: usize) -> *const K::E {
@@ -106,9 +106,22 @@ impl<R: Element> Source<'_, R> {
         for first in (0..self.length).step_by(block_len) {
             let packed = &mut panel[first * width..];
             let count = block_len.min(self.length - first);
-            for row in 0..self.rows {
-                let values = converted(&self.data[row * row_stride + first..][..count], &mut buffer);
-                spread(&mut packed[row * step..], values, width, step);
+            let mut row = 0;
+            while row < self.rows {
+                let at = |row: usize| &self.data[row * row_stride + first..][..count];
+                let packed = &mut packed[row * step..];
+                // Several rows at once, so that what is written at a step are neighbours.
+                if step == 2 && count.is_multiple_of(2) && self.rows - row >= ROWS_TOGETHER {
+                    let mut buffers = [[E::default(); CONVERTED_MAX]; ROWS_TOGETHER];
+                    let mut buffers = buffers.iter_mut().enumerate();
+                    let rows = [(); ROWS_TOGETHER]
+                        .map(|()| buffers.next().map_or(&[][..], |(of, buffer)| converted(at(row + of), buffer)));
+                    spread_rows(packed, rows, width);
+                    row += ROWS_TOGETHER;
+                } else {
+                    spread(packed, converted(at(row), &mut buffer), width, step);
+                    row += 1;
+                }
             }
         }
     }
@@ -129,6 +142,24 @@ vectorized! {
     fn interleave<E: Element>(to: &mut [E], first: &[E], second: &[E]) {
         for (to, (first, second)) in to.as_chunks_mut::<2>().0.iter_mut().zip(first.iter().zip(second)) {
             *to = [*first, *second];
+        }
+    }
+}
+
+/// Rows whose pairs are put in their places at once.
+const ROWS_TOGETHER: usize = 8;
+
+/// Puts the pairs of each step of some rows at the beginning of every stretch of `width` pairs.
+#[inline(always)]
+fn spread_rows<E: Element>(to: &mut [E], rows: [&[E]; ROWS_TOGETHER], width: usize) {
+    let steps = rows[0].len() / 2;
+    let rows = rows.map(|row| &row.as_chunks::<2>().0[..steps]);
+    let to = to.as_chunks_mut::<2>().0.chunks_mut(width).take(steps);
+    for (step, to) in to.enumerate() {
+        if let Some(to) = to.first_chunk_mut::<ROWS_TOGETHER>() {
+            for (to, row) in to.iter_mut().zip(rows) {
+                *to = row[step];
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Into, Kernel, Portable, Scale, Threads, gemm, kernel, product};
+use super::{Into, Kernel, Portable, Product, Threads, gemm, kernel, multiply};
 use crate::{
     element::{Element, Precision},
     isa::Isa,
@@ -21,7 +21,7 @@ fn reference<L: Element, R: Element>(lhs: Mat<'_, L>, rhs: Mat<'_, R>, precision
     (0..lhs.rows).flat_map(|i| (0..rhs.cols).map(move |j| (i, j))).map(|(i, j)| element(i, j)).collect()
 }
 
-type Product<L, R> = fn(MatMut<'_>, Scale, Mat<'_, L>, Mat<'_, R>, Threads);
+type Multiply<L, R> = fn(Vec<Product<'_, L, R>>, Threads);
 
 /// Which kernels a test runs.
 #[derive(Clone, Copy, Debug)]
@@ -41,24 +41,24 @@ const KERNELS: &[Kernels] = &[
 
 impl Kernels {
     /// Each with the precision that it computes in.
-    fn products<L: Element, R: Element>(self) -> Vec<(Precision, Product<L, R>)> {
+    fn products<L: Element, R: Element>(self) -> Vec<(Precision, Multiply<L, R>)> {
         #[cfg(target_arch = "x86_64")]
-        let of = |isa: Isa, precision, product: Product<L, R>| isa.is_available().then_some((precision, product));
+        let of = |isa: Isa, precision, multiply: Multiply<L, R>| isa.is_available().then_some((precision, multiply));
         match self {
             Self::Vectors => {
-                let mut products: Vec<(Precision, Product<L, R>)> = vec![(Precision::F32, product::<Portable, L, R>)];
+                let mut products: Vec<(Precision, Multiply<L, R>)> = vec![(Precision::F32, multiply::<Portable, L, R>)];
                 #[cfg(target_arch = "x86_64")]
-                products.extend(of(Isa::Avx2, Precision::F32, product::<kernel::Avx2, L, R>));
+                products.extend(of(Isa::Avx2, Precision::F32, multiply::<kernel::Avx2, L, R>));
                 #[cfg(target_arch = "x86_64")]
-                products.extend(of(Isa::Avx512, Precision::F32, product::<kernel::Avx512, L, R>));
+                products.extend(of(Isa::Avx512, Precision::F32, multiply::<kernel::Avx512, L, R>));
                 #[cfg(target_arch = "x86_64")]
-                products.extend(of(Isa::Avx512Bf16, Precision::Bf16, product::<kernel::Avx512Bf16, L, R>));
+                products.extend(of(Isa::Avx512Bf16, Precision::Bf16, multiply::<kernel::Avx512Bf16, L, R>));
                 products
             }
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Tiles => {
                 crate::amx::emulator::install();
-                vec![(Precision::Bf16, product::<kernel::Amx, L, R>)]
+                vec![(Precision::Bf16, multiply::<kernel::Amx, L, R>)]
             }
         }
     }
@@ -66,15 +66,15 @@ impl Kernels {
 
 fn check<L: Element, R: Element>(kernels: Kernels, lhs: Mat<'_, L>, rhs: Mat<'_, R>) {
     let (rows, cols) = (lhs.rows, rhs.cols);
-    for (precision, product) in kernels.products::<L, R>() {
+    for (precision, multiply) in kernels.products::<L, R>() {
         let expected = reference(lhs, rhs, precision);
         for threads in [Threads::One, Threads::Pool] {
             // Columns of a wider matrix, of which the others must stay.
             let mut wide = vec![0.25; rows * (cols + 3)];
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            product(dst, Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, threads);
+            multiply(vec![Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second: None }], threads);
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            product(dst, Scale { into: Into::Add, factor: 0.5 }, lhs, rhs, threads);
+            multiply(vec![Product { dst, into: Into::Add, factor: 0.5, lhs, rhs, second: None }], threads);
             let got: Vec<f32> = wide.chunks_exact(cols + 3).flat_map(|row| &row[..cols]).map(|x| x / 1.5).collect();
             assert_close(&got, &expected, 2e-5);
             assert!(wide.chunks_exact(cols + 3).all(|row| row[cols..] == [0.25; 3]));
@@ -163,10 +163,13 @@ fn a_nan_beyond_a_row_is_not_read() {
     let mut a = vec![f32::NAN; 4 * 8];
     a.chunks_exact_mut(8).for_each(|row| row[..5].fill(1.0));
     let b = vec![1.0_f32; 5 * 60];
-    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
+    for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![0.0; 4 * 60];
         let (lhs, rhs) = (Mat::strided(&a, 4, 5, 8), Mat::new(&b, 5, 60));
-        product(MatMut::new(&mut dst, 4, 60), Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, Threads::One);
+        multiply(
+            vec![Product { dst: MatMut::new(&mut dst, 4, 60), into: Into::Set, factor: 1.0, lhs, rhs, second: None }],
+            Threads::One,
+        );
         assert_eq!(dst, vec![5.0; 4 * 60]);
     }
 }
@@ -175,12 +178,22 @@ fn a_nan_beyond_a_row_is_not_read() {
 fn a_row_does_not_depend_on_the_others() {
     let (inputs, outputs, rows) = (83, 70, 300);
     let (x, w) = (noise(rows * inputs, 1), noise(outputs * inputs, 2));
-    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
+    for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let run = |x: &[f32]| {
             let rows = x.len() / inputs;
             let mut y = vec![0.0; rows * outputs];
             let (lhs, rhs) = (Mat::new(x, rows, inputs), Mat::new(&w, outputs, inputs).t());
-            product(MatMut::new(&mut y, rows, outputs), Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, Threads::One);
+            multiply(
+                vec![Product {
+                    dst: MatMut::new(&mut y, rows, outputs),
+                    into: Into::Set,
+                    factor: 1.0,
+                    lhs,
+                    rhs,
+                    second: None,
+                }],
+                Threads::One,
+            );
             y
         };
         let together = run(&x);
@@ -212,9 +225,12 @@ fn kernels_agree_on_what_bf16_holds_exactly() {
     let (a, b) = (whole(37 * 100, 1), whole(100 * 83, 2));
     let (lhs, rhs) = (Mat::new(&a, 37, 100), Mat::new(&b, 100, 83));
     let expected = reference(lhs, rhs, Precision::F32);
-    for (_, product) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
+    for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![f32::NAN; 37 * 83];
-        product(MatMut::new(&mut dst, 37, 83), Scale { into: Into::Set, factor: 1.0 }, lhs, rhs, Threads::Pool);
+        multiply(
+            vec![Product { dst: MatMut::new(&mut dst, 37, 83), into: Into::Set, factor: 1.0, lhs, rhs, second: None }],
+            Threads::Pool,
+        );
         assert_eq!(dst, expected);
     }
 }
@@ -231,4 +247,38 @@ fn kernels_fit_into_a_tile() {
     assert!(
         fits::<kernel::Avx2>() && fits::<kernel::Avx512>() && fits::<kernel::Avx512Bf16>() && fits::<kernel::Amx>()
     );
+}
+
+#[test]
+fn several_products_are_as_each_by_itself() {
+    let (inputs, rank) = (40, 5);
+    let (w, b) = (noise(300 * inputs, 1), noise(300 * rank, 2));
+    let (x, down) = (noise(120 * inputs, 3), noise(120 * rank, 4));
+    for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
+        for rows in [1, 7, 32, 120] {
+            let first = |outputs| (Mat::new(&x, rows, inputs), Mat::new(&w[..outputs * inputs], outputs, inputs).t());
+            let second = |outputs| (Mat::new(&down, rows, rank), Mat::new(&b[..outputs * rank], outputs, rank).t());
+            let alone = |(lhs, rhs): (Mat<'_, f32>, Mat<'_, f32>)| {
+                let mut y = vec![0.0; rows * rhs.cols];
+                let dst = MatMut::new(&mut y, rows, rhs.cols);
+                multiply(vec![Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second: None }], Threads::One);
+                y
+            };
+            let shapes = [(300, true), (17, false), (64, true)];
+            let mut together = shapes.map(|(outputs, _)| vec![0.0; rows * outputs]);
+            let products = together.iter_mut().zip(shapes).map(|(y, (outputs, with_second))| {
+                let (dst, (lhs, rhs)) = (MatMut::new(y, rows, outputs), first(outputs));
+                let second = with_second.then(|| second(outputs));
+                Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second }
+            });
+            multiply(products.collect(), Threads::Pool);
+            for (together, (outputs, with_second)) in together.into_iter().zip(shapes) {
+                let mut expected = alone(first(outputs));
+                if with_second {
+                    expected.iter_mut().zip(alone(second(outputs))).for_each(|(sum, more)| *sum += more);
+                }
+                assert_eq!(together, expected);
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use perennial_kernels::{Into, Mat, MatMut, Threads, Weight, gemm};
+use perennial_kernels::{Into, Mat, MatMut, Threads, Weight, WeightProduct, gemm, products};
 
 use super::workspace::{Stored, Workspace};
 
@@ -23,35 +23,54 @@ pub(super) struct Lora {
     pub(super) gradient: usize,
 }
 
-impl Linear {
-    /// `y (+)= x · wᵀ + bias + scale · (x · aᵀ) · bᵀ` for x `[rows, in]`. Gives `x · aᵀ`, which the backward pass needs.
-    pub(super) fn forward<E: Stored>(
-        &self,
-        y: &mut [f32],
-        into: Into,
-        x: &[E],
-        lora: Option<&Lora>,
-        workspace: &mut Workspace,
-    ) -> Option<Vec<E>> {
-        let (inputs, outputs) = (self.weight.inputs(), self.weight.outputs());
-        let rows = y.len() / outputs;
-        let x = Mat::new(x, rows, inputs);
-        self.weight.product(MatMut::new(y, rows, outputs), into, x);
-        if let Some(bias) = &self.bias {
-            for y in y.chunks_exact_mut(outputs) {
-                y.iter_mut().zip(bias.iter()).for_each(|(y, bias)| *y += bias);
-            }
-        }
-        let lora = lora?;
-        let rank = lora.a.outputs();
-        let mut down: Vec<f32> = workspace.take(rows * rank);
-        lora.a.product(MatMut::new(&mut down, rows, rank), Into::Set, x);
-        let rounded: Vec<E> = workspace.copy(&down);
-        workspace.give(down);
-        lora.b.product(MatMut::new(y, rows, outputs), Into::Add, Mat::new(&rounded, rows, rank));
-        Some(rounded)
-    }
+/// A linear layer and where what it makes of its input goes.
+pub(super) struct Output<'a> {
+    pub(super) linear: &'a Linear,
+    pub(super) lora: Option<&'a Lora>,
+    /// `[rows, out]`
+    pub(super) y: &'a mut [f32],
+    pub(super) into: Into,
+}
 
+/// `y (+)= x · wᵀ + bias + scale · (x · aᵀ) · bᵀ` for linear layers that read the same x `[rows, in]`. Gives `x · aᵀ` of each,
+/// which the backward pass needs.
+pub(super) fn forward<E: Stored, const LAYERS: usize>(
+    mut layers: [Output<'_>; LAYERS],
+    x: &[E],
+    rows: usize,
+    workspace: &mut Workspace,
+) -> [Option<Vec<E>>; LAYERS] {
+    let mut inner: [Option<Vec<f32>>; LAYERS] =
+        std::array::from_fn(|at| layers[at].lora.map(|lora| workspace.take(rows * lora.a.outputs())));
+    let first = layers.iter().zip(&mut inner).filter_map(|(Output { lora, .. }, down)| {
+        let (weight, x) = (&(*lora)?.a, Mat::new(x, rows, (*lora)?.a.inputs()));
+        let y = MatMut::new(down.as_mut()?, rows, weight.outputs());
+        Some(WeightProduct { weight, transposed: false, x, low_rank: None, y, into: Into::Set })
+    });
+    products(first.collect());
+    let downs: [Option<Vec<E>>; LAYERS] = inner.map(|down| {
+        let down = down?;
+        let rounded = workspace.copy(&down);
+        workspace.give(down);
+        Some(rounded)
+    });
+    let second =
+        layers.iter_mut().zip(&downs).map(|(Output { linear: Linear { weight, .. }, lora, y, into }, down)| {
+            let low_rank = lora.zip(down.as_ref()).map(|(lora, down)| (&lora.b, Mat::new(down, rows, lora.b.inputs())));
+            let (x, y) = (Mat::new(x, rows, weight.inputs()), MatMut::new(y, rows, weight.outputs()));
+            WeightProduct { weight, transposed: false, x, low_rank, y, into: *into }
+        });
+    products(second.collect());
+    for Output { linear, y, .. } in &mut layers {
+        let Some(bias) = &linear.bias else { continue };
+        for y in y.chunks_exact_mut(bias.len()) {
+            y.iter_mut().zip(bias.iter()).for_each(|(y, bias)| *y += bias);
+        }
+    }
+    downs
+}
+
+impl Linear {
     /// Adds the gradients of the adapter to `gradients`, and that of x to `dx`: given that of y, and what the forward pass
     /// saw and gave. There is none of the weight.
     pub(super) fn backward<E: Stored, D: Stored>(
@@ -65,21 +84,21 @@ impl Linear {
     ) {
         let (inputs, outputs) = (self.weight.inputs(), self.weight.outputs());
         let rows = dy.len() / outputs;
-        let dy = Mat::new(dy, rows, outputs);
-        self.weight.transposed_product(MatMut::new(dx, rows, inputs), into, dy);
-        let Some((lora, down)) = lora else { return };
+        let (dx, dy) = (MatMut::new(dx, rows, inputs), Mat::new(dy, rows, outputs));
+        let Some((lora, down)) = lora else { return self.weight.transposed_product(dx, into, dy) };
         let rank = lora.a.outputs();
         let mut d_down: Vec<f32> = workspace.take(rows * rank);
         lora.b.transposed_product(MatMut::new(&mut d_down, rows, rank), Into::Set, dy);
-        let rounded: Vec<E> = workspace.copy(&d_down);
-        workspace.give(d_down);
-        let d_down = Mat::new(&rounded, rows, rank);
-        lora.a.transposed_product(MatMut::new(dx, rows, inputs), Into::Add, d_down);
+        let as_dy: Vec<D> = workspace.copy(&d_down);
+        let low_rank = Some((&lora.a, Mat::new(&as_dy, rows, rank)));
+        products(vec![WeightProduct { weight: &self.weight, transposed: true, x: dy, low_rank, y: dx, into }]);
+        workspace.give(as_dy);
 
+        let d_down_of = Mat::new(&d_down, rows, rank);
         let da = MatMut::new(&mut gradients[lora.gradient], rank, inputs);
-        gemm(da, Into::Add, 1.0, d_down.t(), Mat::new(x, rows, inputs), E::PRECISION, Threads::Pool);
+        gemm(da, Into::Add, 1.0, d_down_of.t(), Mat::new(x, rows, inputs), E::PRECISION, Threads::Pool);
         let db = MatMut::new(&mut gradients[lora.gradient + 1], outputs, rank);
         gemm(db, Into::Add, lora.scale, dy.t(), Mat::new(down, rows, rank), E::PRECISION, Threads::Pool);
-        workspace.give(rounded);
+        workspace.give(d_down);
     }
 }

@@ -57,7 +57,9 @@ impl Workspace {
     }
 
     pub(super) fn give<T: Stored>(&mut self, buffer: Vec<T>) {
-        T::pool(self).free.push(buffer);
+        if buffer.capacity() > 0 {
+            T::pool(self).free.push(buffer);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 use candle_core::Result;
-use perennial_kernels::{Attention as PackedAttention, Into, Turn, cached_attention, convert, rms_norm, rope, swiglu};
+use perennial_kernels::{Attention as PackedAttention, Into, Turn, cached_attention, rms_norm, rope, swiglu};
 
 use super::{Context, Kept, Layer};
 use crate::{
     adapter::Projection,
     model::{
         Attention,
-        linear::Linear,
+        linear::{self, Linear, Lora, Output},
         workspace::{Stored, Workspace},
     },
 };
@@ -37,21 +37,13 @@ impl Layer {
         workspace: &mut Workspace,
     ) -> Result<(Vec<f32>, Kept<E>)> {
         let Context { heads, eps, rows, .. } = *context;
+        let lora = |projection| context.lora(index, projection);
         let mut downs = [const { None }; Projection::ALL.len()];
-        let mut linear = |linear: &Linear, projection: Projection, y: &mut [f32], into, x: &[E], ws: &mut Workspace| {
-            downs[projection as usize] = linear.forward(y, into, x, context.lora(index, projection), ws);
-        };
 
         let mut x: Vec<E> = workspace.take(residual.len());
         rms_norm(&mut x, &residual, &self.attention_norm, eps);
-        let mut project = |weights: &Linear, projection, workspace: &mut Workspace| {
-            let mut y = workspace.take(rows.len() * weights.weight.outputs());
-            linear(weights, projection, &mut y, Into::Set, &x, workspace);
-            y
-        };
-        let mut q: Vec<f32> = project(&self.q, Projection::QProj, workspace);
-        let mut k: Vec<f32> = project(&self.k, Projection::KProj, workspace);
-        let v: Vec<f32> = project(&self.v, Projection::VProj, workspace);
+        let of = [(&self.q, Projection::QProj), (&self.k, Projection::KProj), (&self.v, Projection::VProj)];
+        let [mut q, mut k, v] = project(of, lora, &x, &mut downs, rows.len(), workspace);
         workspace.give(x);
         let unnormed = self.qk_norms.as_ref().map(|(q_norm, k_norm)| {
             let unnormed: (Vec<E>, Vec<E>) = (workspace.copy(&q), workspace.copy(&k));
@@ -63,43 +55,69 @@ impl Layer {
             rope(&mut q, heads.dim, context.rope, &rows.positions, Turn::Forth);
             rope(&mut k, heads.dim, context.rope, &rows.positions, Turn::Forth);
         }
-        let rounded: [Vec<E>; 3] = [&q, &k, &v].map(|values| workspace.copy(values));
-        let [q_rounded, k_rounded, v_rounded] = &rounded;
         let mut attended: Vec<E> = workspace.take(q.len());
-        let log_sums = match attention {
+        let mut rounded = || [&q, &k, &v].map(|values| workspace.copy::<E>(values));
+        let ([q_kept, k_kept, v_kept], log_sums) = match attention {
             Attention::Packed(cu_seqlens) => {
-                PackedAttention { heads, cu_seqlens, q: q_rounded, k: k_rounded, v: v_rounded }.forward(&mut attended)
+                let kept = rounded();
+                let [q, k, v] = kept.each_ref().map(Vec::as_slice);
+                let log_sums = PackedAttention { heads, cu_seqlens, q, k, v }.forward(&mut attended);
+                (kept, log_sums)
             }
-            Attention::Branches(branches) => branches.attend(heads, [q_rounded, k_rounded, v_rounded], &mut attended),
+            Attention::Branches(branches) => {
+                let kept = rounded();
+                let log_sums = branches.attend(heads, kept.each_ref().map(Vec::as_slice), &mut attended);
+                (kept, log_sums)
+            }
             Attention::Cached { cache, spans } => {
-                convert(&mut attended, &cached_attention(heads, (&q, &k, &v), cache, index, spans)?);
-                Vec::new()
+                cached_attention(heads, (&q, &k, &v), cache, index, spans, &mut attended)?;
+                // What the cache holds is never gone back through.
+                Default::default()
             }
         };
         [q, k, v].into_iter().for_each(|buffer| workspace.give(buffer));
 
         let mut middle: Vec<f32> = workspace.copy(&residual);
-        linear(&self.o, Projection::OProj, &mut middle, Into::Add, &attended, workspace);
+        let o = Output { linear: &self.o, lora: lora(Projection::OProj), y: &mut middle, into: Into::Add };
+        [downs[Projection::OProj as usize]] = linear::forward([o], &attended, rows.len(), workspace);
 
         let mut x: Vec<E> = workspace.take(middle.len());
         rms_norm(&mut x, &middle, &self.feed_forward_norm, eps);
-        let mut project = |weights: &Linear, projection, workspace: &mut Workspace| {
-            let mut y: Vec<f32> = workspace.take(rows.len() * weights.weight.outputs());
-            linear(weights, projection, &mut y, Into::Set, &x, workspace);
+        let of = [(&self.gate, Projection::GateProj), (&self.up, Projection::UpProj)];
+        let [gate, up] = project(of, lora, &x, &mut downs, rows.len(), workspace).map(|y| {
             let rounded: Vec<E> = workspace.copy(&y);
             workspace.give(y);
             rounded
-        };
-        let gate = project(&self.gate, Projection::GateProj, workspace);
-        let up = project(&self.up, Projection::UpProj, workspace);
+        });
         workspace.give(x);
         let mut activated: Vec<E> = workspace.take(gate.len());
         swiglu(&mut activated, &gate, &up);
         let mut after: Vec<f32> = workspace.copy(&middle);
-        linear(&self.down, Projection::DownProj, &mut after, Into::Add, &activated, workspace);
+        let down = Output { linear: &self.down, lora: lora(Projection::DownProj), y: &mut after, into: Into::Add };
+        [downs[Projection::DownProj as usize]] = linear::forward([down], &activated, rows.len(), workspace);
         workspace.give(activated);
 
-        let [q, k, v] = rounded;
+        let (q, k, v) = (q_kept, k_kept, v_kept);
         Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, log_sums, gate, up, downs }))
     }
+}
+
+/// What linear layers make of the same x `[rows, in]`. `downs` gets what [`linear::forward`] gives, by projection.
+fn project<'a, E: Stored, const LAYERS: usize>(
+    layers: [(&'a Linear, Projection); LAYERS],
+    lora: impl Fn(Projection) -> Option<&'a Lora>,
+    x: &[E],
+    downs: &mut [Option<Vec<E>>],
+    rows: usize,
+    workspace: &mut Workspace,
+) -> [Vec<f32>; LAYERS] {
+    let mut layers =
+        layers.map(|(linear, projection)| (linear, projection, workspace.take(rows * linear.weight.outputs())));
+    let outputs =
+        layers.each_mut().map(|(linear, projection, y)| Output { linear, lora: lora(*projection), y, into: Into::Set });
+    let all_downs = linear::forward(outputs, x, rows, workspace);
+    for ((_, projection, _), down) in layers.iter().zip(all_downs) {
+        downs[*projection as usize] = down;
+    }
+    layers.map(|(_, _, y)| y)
 }
