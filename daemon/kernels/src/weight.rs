@@ -19,7 +19,7 @@ pub struct Weight {
 }
 
 /// Numbers that something keeps alive: a vector, or a file in memory.
-pub type Shared<T> = Arc<dyn AsRef<[T]> + Send + Sync>;
+pub(crate) type Shared<T> = Arc<dyn AsRef<[T]> + Send + Sync>;
 
 #[derive(Clone)]
 enum Values {
@@ -31,23 +31,23 @@ impl Weight {
     /// # Panics
     /// Where there are not as many values as the shape says.
     pub fn from_f32(values: Vec<f32>, outputs: usize, inputs: usize) -> Self {
-        assert_eq!(values.len(), outputs * inputs, "values of a weight");
-        Self { values: Values::F32(Arc::new(values)), start: 0, outputs, inputs }
+        Self::from_shared_f32(Arc::new(values), outputs, inputs)
     }
 
     /// # Panics
     /// As [`from_f32`](Self::from_f32).
     pub fn from_bf16(values: Vec<bf16>, outputs: usize, inputs: usize) -> Self {
-        Self::from_shared(Arc::new(values), 0, outputs, inputs)
+        Self::from_shared_bf16(Arc::new(values), outputs, inputs)
     }
 
-    /// A matrix whose values begin at `start`.
-    ///
-    /// # Panics
-    /// Where there are not as many values.
-    pub fn from_shared(values: Shared<bf16>, start: usize, outputs: usize, inputs: usize) -> Self {
-        assert!((*values).as_ref().len() >= start + outputs * inputs, "values of a weight");
-        Self { values: Values::Bf16(values), start, outputs, inputs }
+    pub(crate) fn from_shared_f32(values: Shared<f32>, outputs: usize, inputs: usize) -> Self {
+        assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
+        Self { values: Values::F32(values), start: 0, outputs, inputs }
+    }
+
+    pub(crate) fn from_shared_bf16(values: Shared<bf16>, outputs: usize, inputs: usize) -> Self {
+        assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
+        Self { values: Values::Bf16(values), start: 0, outputs, inputs }
     }
 
     /// The number of rows.

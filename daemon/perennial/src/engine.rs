@@ -6,7 +6,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
 use perennial_learn::{
     compute::{Precision, current_isa},
     model::Model,
@@ -45,16 +44,15 @@ impl Engine {
         if let Some(model) = slot.as_ref().filter(fits).and_then(|loaded| loaded.model.upgrade()) {
             return Ok(model);
         }
-        let model = Arc::new(load(&path, precision)?);
+        let model = Arc::new(load(config, &path, precision)?);
         *slot = Some(Loaded { path, precision, model: Arc::downgrade(&model) });
         Ok(model)
     }
 }
 
-fn load(path: &Path, precision: Precision) -> anyhow::Result<Model> {
+fn load(config: &config::Model, path: &Path, precision: Precision) -> anyhow::Result<Model> {
     let started = Instant::now();
-    let model =
-        Model::load(path, precision).with_context(|| format!("the base model {} cannot be loaded", path.display()))?;
+    let model = models::load(config, precision)?;
     let (seconds, isa) = (started.elapsed().as_secs_f64(), current_isa());
     info!(path = %path.display(), precision = precision.as_str(), isa = isa.as_str(), seconds, "base model loaded");
     Ok(model)

@@ -14,9 +14,8 @@ use super::{
 };
 
 impl Model {
-    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in the precision that
-    /// it was loaded in, `tokenizer.json`,
-    /// `tokenizer_config.json` with the chat template, `generation_config.json`), so that transformers and PEFT can
+    /// Writes the model as a Hugging Face folder (`config.json`, `model.safetensors` in the precision that it was loaded in,
+    /// `tokenizer.json`, `tokenizer_config.json` with the chat template, `generation_config.json`), so that transformers and PEFT can
     /// load a base that came as GGUF.
     ///
     /// # Errors
@@ -64,7 +63,7 @@ impl Model {
 }
 
 /// Writes a safetensors file tensor by tensor: a model may fill most of the memory, so it is not copied as a whole first.
-fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelError> {
+pub(super) fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelError> {
     let mut header = Map::new();
     // transformers wants to be told which framework's row order the tensors have.
     header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));

@@ -1,14 +1,11 @@
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use blake3::Hasher;
 use perennial_kernels::Precision;
-use perennial_types::{Fingerprint, Fingerprinter};
-use rayon::prelude::*;
 
-use super::{Decoder, Model, ModelConfig, ModelError, ModelSource, gguf::Gguf, hf_tokenizer, safetensors};
+use super::{
+    Decoder, Model, ModelConfig, ModelError, ModelSource, gguf::Gguf, hf_tokenizer, safetensors,
+    weight_cache::WeightCache,
+};
 use crate::tokenize;
 
 impl Model {
@@ -18,49 +15,50 @@ impl Model {
     /// # Errors
     /// A [`ModelError`] that names the file, and the setting or tensor in it.
     pub fn load(path: &Path, precision: Precision) -> Result<Self, ModelError> {
+        Self::load_from(path, precision, &WeightCache::new(None))
+    }
+
+    /// As [`load`](Self::load), and quicker from the second time on: weights that have to be converted are kept in `cache`,
+    /// and so are the fingerprints of files. What is kept can be deleted at any time. Weights that are stored in this precision,
+    /// in safetensors, are mapped where they are: replace such a file by renaming another over it, never by writing to it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load). A cache that cannot be read or written is no error but a warning.
+    pub fn load_cached(path: &Path, precision: Precision, cache: &Path) -> Result<Self, ModelError> {
+        Self::load_from(path, precision, &WeightCache::new(Some(cache)))
+    }
+
+    fn load_from(path: &Path, precision: Precision, cache: &WeightCache<'_>) -> Result<Self, ModelError> {
         match ModelSource::find(path)? {
-            ModelSource::HfFolder(folder) => Self::load_hf(&folder, precision),
-            ModelSource::Gguf(file) => Self::load_gguf(&file, precision),
+            ModelSource::HfFolder(folder) => Self::load_hf(&folder, precision, cache),
+            ModelSource::Gguf(file) => Self::load_gguf(&file, precision, cache),
         }
     }
 
-    fn load_hf(folder: &Path, precision: Precision) -> Result<Self, ModelError> {
+    fn load_hf(folder: &Path, precision: Precision, cache: &WeightCache<'_>) -> Result<Self, ModelError> {
         let config_path = folder.join("config.json");
         let text = std::fs::read_to_string(&config_path).map_err(ModelError::io(&config_path))?;
         let config = ModelConfig::from_hf(&text, &config_path)?;
-        let (tokenizer, template) = hf_tokenizer::read(folder)?;
         let files = safetensors::weight_files(folder)?;
-        let (tensors, fingerprint) = rayon::join(|| safetensors::read(&files, precision), || fingerprint(&files));
-        let decoder = Decoder::assemble(folder, &config, precision, tensors?)?;
-        Ok(Self { config, decoder, tokenizer, template, fingerprint: fingerprint? })
+        let in_place = safetensors::are_stored_in(&files, precision)?;
+        let (weights, tokenizer) = rayon::join(
+            || cache.load(&files, precision, in_place, || safetensors::read(&files, precision)),
+            || hf_tokenizer::read(folder),
+        );
+        let ((tensors, fingerprint), (tokenizer, template)) = (weights?, tokenizer?);
+        let decoder = Decoder::assemble(folder, &config, precision, tensors)?;
+        Ok(Self { config, decoder, tokenizer, template, fingerprint })
     }
 
-    fn load_gguf(file: &Path, precision: Precision) -> Result<Self, ModelError> {
+    fn load_gguf(file: &Path, precision: Precision, cache: &WeightCache<'_>) -> Result<Self, ModelError> {
         let gguf = Gguf::open(file)?;
         let config = ModelConfig::from_gguf(&gguf, file)?;
-        let files = [file.to_owned()];
-        let ((tensors, fingerprint), tokenizer) = rayon::join(
-            || rayon::join(|| gguf.tensors(&config, precision), || fingerprint(&files)),
+        let (weights, tokenizer) = rayon::join(
+            || cache.load(&[file.to_owned()], precision, false, || gguf.tensors(&config, precision)),
             || tokenize::from_gguf(gguf.metadata()).map_err(ModelError::tokenizer(file)),
         );
-        let (tokenizer, template) = tokenizer?;
-        let decoder = Decoder::assemble(file, &config, precision, tensors?)?;
-        Ok(Self { config, decoder, tokenizer, template, fingerprint: fingerprint? })
+        let ((tensors, fingerprint), (tokenizer, template)) = (weights?, tokenizer?);
+        let decoder = Decoder::assemble(file, &config, precision, tensors)?;
+        Ok(Self { config, decoder, tokenizer, template, fingerprint })
     }
-}
-
-/// blake3 of a single weight file, exactly what `b3sum` prints; of several, the fingerprint of theirs in order.
-fn fingerprint(files: &[PathBuf]) -> Result<Fingerprint, ModelError> {
-    let each = files.par_iter().map(|file| {
-        let mut hasher = Hasher::new();
-        hasher.update_reader(File::open(file).map_err(ModelError::io(file))?).map_err(ModelError::io(file))?;
-        Ok(Fingerprint::from_bytes(*hasher.finalize().as_bytes()))
-    });
-    let each = each.collect::<Result<Vec<_>, ModelError>>()?;
-    if let [single] = each.as_slice() {
-        return Ok(*single);
-    }
-    let mut all = Fingerprinter::new();
-    each.iter().for_each(|file| all.add(file.as_bytes()));
-    Ok(all.finish())
 }

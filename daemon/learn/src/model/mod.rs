@@ -25,6 +25,7 @@ mod safetensors;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod weight_cache;
 mod workspace;
 
 pub use branches::Branches;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use perennial_kernels::Precision;
+use perennial_kernels::{MappedFile, Precision, Weight};
 use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorInfo};
 
@@ -44,7 +44,7 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// All tensors of these files.
+/// All tensors of these files: matrices that are stored in the wanted precision stay in the files.
 pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, ModelError> {
     let headers = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
     let all: Vec<_> = headers.iter().flat_map(|shard| shard.infos.iter().map(move |entry| (shard, entry))).collect();
@@ -54,12 +54,29 @@ pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, M
         .collect()
 }
 
+/// Whether all matrices of these files are stored in this precision, so that none has to be converted.
+pub(super) fn are_stored_in(files: &[PathBuf], precision: Precision) -> Result<bool, ModelError> {
+    let shards = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut infos = shards.iter().flat_map(|shard| &shard.infos).filter(|(name, _)| !names::is_ignored(name));
+    Ok(infos.all(|(_, info)| info.shape.len() != 2 || precision_of(info.dtype) == Some(precision)))
+}
+
+fn precision_of(dtype: Dtype) -> Option<Precision> {
+    match dtype {
+        Dtype::F32 => Some(Precision::F32),
+        Dtype::BF16 => Some(Precision::Bf16),
+        _ => None,
+    }
+}
+
 struct Shard {
     path: PathBuf,
     file: File,
     infos: BTreeMap<String, TensorInfo>,
     data_start: u64,
     data_bytes: u64,
+    /// Where the system maps it.
+    map: Option<MappedFile>,
 }
 
 impl Shard {
@@ -85,7 +102,8 @@ impl Shard {
         });
         let infos = infos.collect::<Result<_, ModelError>>()?;
         let data_start = header_bytes + 8;
-        Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start })
+        let map = MappedFile::open(&file).ok();
+        Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start, map })
     }
 
     fn tensor(&self, name: &str, info: &TensorInfo, precision: Precision) -> Result<Loaded, ModelError> {
@@ -103,10 +121,21 @@ impl Shard {
         if end > self.data_bytes || start > end || expected != Some((end - start) as usize) {
             return Err(problem("does not lie within the file as its shape says: the file is damaged".to_owned()));
         }
+        if let Some(weight) = self.in_place(info, precision) {
+            return Ok(Loaded::Matrix(weight));
+        }
         let mut bytes = vec![0; (end - start) as usize];
         self.file.read_exact_at(&mut bytes, self.data_start + start).map_err(ModelError::io(&self.path))?;
         Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)
             .and_then(|tensor| Loaded::new(&tensor.to_dtype(DType::F32)?, precision))
             .map_err(|error| problem(format!("cannot be read: {error}")))
+    }
+
+    /// A matrix that is stored as it is wanted, and can stay where it is.
+    fn in_place(&self, info: &TensorInfo, precision: Precision) -> Option<Weight> {
+        let [rows, cols] = info.shape[..] else { return None };
+        let start = self.data_start as usize;
+        let bytes = start + info.data_offsets.0..start + info.data_offsets.1;
+        self.map.as_ref().filter(|_| precision_of(info.dtype) == Some(precision))?.weight(bytes, precision, rows, cols)
     }
 }

@@ -362,3 +362,35 @@ fn gradients_in_bf16_are_those_in_f32_within_its_rounding(
     // model are noise, so that its gradients are small differences.
     assert!((1e-5..0.1).contains(&share), "{share}");
 }
+
+#[test]
+fn converted_weights_are_kept_and_mapped_the_next_time() {
+    let (model, cache) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/tiny"), tempfile::tempdir().unwrap());
+    let load = || Model::load_cached(&model, Precision::F32, cache.path()).unwrap();
+    let rows = Rows::packed(&[[5, 6, 7]]);
+    let hidden = |model: &Model| {
+        let attention = Attention::Packed(&rows.1);
+        model.decoder.hidden(&rows.0, attention, None, &mut Workspace::default()).unwrap()
+    };
+    let converted = Model::load(&model, Precision::F32).unwrap();
+    assert_eq!(hidden(&load()), hidden(&converted));
+    assert_eq!(load().fingerprint, converted.fingerprint);
+    let kept = cache.path().join(format!("{}-f32.safetensors", converted.fingerprint));
+    let whole = std::fs::read(&kept).unwrap();
+
+    let mut changed = whole.clone();
+    changed[whole.len() / 2..].fill(0);
+    let replace = |bytes: &[u8]| {
+        std::fs::write(kept.with_extension("new"), bytes).unwrap();
+        std::fs::rename(kept.with_extension("new"), &kept).unwrap();
+    };
+    replace(&changed);
+    assert_ne!(hidden(&load()), hidden(&converted), "what is kept is what is used");
+    replace(&whole[..whole.len() / 2]);
+    assert_eq!(hidden(&load()), hidden(&converted), "what is broken is made again");
+    assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    // In the precision that they are stored in, they stay where they are.
+    Model::load_cached(&model, Precision::Bf16, cache.path()).unwrap();
+    assert!(!kept.with_file_name(format!("{}-bf16.safetensors", converted.fingerprint)).exists());
+}

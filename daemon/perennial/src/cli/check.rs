@@ -74,7 +74,7 @@ fn disk(session: &Session) -> anyhow::Result<String> {
 fn model(session: &Session) -> anyhow::Result<String> {
     let config = &session.config().model;
     let precision = config.precision.resolve();
-    let model = Model::load(&models::locate(config)?, precision)?;
+    let model = models::load(config, precision)?;
     let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(
         "{}: {}, {} layers, fingerprint {fingerprint}; computed in {precision} with {isa}; {}",

@@ -131,7 +131,7 @@ fn list(config: &config::Model) -> anyhow::Result<()> {
 
 fn show(config: &config::Model) -> anyhow::Result<()> {
     let path = models::locate(config)?;
-    let model = BaseModel::load(&path, config.precision.resolve())?;
+    let model = models::load(config, config.precision.resolve())?;
     let shape = &model.config;
     let lines = [
         ("path", path.display().to_string()),

@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use perennial_learn::{compute::Precision, model::Model};
 
 pub(crate) use self::{
     known::KNOWN,
@@ -53,6 +54,20 @@ pub(crate) fn locate(model: &config::Model) -> anyhow::Result<PathBuf> {
         Some(path) => bail!("`model.base`: there is nothing at {}", path.display()),
         None => bail!("the model {:?} is not on this machine: run `perennial model pull {}`", model.base, model.base),
     }
+}
+
+/// Reads the base model that the configuration names. Converted weights are kept beside the pulled models, under a name that no
+/// model has, so that the next start does not wait for them.
+///
+/// # Errors
+/// As [`locate`], or where it cannot be read.
+pub(crate) fn load(model: &config::Model, precision: Precision) -> anyhow::Result<Model> {
+    let path = locate(model)?;
+    let loaded = match cache(model) {
+        Ok(cache) => Model::load_cached(&path, precision, &cache.join(".weights")),
+        Err(_) => Model::load(&path, precision),
+    };
+    loaded.with_context(|| format!("the base model {} cannot be loaded", path.display()))
 }
 
 /// What others call the base model: its repository on the hub where it is known, else as it is configured. This is what

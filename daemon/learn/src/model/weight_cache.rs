@@ -1,0 +1,107 @@
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use blake3::Hasher;
+use perennial_kernels::Precision;
+use perennial_types::{Fingerprint, Fingerprinter};
+use rayon::prelude::*;
+use tracing::warn;
+
+use super::{ModelError, export, loaded::Tensors, safetensors};
+
+/// Weights that had to be converted, in the form that is mapped, and the fingerprints of weight files: so that a model that
+/// was loaded before is there at once. Without a folder nothing is remembered.
+pub(super) struct WeightCache<'a>(Option<&'a Path>);
+
+impl<'a> WeightCache<'a> {
+    pub(super) fn new(folder: Option<&'a Path>) -> Self {
+        Self(folder)
+    }
+
+    /// The weights of a model in these files, and its fingerprint. `read` reads and converts them; where it has nothing to
+    /// convert, `in_place`, they are not kept a second time.
+    pub(super) fn load(
+        &self,
+        files: &[PathBuf],
+        precision: Precision,
+        in_place: bool,
+        read: impl FnOnce() -> Result<Tensors, ModelError> + Send,
+    ) -> Result<(Tensors, Fingerprint), ModelError> {
+        let Some(folder) = self.0.filter(|_| !in_place) else {
+            let (tensors, fingerprint) = rayon::join(read, || self.fingerprint(files));
+            return Ok((tensors?, fingerprint?));
+        };
+        let fingerprint = self.fingerprint(files)?;
+        let file = folder.join(format!("{fingerprint}-{}.safetensors", precision.as_str()));
+        if file.is_file() {
+            match safetensors::read(std::slice::from_ref(&file), precision) {
+                Ok(tensors) => return Ok((tensors, fingerprint)),
+                Err(error) => warn!(%error, "kept weights cannot be used and are made again"),
+            }
+        }
+        let tensors = read()?;
+        let kept = fs::create_dir_all(folder)
+            .map_err(ModelError::io(folder))
+            .and_then(|()| export::write_weights(&file, &tensors))
+            .and_then(|()| safetensors::read(std::slice::from_ref(&file), precision));
+        // Mapped ones rather than those in memory: the system can drop them where it runs short.
+        let tensors = kept.unwrap_or_else(|error| {
+            warn!(%error, "converted weights cannot be kept: they are converted again the next time");
+            tensors
+        });
+        Ok((tensors, fingerprint))
+    }
+
+    /// blake3 of a single weight file, exactly what `b3sum` prints; of several, the fingerprint of theirs in order.
+    fn fingerprint(&self, files: &[PathBuf]) -> Result<Fingerprint, ModelError> {
+        let each = files.par_iter().map(|file| self.fingerprint_of(file)).collect::<Result<Vec<_>, ModelError>>()?;
+        if let [single] = each.as_slice() {
+            return Ok(*single);
+        }
+        let mut all = Fingerprinter::new();
+        each.iter().for_each(|file| all.add(file.as_bytes()));
+        Ok(all.finish())
+    }
+
+    fn fingerprint_of(&self, path: &Path) -> Result<Fingerprint, ModelError> {
+        let file = File::open(path).map_err(ModelError::io(path))?;
+        let known = match self.0 {
+            Some(folder) => Some(folder.join(known_as(&file.metadata().map_err(ModelError::io(path))?))),
+            None => None,
+        };
+        let remembered = known.as_ref().and_then(|known| fs::read_to_string(known).ok()?.trim().parse().ok());
+        if let Some(fingerprint) = remembered {
+            return Ok(fingerprint);
+        }
+        let mut hasher = Hasher::new();
+        hasher.update_reader(file).map_err(ModelError::io(path))?;
+        let fingerprint = Fingerprint::from_bytes(*hasher.finalize().as_bytes());
+        if let Some(Err(error)) = known.map(|known| remember(&known, fingerprint)) {
+            warn!(%error, "a fingerprint cannot be kept: it is computed again the next time");
+        }
+        Ok(fingerprint)
+    }
+}
+
+/// The name under which a file's fingerprint is kept. As for git's index, a file with the same inode, length and times of
+/// change, to the nanosecond, is the same.
+fn known_as(file: &Metadata) -> String {
+    let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()].map(i64::to_le_bytes);
+    let identity = [file.dev(), file.ino(), file.len()].map(u64::to_le_bytes);
+    let mut fingerprint = Fingerprinter::new();
+    times.iter().chain(&identity).for_each(|value| fingerprint.add(value));
+    format!("{}.fingerprint", fingerprint.finish())
+}
+
+fn remember(path: &Path, fingerprint: Fingerprint) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let partial = path.with_extension("partial");
+    fs::write(&partial, format!("{fingerprint}\n"))?;
+    fs::rename(&partial, path)
+}
