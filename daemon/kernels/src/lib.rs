@@ -27,7 +27,6 @@ mod element;
 mod exp;
 mod gemm;
 mod isa;
-mod mapped;
 mod mat;
 mod pool;
 mod rms_norm;
@@ -38,6 +37,7 @@ mod softmax;
 mod swiglu;
 mod token_logprobs;
 mod weight;
+mod weight_bytes;
 
 #[cfg(test)]
 mod testing;
@@ -49,7 +49,6 @@ pub use convert::convert;
 pub use element::{Element, Precision};
 pub use gemm::{Into, Threads, gemm};
 pub use isa::{Isa, IsaError, choose as choose_isa, current as current_isa};
-pub use mapped::MappedFile;
 pub use mat::{Mat, MatMut};
 pub use pool::in_pool;
 pub use rms_norm::{rms_norm, rms_norm_backward};
@@ -58,3 +57,4 @@ pub use softmax::Softmax;
 pub use swiglu::{swiglu, swiglu_backward};
 pub use token_logprobs::{token_logprobs, token_logprobs_and_gradients};
 pub use weight::{Weight, WeightProduct, products};
+pub use weight_bytes::WeightBytes;

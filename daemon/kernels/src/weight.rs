@@ -1,4 +1,4 @@
-use std::{fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
 use half::bf16;
 
@@ -91,9 +91,17 @@ impl Weight {
     }
 
     /// The values as a model file holds them: little-endian.
-    pub fn to_le_bytes(&self) -> Vec<u8> {
+    pub fn le_bytes(&self) -> Cow<'_, [u8]> {
         match self.slice() {
+            #[cfg(target_endian = "little")]
+            // SAFETY: any initialised memory is bytes.
+            Slice::F32(values) => Cow::Borrowed(unsafe { values.align_to().1 }),
+            #[cfg(target_endian = "little")]
+            // SAFETY: as above.
+            Slice::Bf16(values) => Cow::Borrowed(unsafe { values.align_to().1 }),
+            #[cfg(target_endian = "big")]
             Slice::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            #[cfg(target_endian = "big")]
             Slice::Bf16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         }
     }
@@ -218,7 +226,7 @@ mod tests {
             weight.product(MatMut::new(&mut all, 2, 12), Into::Set, Mat::new(&x, 2, 5));
             part.product(MatMut::new(&mut some, 2, 6), Into::Set, Mat::new(&x, 2, 5));
             assert_eq!(some, [&all[3..9], &all[15..21]].concat());
-            assert_eq!(part.to_le_bytes().len(), weight.to_le_bytes().len() / 2);
+            assert_eq!(part.le_bytes().len(), weight.le_bytes().len() / 2);
         }
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelE
                 let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 file.write_all(&bytes).map_err(ModelError::io(&partial))?;
             }
-            Loaded::Matrix(weight) => file.write_all(&weight.to_le_bytes()).map_err(ModelError::io(&partial))?,
+            Loaded::Matrix(weight) => file.write_all(&weight.le_bytes()).map_err(ModelError::io(&partial))?,
         }
     }
     file.sync_all().map_err(ModelError::io(&partial))?;

@@ -19,8 +19,7 @@ impl Model {
     }
 
     /// As [`load`](Self::load), and quicker from the second time on: weights that have to be converted are kept in `cache`,
-    /// and so are the fingerprints of files. What is kept can be deleted at any time. Weights that are stored in this precision,
-    /// in safetensors, are mapped where they are: replace such a file by renaming another over it, never by writing to it.
+    /// and so are the fingerprints of files. What is kept can be deleted at any time.
     ///
     /// # Errors
     /// As [`load`](Self::load). A cache that cannot be read or written is no error but a warning.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use perennial_kernels::{MappedFile, Precision, Weight};
+use perennial_kernels::{Precision, Weight, WeightBytes};
 use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorInfo};
 
@@ -44,10 +44,15 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// All tensors of these files: matrices that are stored in the wanted precision stay in the files.
+/// All tensors of these files. Where all matrices are stored in the wanted precision, they are read as they lie.
 pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, ModelError> {
-    let headers = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
-    let all: Vec<_> = headers.iter().flat_map(|shard| shard.infos.iter().map(move |entry| (shard, entry))).collect();
+    let mut shards = open(files)?;
+    if are_in(&shards, precision) {
+        for shard in &mut shards {
+            shard.whole = Some(WeightBytes::read(&shard.file).map_err(ModelError::io(&shard.path))?);
+        }
+    }
+    let all: Vec<_> = shards.iter().flat_map(|shard| shard.infos.iter().map(move |entry| (shard, entry))).collect();
     all.into_par_iter()
         .filter(|(_, (name, _))| !names::is_ignored(name))
         .map(|(shard, (name, info))| Ok((name.clone(), shard.tensor(name, info, precision)?)))
@@ -56,9 +61,16 @@ pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, M
 
 /// Whether all matrices of these files are stored in this precision, so that none has to be converted.
 pub(super) fn are_stored_in(files: &[PathBuf], precision: Precision) -> Result<bool, ModelError> {
-    let shards = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
+    Ok(are_in(&open(files)?, precision))
+}
+
+fn open(files: &[PathBuf]) -> Result<Vec<Shard>, ModelError> {
+    files.iter().map(|file| Shard::open(file)).collect()
+}
+
+fn are_in(shards: &[Shard], precision: Precision) -> bool {
     let mut infos = shards.iter().flat_map(|shard| &shard.infos).filter(|(name, _)| !names::is_ignored(name));
-    Ok(infos.all(|(_, info)| info.shape.len() != 2 || precision_of(info.dtype) == Some(precision)))
+    infos.all(|(_, info)| info.shape.len() != 2 || precision_of(info.dtype) == Some(precision))
 }
 
 fn precision_of(dtype: Dtype) -> Option<Precision> {
@@ -75,8 +87,8 @@ struct Shard {
     infos: BTreeMap<String, TensorInfo>,
     data_start: u64,
     data_bytes: u64,
-    /// Where the system maps it.
-    map: Option<MappedFile>,
+    /// All of it, where matrices are used as they lie.
+    whole: Option<WeightBytes>,
 }
 
 impl Shard {
@@ -102,8 +114,7 @@ impl Shard {
         });
         let infos = infos.collect::<Result<_, ModelError>>()?;
         let data_start = header_bytes + 8;
-        let map = MappedFile::open(&file).ok();
-        Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start, map })
+        Ok(Self { path: path.to_owned(), file, infos, data_start, data_bytes: file_bytes - data_start, whole: None })
     }
 
     fn tensor(&self, name: &str, info: &TensorInfo, precision: Precision) -> Result<Loaded, ModelError> {
@@ -131,11 +142,11 @@ impl Shard {
             .map_err(|error| problem(format!("cannot be read: {error}")))
     }
 
-    /// A matrix that is stored as it is wanted, and can stay where it is.
+    /// A matrix of a file that is in memory.
     fn in_place(&self, info: &TensorInfo, precision: Precision) -> Option<Weight> {
         let [rows, cols] = info.shape[..] else { return None };
         let start = self.data_start as usize;
         let bytes = start + info.data_offsets.0..start + info.data_offsets.1;
-        self.map.as_ref().filter(|_| precision_of(info.dtype) == Some(precision))?.weight(bytes, precision, rows, cols)
+        self.whole.as_ref()?.weight(bytes, precision, rows, cols)
     }
 }

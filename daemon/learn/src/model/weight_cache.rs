@@ -6,14 +6,18 @@ use std::{
 };
 
 use blake3::Hasher;
-use perennial_kernels::Precision;
+use perennial_kernels::{Precision, WeightBytes};
 use perennial_types::{Fingerprint, Fingerprinter};
 use rayon::prelude::*;
 use tracing::warn;
 
-use super::{ModelError, export, loaded::Tensors, safetensors};
+use super::{
+    ModelError, export,
+    loaded::{Loaded, Tensors},
+    safetensors,
+};
 
-/// Weights that had to be converted, in the form that is mapped, and the fingerprints of weight files: so that a model that
+/// Weights that had to be converted, in the form that is read as it lies, and the fingerprints of weight files: so that a model that
 /// was loaded before is there at once. Without a folder nothing is remembered.
 pub(super) struct WeightCache<'a>(Option<&'a Path>);
 
@@ -33,7 +37,11 @@ impl<'a> WeightCache<'a> {
     ) -> Result<(Tensors, Fingerprint), ModelError> {
         let Some(folder) = self.0.filter(|_| !in_place) else {
             let (tensors, fingerprint) = rayon::join(read, || self.fingerprint(files));
-            return Ok((tensors?, fingerprint?));
+            let mut tensors = tensors?;
+            if !in_place {
+                gather(&mut tensors);
+            }
+            return Ok((tensors, fingerprint?));
         };
         let fingerprint = self.fingerprint(files)?;
         let file = folder.join(format!("{fingerprint}-{}.safetensors", precision.as_str()));
@@ -43,17 +51,19 @@ impl<'a> WeightCache<'a> {
                 Err(error) => warn!(%error, "kept weights cannot be used and are made again"),
             }
         }
-        let tensors = read()?;
+        let mut tensors = read()?;
         let kept = fs::create_dir_all(folder)
             .map_err(ModelError::io(folder))
             .and_then(|()| export::write_weights(&file, &tensors))
             .and_then(|()| safetensors::read(std::slice::from_ref(&file), precision));
-        // Mapped ones rather than those in memory: the system can drop them where it runs short.
-        let tensors = kept.unwrap_or_else(|error| {
-            warn!(%error, "converted weights cannot be kept: they are converted again the next time");
-            tensors
-        });
-        Ok((tensors, fingerprint))
+        match kept {
+            Ok(tensors) => Ok((tensors, fingerprint)),
+            Err(error) => {
+                warn!(%error, "converted weights cannot be kept: they are converted again the next time");
+                gather(&mut tensors);
+                Ok((tensors, fingerprint))
+            }
+        }
     }
 
     /// blake3 of a single weight file, exactly what `b3sum` prints; of several, the fingerprint of theirs in order.
@@ -84,6 +94,16 @@ impl<'a> WeightCache<'a> {
             warn!(%error, "a fingerprint cannot be kept: it is computed again the next time");
         }
         Ok(fingerprint)
+    }
+}
+
+fn gather(tensors: &mut Tensors) {
+    let weights = tensors.values_mut().filter_map(|tensor| match tensor {
+        Loaded::Matrix(weight) => Some(weight),
+        Loaded::Vector(_) => None,
+    });
+    if let Err(error) = WeightBytes::gather(weights) {
+        warn!(%error, "weights stay where they are, where reading them is slower");
     }
 }
 
