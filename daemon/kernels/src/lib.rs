@@ -47,7 +47,7 @@ pub use cache::{KvCache, Span};
 pub use cached_attention::cached_attention;
 pub use convert::convert;
 pub use element::{Element, Precision};
-pub use gemm::{Into, Threads, gemm};
+pub use gemm::{Into, Shared, Threads, gemm};
 pub use isa::{Isa, IsaError, choose as choose_isa, current as current_isa};
 pub use mat::{Mat, MatMut};
 pub use pool::in_pool;

@@ -36,12 +36,6 @@ impl<'a, T> Mat<'a, T> {
 }
 
 impl<T> Mat<'_, T> {
-    /// Whether both are the same numbers in the same memory.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let shape = |mat: &Self| (mat.rows, mat.cols, mat.row_stride, mat.col_stride);
-        std::ptr::eq(self.data, other.data) && shape(self) == shape(other)
-    }
-
     /// Some rows and columns.
     pub(crate) fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
         debug_assert!(rows.end <= self.rows && cols.end <= self.cols, "a part of a matrix");

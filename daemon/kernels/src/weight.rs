@@ -4,7 +4,7 @@ use half::bf16;
 
 use crate::{
     element::{Element, Precision},
-    gemm::{Into, Product, Threads, gemm_all},
+    gemm::{Into, Product, Shared, Threads, gemm_all},
     mat::{Mat, MatMut},
 };
 
@@ -19,12 +19,12 @@ pub struct Weight {
 }
 
 /// Numbers that something keeps alive: a vector, or a file in memory.
-pub(crate) type Shared<T> = Arc<dyn AsRef<[T]> + Send + Sync>;
+pub(crate) type Kept<T> = Arc<dyn AsRef<[T]> + Send + Sync>;
 
 #[derive(Clone)]
 enum Values {
-    F32(Shared<f32>),
-    Bf16(Shared<bf16>),
+    F32(Kept<f32>),
+    Bf16(Kept<bf16>),
 }
 
 impl Weight {
@@ -40,12 +40,12 @@ impl Weight {
         Self::from_shared_bf16(Arc::new(values), outputs, inputs)
     }
 
-    pub(crate) fn from_shared_f32(values: Shared<f32>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn from_shared_f32(values: Kept<f32>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
         Self { values: Values::F32(values), start: 0, outputs, inputs }
     }
 
-    pub(crate) fn from_shared_bf16(values: Shared<bf16>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn from_shared_bf16(values: Kept<bf16>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
         Self { values: Values::Bf16(values), start: 0, outputs, inputs }
     }
@@ -111,6 +111,7 @@ impl Weight {
     /// # Panics
     /// Where shapes do not fit.
     pub fn product<E: Element>(&self, y: MatMut<'_>, into: Into, x: Mat<'_, E>) {
+        let x = &Shared::new(x, 1);
         products(vec![WeightProduct { weight: self, transposed: false, x, low_rank: None, y, into }]);
     }
 
@@ -119,7 +120,8 @@ impl Weight {
     /// # Panics
     /// Where shapes do not fit.
     pub fn transposed_product<E: Element>(&self, dx: MatMut<'_>, into: Into, dy: Mat<'_, E>) {
-        products(vec![WeightProduct { weight: self, transposed: true, x: dy, low_rank: None, y: dx, into }]);
+        let x = &Shared::new(dy, 1);
+        products(vec![WeightProduct { weight: self, transposed: true, x, low_rank: None, y: dx, into }]);
     }
 
     fn in_f32(&self) -> Option<Mat<'_, f32>> {
@@ -152,7 +154,7 @@ pub struct WeightProduct<'a, E> {
     /// Whether x is multiplied with w and not with wᵀ.
     pub transposed: bool,
     /// `[rows, inputs]`, or `[rows, outputs]` where transposed.
-    pub x: Mat<'a, E>,
+    pub x: &'a Shared<'a, E>,
     /// A second weight, in the same precision, and what it is multiplied with in the same way: the outer matrix of an adapter
     /// and x times the inner one, `[rows, rank]`.
     pub low_rank: Option<(&'a Weight, Mat<'a, E>)>,
@@ -163,7 +165,7 @@ pub struct WeightProduct<'a, E> {
 }
 
 /// Products that do not depend on each other, as if each were computed by itself. Of few rows they are faster together: threads
-/// wait for each other once, and what several read is brought into order once.
+/// wait for each other once.
 ///
 /// # Panics
 /// Where shapes or precisions do not fit.
@@ -172,7 +174,7 @@ pub fn products<E: Element>(products: Vec<WeightProduct<'_, E>>) {
         dst: MatMut<'a>,
         into: Into,
         transposed: bool,
-        (x, w): (Mat<'a, E>, Mat<'a, W>),
+        (x, w): (&'a Shared<'a, E>, Mat<'a, W>),
         low_rank: Option<(Mat<'a, E>, Mat<'a, W>)>,
     ) -> Product<'a, E, W> {
         let turn = |w: Mat<'a, W>| if transposed { w } else { w.t() };

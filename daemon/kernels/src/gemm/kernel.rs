@@ -34,7 +34,7 @@ impl<E> Rows<E> {
 }
 
 /// A way to multiply tiles.
-pub(super) trait Kernel: Send + Sync {
+pub(super) trait Kernel: Send + Sync + 'static {
     /// What operands are.
     type E: Element;
     /// What a thread holds while it multiplies.

@@ -11,6 +11,7 @@ mod kernel;
 mod operand;
 mod output;
 mod panels;
+mod shared;
 
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,13 @@ use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
+pub use self::shared::Shared;
 use self::{
     kernel::{Kernel, Portable, TILE_VALUES_MAX},
     operand::Block,
     output::Output,
     panels::Panels,
+    shared::{Packed, panels},
 };
 use crate::{
     element::{Element, Precision},
@@ -65,7 +68,7 @@ pub(crate) struct Product<'a, L, R> {
     pub(crate) dst: MatMut<'a>,
     pub(crate) into: Into,
     pub(crate) factor: f32,
-    pub(crate) lhs: Mat<'a, L>,
+    pub(crate) lhs: &'a Shared<'a, L>,
     pub(crate) rhs: Mat<'a, R>,
     /// Of an inner dimension of at most [`DEPTH`].
     pub(crate) second: Option<(Mat<'a, L>, Mat<'a, R>)>,
@@ -85,11 +88,12 @@ pub fn gemm<L: Element, R: Element>(
     precision: Precision,
     threads: Threads,
 ) {
+    let lhs = &Shared::new(lhs, 1);
     gemm_all(vec![Product { dst, into, factor, lhs, rhs, second: None }], precision, threads);
 }
 
 /// Several products, none of which reads what another writes, as if each were computed by [`gemm`]: threads wait for each
-/// other once and not after each, and an operand that several have in common is packed once.
+/// other once and not after each.
 pub(crate) fn gemm_all<L: Element, R: Element>(
     products: Vec<Product<'_, L, R>>,
     precision: Precision,
@@ -121,6 +125,8 @@ struct Job<'a, L, R> {
     scale: Scale,
     left: Mat<'a, L>,
     right: Mat<'a, R>,
+    /// Where the right one's panels are kept for other products.
+    packed: Option<&'a Packed>,
     second: Option<(Mat<'a, L>, Mat<'a, R>)>,
 }
 
@@ -131,6 +137,8 @@ fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>,
         let fit = |(lhs, rhs): &(Mat<'_, L>, Mat<'_, R>)| {
             lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols
         };
+        let shared = lhs;
+        let lhs = shared.mat;
         assert!(fit(&(lhs, rhs)), "dimensions of a product");
         assert!(second.iter().all(|pair| fit(pair) && pair.0.cols <= DEPTH), "dimensions of a second product");
         let (scale, rhs, across_rows) = (Scale { into, factor }, rhs.t(), dst.col_stride != 1);
@@ -140,12 +148,14 @@ fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>,
         if lhs.cols == 0 {
             debug_assert!(second.is_none(), "a second product of nothing");
             clear(&dst, into);
-        } else if cost(&lhs, &rhs, across_rows) <= cost(&rhs, &lhs, !across_rows) {
+        } else if cost(&lhs, &rhs, across_rows, |values| values)
+            < cost(&rhs, &lhs, !across_rows, |values| shared.share_of(values))
+        {
             let second = second.map(|(lhs, rhs)| (lhs, rhs.t()));
-            as_given.push(Job { dst, scale, left: lhs, right: rhs, second });
+            as_given.push(Job { dst, scale, left: lhs, right: rhs, packed: None, second });
         } else {
             let second = second.map(|(lhs, rhs)| (rhs.t(), lhs));
-            turned.push(Job { dst: dst.t(), scale, left: rhs, right: lhs, second });
+            turned.push(Job { dst: dst.t(), scale, left: rhs, right: lhs, packed: Some(shared.packed()), second });
         }
     }
     run::<K, L, R>(&as_given, threads);
@@ -163,12 +173,12 @@ fn clear(dst: &MatMut<'_>, into: Into) {
 
 /// What it costs, beside multiplying, to have these operands on these sides, in values of one column of both `[…, depth]`:
 /// copying one to rows is slower than packing it, packing is fastest along a panel, and results that lie across rows are
-/// written a second time.
-fn cost<L, R>(left: &Mat<'_, L>, right: &Mat<'_, R>, across_rows: bool) -> usize {
+/// written a second time. `share` is what this product pays of the packing.
+fn cost<L, R>(left: &Mat<'_, L>, right: &Mat<'_, R>, across_rows: bool, share: impl Fn(usize) -> usize) -> usize {
     let copied = if left.col_stride == 1 { 0 } else { 4 * left.rows };
     let packed = if right.row_stride == 1 { right.rows } else { 2 * right.rows };
     let gathered = if across_rows { left.rows * right.rows / left.cols } else { 0 };
-    copied + packed + gathered
+    copied + share(packed) + gathered
 }
 
 fn run<K: Kernel, L: Element, R: Element>(jobs: &[Job<'_, L, R>], threads: Threads) {
@@ -182,14 +192,8 @@ fn run<K: Kernel, L: Element, R: Element>(jobs: &[Job<'_, L, R>], threads: Threa
 fn run_passes<K: Kernel, L: Element, R: Element>(jobs: &[Job<'_, L, R>], threads: Threads) {
     let depth_max = jobs.iter().map(|job| job.right.cols).max().unwrap_or(0);
     for first in (0..depth_max).step_by(DEPTH) {
-        let mut passes: Vec<Pass<'_, K, L>> = Vec::with_capacity(jobs.len());
-        let mut before: Option<&Job<'_, L, R>> = None;
-        for job in jobs.iter().filter(|job| job.right.cols > first) {
-            let packed = before.filter(|before| before.right.is(&job.right)).and(passes.last());
-            let packed = packed.map(|pass| pass.pair.panels.clone());
-            passes.push(Pass::new(job, packed, first, threads));
-            before = Some(job);
-        }
+        let jobs = jobs.iter().filter(|job| job.right.cols > first);
+        let passes: Vec<Pass<'_, K, L>> = jobs.map(|job| Pass::new(job, first, threads)).collect();
         run_tasks(&passes, threads);
     }
 }
@@ -231,14 +235,13 @@ struct Pair<'a, K: Kernel, L> {
 }
 
 impl<'a, K: Kernel, L: Element> Pass<'a, K, L> {
-    fn new<R: Element>(job: &'a Job<'a, L, R>, packed: Option<Arc<Panels<K>>>, first: usize, threads: Threads) -> Self {
-        let Job { dst, scale, left, right, second } = job;
+    fn new<R: Element>(job: &'a Job<'a, L, R>, first: usize, threads: Threads) -> Self {
+        let Job { dst, scale, left, right, packed, second } = job;
         let length = DEPTH.min(right.cols - first);
-        let panels = packed.unwrap_or_else(|| Arc::new(Panels::new(*right, first, length, threads)));
+        let panels = panels(*right, first, *packed, threads);
         let pair = Pair::new(left.part(0..left.rows, first..first + length), panels);
-        let second = second
-            .filter(|_| first == 0)
-            .map(|(left, right)| Pair::new(left, Arc::new(Panels::new(right, 0, right.cols, threads))));
+        let second =
+            second.filter(|_| first == 0).map(|(left, right)| Pair::new(left, self::panels(right, 0, None, threads)));
         let down = dst.rows.div_ceil(TASK_ROWS);
         let across = TASKS.div_ceil(down).min(dst.cols.div_ceil(K::COLS));
         let into = if first == 0 { scale.into } else { Into::Add };

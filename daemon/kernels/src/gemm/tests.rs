@@ -1,7 +1,7 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Into, Kernel, Portable, Product, Threads, gemm, kernel, multiply};
+use super::{Into, Kernel, Portable, Product, Shared, Threads, gemm, kernel, multiply};
 use crate::{
     element::{Element, Precision},
     isa::Isa,
@@ -72,9 +72,15 @@ fn check<L: Element, R: Element>(kernels: Kernels, lhs: Mat<'_, L>, rhs: Mat<'_,
             // Columns of a wider matrix, of which the others must stay.
             let mut wide = vec![0.25; rows * (cols + 3)];
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            multiply(vec![Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second: None }], threads);
+            multiply(
+                vec![Product { dst, into: Into::Set, factor: 1.0, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                threads,
+            );
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            multiply(vec![Product { dst, into: Into::Add, factor: 0.5, lhs, rhs, second: None }], threads);
+            multiply(
+                vec![Product { dst, into: Into::Add, factor: 0.5, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                threads,
+            );
             let got: Vec<f32> = wide.chunks_exact(cols + 3).flat_map(|row| &row[..cols]).map(|x| x / 1.5).collect();
             assert_close(&got, &expected, 2e-5);
             assert!(wide.chunks_exact(cols + 3).all(|row| row[cols..] == [0.25; 3]));
@@ -167,7 +173,14 @@ fn a_nan_beyond_a_row_is_not_read() {
         let mut dst = vec![0.0; 4 * 60];
         let (lhs, rhs) = (Mat::strided(&a, 4, 5, 8), Mat::new(&b, 5, 60));
         multiply(
-            vec![Product { dst: MatMut::new(&mut dst, 4, 60), into: Into::Set, factor: 1.0, lhs, rhs, second: None }],
+            vec![Product {
+                dst: MatMut::new(&mut dst, 4, 60),
+                into: Into::Set,
+                factor: 1.0,
+                lhs: &Shared::new(lhs, 1),
+                rhs,
+                second: None,
+            }],
             Threads::One,
         );
         assert_eq!(dst, vec![5.0; 4 * 60]);
@@ -188,7 +201,7 @@ fn a_row_does_not_depend_on_the_others() {
                     dst: MatMut::new(&mut y, rows, outputs),
                     into: Into::Set,
                     factor: 1.0,
-                    lhs,
+                    lhs: &Shared::new(lhs, 1),
                     rhs,
                     second: None,
                 }],
@@ -228,7 +241,14 @@ fn kernels_agree_on_what_bf16_holds_exactly() {
     for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![f32::NAN; 37 * 83];
         multiply(
-            vec![Product { dst: MatMut::new(&mut dst, 37, 83), into: Into::Set, factor: 1.0, lhs, rhs, second: None }],
+            vec![Product {
+                dst: MatMut::new(&mut dst, 37, 83),
+                into: Into::Set,
+                factor: 1.0,
+                lhs: &Shared::new(lhs, 1),
+                rhs,
+                second: None,
+            }],
             Threads::Pool,
         );
         assert_eq!(dst, expected);
@@ -261,13 +281,16 @@ fn several_products_are_as_each_by_itself() {
             let alone = |(lhs, rhs): (Mat<'_, f32>, Mat<'_, f32>)| {
                 let mut y = vec![0.0; rows * rhs.cols];
                 let dst = MatMut::new(&mut y, rows, rhs.cols);
-                multiply(vec![Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second: None }], Threads::One);
+                multiply(
+                    vec![Product { dst, into: Into::Set, factor: 1.0, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                    Threads::One,
+                );
                 y
             };
-            let shapes = [(300, true), (17, false), (64, true)];
+            let (shapes, shared) = ([(300, true), (17, false), (64, true)], Shared::new(first(1).0, 3));
             let mut together = shapes.map(|(outputs, _)| vec![0.0; rows * outputs]);
             let products = together.iter_mut().zip(shapes).map(|(y, (outputs, with_second))| {
-                let (dst, (lhs, rhs)) = (MatMut::new(y, rows, outputs), first(outputs));
+                let (dst, rhs, lhs) = (MatMut::new(y, rows, outputs), first(outputs).1, &shared);
                 let second = with_second.then(|| second(outputs));
                 Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second }
             });

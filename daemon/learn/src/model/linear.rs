@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use perennial_kernels::{Into, Mat, MatMut, Threads, Weight, WeightProduct, gemm, products};
+use perennial_kernels::{Element, Into, Mat, MatMut, Shared, Threads, Weight, WeightProduct, gemm, products};
 
 use super::workspace::{Stored, Workspace};
 
@@ -42,8 +42,9 @@ pub(super) fn forward<E: Stored, const LAYERS: usize>(
 ) -> [Option<Vec<E>>; LAYERS] {
     let mut inner: [Option<Vec<f32>>; LAYERS] =
         std::array::from_fn(|at| layers[at].lora.map(|lora| workspace.take(rows * lora.a.outputs())));
+    let x = &Shared::new(Mat::new(x, rows, x.len() / rows.max(1)), 2 * LAYERS);
     let first = layers.iter().zip(&mut inner).filter_map(|(Output { lora, .. }, down)| {
-        let (weight, x) = (&(*lora)?.a, Mat::new(x, rows, (*lora)?.a.inputs()));
+        let weight = &(*lora)?.a;
         let y = MatMut::new(down.as_mut()?, rows, weight.outputs());
         Some(WeightProduct { weight, transposed: false, x, low_rank: None, y, into: Into::Set })
     });
@@ -57,7 +58,7 @@ pub(super) fn forward<E: Stored, const LAYERS: usize>(
     let second =
         layers.iter_mut().zip(&downs).map(|(Output { linear: Linear { weight, .. }, lora, y, into }, down)| {
             let low_rank = lora.zip(down.as_ref()).map(|(lora, down)| (&lora.b, Mat::new(down, rows, lora.b.inputs())));
-            let (x, y) = (Mat::new(x, rows, weight.inputs()), MatMut::new(y, rows, weight.outputs()));
+            let y = MatMut::new(y, rows, weight.outputs());
             WeightProduct { weight, transposed: false, x, low_rank, y, into: *into }
         });
     products(second.collect());
@@ -84,21 +85,30 @@ impl Linear {
     ) {
         let (inputs, outputs) = (self.weight.inputs(), self.weight.outputs());
         let rows = dy.len() / outputs;
+        // Four products read it: it is rounded once for all of them.
+        let rounded: Option<Vec<E>> =
+            f32::of_slice(dy).filter(|_| E::of_slice(dy).is_none()).map(|dy| workspace.copy(dy));
+        let dy: &[E] = rounded.as_deref().or(E::of_slice(dy)).unwrap_or_default();
         let (dx, dy) = (MatMut::new(dx, rows, inputs), Mat::new(dy, rows, outputs));
-        let Some((lora, down)) = lora else { return self.weight.transposed_product(dx, into, dy) };
-        let rank = lora.a.outputs();
-        let mut d_down: Vec<f32> = workspace.take(rows * rank);
-        lora.b.transposed_product(MatMut::new(&mut d_down, rows, rank), Into::Set, dy);
-        let as_dy: Vec<D> = workspace.copy(&d_down);
-        let low_rank = Some((&lora.a, Mat::new(&as_dy, rows, rank)));
-        products(vec![WeightProduct { weight: &self.weight, transposed: true, x: dy, low_rank, y: dx, into }]);
-        workspace.give(as_dy);
+        if let Some((lora, down)) = lora {
+            let (rank, shared) = (lora.a.outputs(), &Shared::new(dy, 2));
+            let mut d_down: Vec<f32> = workspace.take(rows * rank);
+            let (weight, y) = (&lora.b, MatMut::new(&mut d_down, rows, rank));
+            products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank: None, y, into: Into::Set }]);
+            let d_down_rounded: Vec<E> = workspace.copy(&d_down);
+            workspace.give(d_down);
+            let d_down = Mat::new(&d_down_rounded, rows, rank);
+            let (weight, low_rank) = (&self.weight, Some((&lora.a, d_down)));
+            products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank, y: dx, into }]);
 
-        let d_down_of = Mat::new(&d_down, rows, rank);
-        let da = MatMut::new(&mut gradients[lora.gradient], rank, inputs);
-        gemm(da, Into::Add, 1.0, d_down_of.t(), Mat::new(x, rows, inputs), E::PRECISION, Threads::Pool);
-        let db = MatMut::new(&mut gradients[lora.gradient + 1], outputs, rank);
-        gemm(db, Into::Add, lora.scale, dy.t(), Mat::new(down, rows, rank), E::PRECISION, Threads::Pool);
-        workspace.give(d_down);
+            let da = MatMut::new(&mut gradients[lora.gradient], rank, inputs);
+            gemm(da, Into::Add, 1.0, d_down.t(), Mat::new(x, rows, inputs), E::PRECISION, Threads::Pool);
+            let db = MatMut::new(&mut gradients[lora.gradient + 1], outputs, rank);
+            gemm(db, Into::Add, lora.scale, dy.t(), Mat::new(down, rows, rank), E::PRECISION, Threads::Pool);
+            workspace.give(d_down_rounded);
+        } else {
+            self.weight.transposed_product(dx, into, dy);
+        }
+        rounded.into_iter().for_each(|rounded| workspace.give(rounded));
     }
 }
