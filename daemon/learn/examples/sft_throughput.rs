@@ -1,5 +1,6 @@
 //! Tokens per second of supervised fine-tuning:
-//! `sft_throughput --model M [--steps 5] [--batch 4] [--length 256] [--samples N] [--tokens-per-micro-batch 1024]`.
+//! `sft_throughput --model M [--steps 5] [--batch 4] [--length 256] [--samples N] [--tokens-per-micro-batch 1024]
+//! [--device cpu|cuda|cpu-composed]`.
 //!
 //! Every token but the first of a sequence is a target, the hardest case for the head. The first step is not counted.
 
@@ -10,18 +11,19 @@ use std::process;
 use common::{Arguments, Failure};
 use perennial_learn::{
     tokenize::Encoded,
-    train::{StopFlag, TrainConfig, train},
+    train::{StopFlag, TrainConfig, TrainDevice, train},
 };
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Failure> {
-    common::run(&["steps", "batch", "length", "samples", "tokens-per-micro-batch"], measure)
+    common::run(&["steps", "batch", "length", "samples", "tokens-per-micro-batch", "device"], measure)
 }
 
 fn measure(arguments: &Arguments) -> Result<Value, Failure> {
     let (steps, batch) = (arguments.number("steps", 5)?, arguments.number("batch", 4)?);
     let length = arguments.number("length", 256)?;
     let samples = arguments.number("samples", steps * batch)?;
+    let device = arguments.text("device").map(|name| serde_json::from_value(json!(name))).transpose()?;
     let model = arguments.model()?;
     let vocabulary = model.config.vocab_size;
     let example = |i: usize| Encoded {
@@ -31,6 +33,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Failure> {
     let config = TrainConfig {
         batch_size: batch,
         tokens_per_micro_batch: arguments.number("tokens-per-micro-batch", 1024)?,
+        device: device.unwrap_or(TrainDevice::Cpu),
         steps_max: Some(steps as u64),
         checkpoint_interval_steps: u64::MAX,
         ..TrainConfig::default()

@@ -22,8 +22,9 @@ use perennial_learn::{
     compute::Precision,
     model::Model,
     tokenize::Encoded,
-    train::{LossAndGradients, loss_and_gradients},
+    train::{LossAndGradients, TrainDevice, loss_and_gradients},
 };
+use rstest::rstest;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -91,15 +92,18 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 /// One sample a micro-batch, a few together, and all in one.
 const PACKINGS: [usize; 3] = [1, 96, 8192];
 
-#[test]
-fn tiny_agrees_with_peft_however_it_is_packed() {
+#[rstest]
+fn tiny_agrees_with_peft_however_it_is_packed(
+    #[values(TrainDevice::Cpu, TrainDevice::CpuComposed)] device: TrainDevice,
+) {
     let golden = Golden::read("grads_tiny.json");
     let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let bytes = fs::read(goldens().join("grads_tiny.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     for tokens_per_micro_batch in PACKINGS {
-        let got = loss_and_gradients(&model, &adapter, &golden.examples(), tokens_per_micro_batch).unwrap();
+        let examples = golden.examples();
+        let got = loss_and_gradients(&model, &adapter, &examples, tokens_per_micro_batch, device).unwrap();
         golden.check_loss(&got);
         assert_eq!(got.gradients.len(), expected.len());
         for (name, gradient) in &got.gradients {
@@ -124,7 +128,7 @@ fn smollm2_agrees_with_peft() {
     let golden = Golden::read("grads_smollm2.json");
     let model = Model::load(&path, Precision::F32).unwrap();
     let adapter = formula_adapter(&model, golden.r, golden.alpha);
-    let got = loss_and_gradients(&model, &adapter, &golden.examples(), 1024).unwrap();
+    let got = loss_and_gradients(&model, &adapter, &golden.examples(), 1024, TrainDevice::Cpu).unwrap();
     golden.check_loss(&got);
     assert_eq!(got.gradients.len(), golden.gradients.len());
     for (name, gradient) in &got.gradients {
@@ -169,7 +173,7 @@ fn every_matrix_is_reached_by_the_loss() {
     let golden = Golden::read("grads_tiny.json");
     let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let fresh = Adapter::init(&LoraConfig::default(), &model.config, 1).unwrap();
-    let got = loss_and_gradients(&model, &fresh, &golden.examples(), 8192).unwrap();
+    let got = loss_and_gradients(&model, &fresh, &golden.examples(), 8192, TrainDevice::Cpu).unwrap();
     for (name, gradient) in &got.gradients {
         // While B is zero, nothing flows to A.
         let moves = flat(gradient).iter().any(|value| *value != 0.0);

@@ -15,10 +15,14 @@ use perennial_learn::{
     adapter::Adapter,
     compute::Precision,
     model::Model,
-    train::grpo::{
-        Completion, GrpoConfig, GrpoSample, PolicyStats, advantages, completion_logprobs, grpo_loss_and_gradients,
+    train::{
+        TrainDevice,
+        grpo::{
+            Completion, GrpoConfig, GrpoSample, PolicyStats, advantages, completion_logprobs, grpo_loss_and_gradients,
+        },
     },
 };
+use rstest::rstest;
 use serde::Deserialize;
 
 /// What the design allows.
@@ -83,14 +87,14 @@ impl Case {
     }
 
     /// The completions with all that the loss needs, from what our own side makes of rewards and policies.
-    fn samples(&self, golden: &Golden, model: &Model, policies: &Policies) -> Vec<GrpoSample> {
+    fn samples(&self, golden: &Golden, model: &Model, policies: &Policies, device: TrainDevice) -> Vec<GrpoSample> {
         let config = self.config();
         let rewards: Vec<Vec<Option<f64>>> = golden.rewards.chunks(GENERATIONS).map(<[_]>::to_vec).collect();
         let advantages = advantages(&rewards, config.estimator, config.scale_rewards);
         let advantages = advantages.into_iter().flat_map(|group| group.values);
         let mut samples: Vec<GrpoSample> =
             golden.rollouts.iter().zip(advantages).map(|(rollout, advantage)| rollout.sample(advantage)).collect();
-        let logprobs = |adapter| completion_logprobs(model, adapter, &samples, config.temperature, 64).unwrap();
+        let logprobs = |adapter| completion_logprobs(model, adapter, &samples, config.temperature, 64, device).unwrap();
         let old = (!self.config.contains_key("on_policy")).then(|| logprobs(Some(&policies.old)));
         let to_base = self.config.contains_key("reference");
         let reference = (config.beta > 0.0).then(|| logprobs((!to_base).then_some(&policies.reference)));
@@ -118,8 +122,8 @@ fn error(got: f64, expected: f64) -> f64 {
     (got - expected).abs() / expected.abs()
 }
 
-#[test]
-fn loss_and_gradients_agree_with_trl() {
+#[rstest]
+fn loss_and_gradients_agree_with_trl(#[values(TrainDevice::Cpu, TrainDevice::CpuComposed)] device: TrainDevice) {
     let golden = golden();
     let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let plain = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
@@ -130,12 +134,12 @@ fn loss_and_gradients_agree_with_trl() {
     };
     let mut worst = [0.0_f64; 4];
     for case in &golden.cases {
-        let samples = case.samples(&golden, &model, &policies);
+        let samples = case.samples(&golden, &model, &policies, device);
         for (sample, expected) in samples.iter().zip(&case.advantages) {
             worst[0] = worst[0].max((sample.advantage - expected).abs());
         }
         let config = case.config();
-        let (got, stats) = grpo_loss_and_gradients(&model, &policies.current, &samples, &config, 64).unwrap();
+        let (got, stats) = grpo_loss_and_gradients(&model, &policies.current, &samples, &config, 64, device).unwrap();
         let errors =
             [error(got.loss, case.loss), gradient_error(&golden, case, &got.gradients), stats_error(case, &stats)];
         println!("{:?}: loss, gradients, statistics off by {errors:?}", case.config);
@@ -187,8 +191,10 @@ fn packing_changes_nothing() {
         .zip([1.0, -0.5, 0.25].iter().cycle())
         .map(|(rollout, advantage)| rollout.sample(*advantage))
         .collect();
-    let loss =
-        |tokens: usize| grpo_loss_and_gradients(&model, &adapter, &samples, &GrpoConfig::default(), tokens).unwrap().0;
+    let config = GrpoConfig::default();
+    let loss = |tokens: usize| {
+        grpo_loss_and_gradients(&model, &adapter, &samples, &config, tokens, TrainDevice::Cpu).unwrap().0
+    };
     let (apart, together) = (loss(1), loss(4096));
     assert!(error(apart.loss, together.loss) < 1e-6);
     for (one, other) in apart.gradients.values().zip(together.gradients.values()) {

@@ -19,7 +19,7 @@ use perennial_learn::{
     model::Model,
     rollout::{RolloutOptions, rollouts},
     tokenize::Encoded,
-    train::{StopFlag, loss_and_gradients},
+    train::{StopFlag, TrainDevice, loss_and_gradients},
 };
 
 /// What the design allows.
@@ -61,7 +61,7 @@ fn check(path: &Path, max_completion_tokens: usize) {
             Encoded { tokens, supervised }
         })
         .collect();
-    let training = loss_and_gradients(&model, &adapter, &examples, 256).unwrap();
+    let training = loss_and_gradients(&model, &adapter, &examples, 256, TrainDevice::Cpu).unwrap();
     for (rollout, training) in rollouts.iter().zip(training.logprobs) {
         assert_eq!(rollout.logprobs.len(), training.len());
         for (got, expected) in rollout.logprobs.iter().zip(training) {

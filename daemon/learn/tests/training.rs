@@ -8,6 +8,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod common;
+
 use std::{fs, path::Path};
 
 use perennial_learn::{
@@ -15,7 +17,7 @@ use perennial_learn::{
     compute::Precision,
     model::Model,
     tokenize::Encoded,
-    train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained, train},
+    train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, Trained, train},
 };
 
 fn model() -> Model {
@@ -139,6 +141,37 @@ fn threads_and_checkpoint_interval_do_not_change_the_result() {
     let one = run(1, 1);
     assert_eq!(one, run(2, 2));
     assert_eq!(one, run(3, 50));
+}
+
+#[test]
+fn the_composed_passes_train_nearly_the_same_adapter() {
+    let run = |device| {
+        let dir = tempfile::tempdir().unwrap();
+        let adapter = finish(dir.path(), &TrainConfig { device, ..config() }).adapter;
+        (adapter, metrics(dir.path()).last().unwrap().loss)
+    };
+    let ((by_hand, loss), (composed, composed_loss)) = (run(TrainDevice::Cpu), run(TrainDevice::CpuComposed));
+    assert!((loss - composed_loss).abs() < 1e-3 * loss, "{composed_loss}, by hand {loss}");
+    let (mut difference, mut whole) = (0.0, 0.0);
+    for ((_, one), (_, other)) in by_hand.slots().zip(composed.slots()) {
+        for (one, other) in [(&one.a, &other.a), (&one.b, &other.b)] {
+            for (one, other) in common::flat(one).iter().zip(common::flat(other)) {
+                difference += (one - other).powi(2);
+                whole += one.powi(2);
+            }
+        }
+    }
+    // AdamW's first steps go by the signs of gradients, also of those that are nearly nought.
+    let error = (difference / whole).sqrt();
+    assert!((1e-9..1e-2).contains(&error), "{error}");
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn cuda_takes_a_build_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run(dir.path(), &TrainConfig { device: TrainDevice::Cuda, ..config() }, &mut |_, _| ());
+    assert!(matches!(refused, Err(TrainError::NotBuiltForCuda)));
 }
 
 #[test]

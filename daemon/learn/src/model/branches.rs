@@ -66,6 +66,12 @@ impl Branches {
         if place < *trunk_len { trunk_start + place } else { own_start + place - trunk_len }
     }
 
+    /// Where each sequence starts among all rows of all sequences, and which row stands for each of those; `None` where each
+    /// stands for itself.
+    pub(super) fn spread_rows(&self) -> (&[u32], Option<&[u32]>) {
+        (&self.cu_seqlens, self.fan_out.as_ref().map(|fan_out| &*fan_out.spread))
+    }
+
     /// The attention of each sequence to itself, for q, k and v of the rows; `out` is as q. Gives the log-sums of all rows of
     /// all sequences, for the way back.
     pub(super) fn attend<E: Element>(&self, heads: Heads, [q, k, v]: [&[E]; 3], out: &mut [E]) -> Vec<f32> {

@@ -253,19 +253,10 @@ impl Decoder {
         Ok((all, residual))
     }
 
-    /// The embeddings of the rows' tokens. Checks that the model has what the rows ask for.
+    /// The embeddings of the rows' tokens.
     fn embed(&self, rows: &Rows, workspace: &mut Workspace) -> Result<Vec<f32>> {
-        let (vocab, hidden) = (self.embeddings.outputs(), self.embeddings.inputs());
-        if let Some(token) = rows.tokens.iter().find(|token| **token as usize >= vocab) {
-            bail!("token {token} is outside of the model's vocabulary of {vocab} tokens");
-        }
-        let positions_max = self.rope.positions_max();
-        if let Some(position) = rows.positions.iter().find(|position| **position as usize >= positions_max) {
-            bail!("position {position} is beyond the model's context of {positions_max} tokens");
-        }
-        if rows.positions.len() != rows.len() {
-            bail!("{} rows have {} positions", rows.len(), rows.positions.len());
-        }
+        rows.check(self.embeddings.outputs(), self.rope.positions_max())?;
+        let hidden = self.embeddings.inputs();
         let mut embedded = workspace.take(rows.len() * hidden);
         for (token, row) in rows.tokens.iter().zip(embedded.chunks_exact_mut(hidden)) {
             self.embeddings.row_into(*token as usize, row);

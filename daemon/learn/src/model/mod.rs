@@ -2,6 +2,7 @@
 
 mod assemble;
 mod branches;
+pub(crate) mod composed;
 mod config;
 mod config_gguf;
 mod config_hf;

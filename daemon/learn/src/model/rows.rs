@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use candle_core::{Result, bail};
+
 /// The input of a forward pass: tokens of several sequences one after another, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
@@ -31,6 +33,20 @@ impl Rows {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+
+    /// That a model with so many tokens and positions has what the rows ask for.
+    pub(super) fn check(&self, vocab: usize, positions_max: usize) -> Result<()> {
+        if let Some(token) = self.tokens.iter().find(|token| **token as usize >= vocab) {
+            bail!("token {token} is outside of the model's vocabulary of {vocab} tokens");
+        }
+        if let Some(position) = self.positions.iter().find(|position| **position as usize >= positions_max) {
+            bail!("position {position} is beyond the model's context of {positions_max} tokens");
+        }
+        if self.positions.len() != self.len() {
+            bail!("{} rows have {} positions", self.len(), self.positions.len());
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{TrainDevice, TrainError};
 use crate::adapter::LoraConfig;
 
 /// How the learning rate goes on after the warm-up, as transformers names and defines it (`optimization.py`).
@@ -48,8 +48,11 @@ pub struct TrainConfig {
     pub epsilon: f64,
     /// Gradients whose global norm is greater are scaled down to it. Default 1.
     pub gradient_norm_max: f64,
+    /// Where passes are computed. Default: on the CPU. Rounding differs between devices.
+    #[serde(skip_serializing_if = "TrainDevice::is_default")]
+    pub device: TrainDevice,
     /// What a micro-batch may keep for its backward pass, in bytes: beyond it layers are computed a second time. Default: no
-    /// bound. Has no influence on the result.
+    /// bound. Has no influence on the result. On other devices than `cpu`, every layer is computed a second time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes_max: Option<u64>,
     /// Optimiser steps between checkpoints. Default 20. Has no influence on the result.
@@ -73,6 +76,7 @@ impl Default for TrainConfig {
             beta2: 0.999,
             epsilon: 1e-8,
             gradient_norm_max: 1.0,
+            device: TrainDevice::default(),
             memory_bytes_max: None,
             checkpoint_interval_steps: 20,
         }

@@ -96,6 +96,12 @@ pub enum TrainError {
     /// A checkpoint could not be put into its format.
     #[error("cannot serialize a checkpoint: {0}")]
     Checkpoint(String),
+    /// A GPU is asked for, and this build cannot use one.
+    #[error("training: the device cuda takes a build with `--features cuda`; build again, or set device to cpu")]
+    NotBuiltForCuda,
+    /// There is no GPU that could be used.
+    #[error("training: no CUDA device can be used: {0}; look at the driver, or set device to cpu")]
+    NoGpu(candle_core::Error),
     /// The adapter could not be made or does not fit.
     #[error(transparent)]
     Adapter(#[from] AdapterError),

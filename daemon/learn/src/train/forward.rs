@@ -1,21 +1,16 @@
 use std::collections::BTreeMap;
 
 use candle_core::Result;
-use perennial_kernels::token_logprobs;
 
-use super::{StopFlag, activations::ActivationPlan, packing::pack};
-use crate::{
-    adapter::Adapter,
-    model::{Attention, Branches, LoraWeights, Matrix, Model, Packing, Tape, Workspace},
-    tokenize::Encoded,
-};
+use super::{StopFlag, packing::pack, parameters::Parameters, passes::Passes};
+use crate::{adapter::Adapter, model::Branches, tokenize::Encoded};
 
 /// Examples that go through the model together, without padding. What comes before the first target is computed once for all
 /// examples that have it in common, as the completions of one prompt do.
 pub(super) struct MicroBatch {
-    branches: Branches,
+    pub(super) branches: Branches,
     /// The rows that predict a target.
-    predicting: Vec<u32>,
+    pub(super) predicting: Vec<u32>,
     /// The targets, example after example.
     pub(super) targets: Vec<u32>,
 }
@@ -61,60 +56,12 @@ impl MicroBatch {
         let rows = pack(&lengths, tokens_max);
         rows.into_iter().map(|row| row.into_iter().flat_map(|part| parts[part].0.clone()).collect()).collect()
     }
-
-    /// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`. And the way
-    /// back from the hidden states of all rows.
-    pub(super) fn forward<'a>(
-        &'a self,
-        model: &'a Model,
-        lora: &'a LoraWeights,
-        temperature: f64,
-        memory_bytes_max: Option<u64>,
-        workspace: &mut Workspace,
-    ) -> Result<(Matrix, Tape<'a>)> {
-        let (rows, packing) = (self.branches.rows(), Packing::Branches(&self.branches));
-        let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), memory_bytes_max);
-        let (hidden, tape) = model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?;
-        Ok((self.select(&hidden, temperature), tape))
-    }
-
-    /// The gradient of the hidden states of all rows, given that of those that [`forward`](Self::forward) gives.
-    pub(super) fn spread(&self, d_hidden: &[f32], cols: usize, temperature: f64) -> Matrix {
-        let mut spread = vec![0.0; self.branches.rows().len() * cols];
-        for (row, d_hidden) in self.predicting.iter().zip(d_hidden.chunks_exact(cols)) {
-            let sums = spread[*row as usize * cols..][..cols].iter_mut();
-            sums.zip(d_hidden).for_each(|(sum, value)| *sum += value / temperature as f32);
-        }
-        Matrix::new(spread, cols)
-    }
-
-    /// As [`forward`](Self::forward), without a way back.
-    fn hidden(
-        &self,
-        model: &Model,
-        lora: Option<&LoraWeights>,
-        temperature: f64,
-        workspace: &mut Workspace,
-    ) -> Result<Matrix> {
-        let attention = Attention::Branches(&self.branches);
-        let hidden = model.decoder.hidden(self.branches.rows(), attention, lora, workspace)?;
-        Ok(self.select(&hidden, temperature))
-    }
-
-    fn select(&self, hidden: &Matrix, temperature: f64) -> Matrix {
-        let mut hidden = hidden.select(&self.predicting);
-        if temperature != 1.0 {
-            // The logits are linear in these.
-            hidden.values_mut().iter_mut().for_each(|value| *value /= temperature as f32);
-        }
-        hidden
-    }
 }
 
 /// The log-probability of each target of each example, the logits divided by `temperature`; `None` where the flag was raised
 /// before they were complete.
 pub(super) fn logprobs(
-    model: &Model,
+    passes: &mut Passes<'_>,
     adapter: Option<&Adapter>,
     examples: &[&Encoded],
     temperature: f64,
@@ -122,16 +69,14 @@ pub(super) fn logprobs(
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<f32>>>> {
     let mut all = vec![Vec::new(); examples.len()];
-    let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
-    let mut workspace = Workspace::default();
+    let parameters = adapter.map(Parameters::from_adapter).transpose()?;
+    let mut policy = passes.policy(parameters.as_ref())?;
     for row in MicroBatch::plan(examples, tokens_per_micro_batch) {
         if stop.is_raised() {
             return Ok(None);
         }
         let chosen: Vec<&Encoded> = row.iter().map(|at| examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen);
-        let hidden = micro_batch.hidden(model, lora.as_ref(), temperature, &mut workspace)?;
-        let values = token_logprobs(hidden.values(), model.decoder.head_weight(), &micro_batch.targets)?;
+        let values = policy.logprobs(&MicroBatch::new(&chosen), temperature)?;
         for (at, own) in row.iter().zip(split(&values, &chosen)) {
             all[*at] = own.to_vec();
         }

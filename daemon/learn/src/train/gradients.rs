@@ -1,19 +1,15 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use perennial_kernels::token_logprobs_and_gradients;
 
 use super::{
-    StopFlag, TrainError,
+    StopFlag, TrainDevice, TrainError,
     forward::{MicroBatch, split, targets_of},
     parameters::{Parameter, Parameters},
+    passes::{Passes, Policy},
     sft,
 };
-use crate::{
-    adapter::Adapter,
-    model::{LoraWeights, Matrix, Model, Workspace},
-    tokenize::Encoded,
-};
+use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
 
 /// What a batch says about an adapter.
 #[derive(Debug)]
@@ -28,8 +24,8 @@ pub struct LossAndGradients {
     pub gradients: BTreeMap<String, Tensor>,
 }
 
-/// Loss and gradients of one batch, packed into micro-batches of up to `tokens_per_micro_batch` tokens: exactly what a
-/// step of [`train`](super::train) computes before clipping. The loss is the mean negative log-probability of the targets,
+/// Loss and gradients of one batch on a device, packed into micro-batches of up to `tokens_per_micro_batch` tokens: exactly
+/// what a step of [`train`](super::train) computes before clipping. The loss is the mean negative log-probability of the targets,
 /// in nats.
 ///
 /// # Errors
@@ -39,22 +35,15 @@ pub fn loss_and_gradients(
     adapter: &Adapter,
     examples: &[Encoded],
     tokens_per_micro_batch: usize,
+    device: TrainDevice,
 ) -> Result<LossAndGradients, TrainError> {
     let parameters = Parameters::from_adapter(adapter)?;
     let examples: Vec<&Encoded> = examples.iter().collect();
     let names: Vec<usize> = (0..examples.len()).collect();
-    let batch = Batch {
-        model,
-        examples: &examples,
-        names: &names,
-        temperature: 1.0,
-        tokens_per_micro_batch,
-        memory_bytes_max: None,
-        step: 1,
-    };
+    let batch = Batch { examples: &examples, names: &names, temperature: 1.0, tokens_per_micro_batch, step: 1 };
     let mut objective = sft::Objective::over(&examples)?;
-    let mut workspace = Workspace::default();
-    let result = batch.run(&parameters, &mut objective, &StopFlag::new(), &mut workspace)?;
+    let mut passes = Passes::on(device, model)?;
+    let result = batch.run(&mut passes, &parameters, &mut objective, &StopFlag::new())?;
     let result = result.ok_or(TrainError::NoExamples)?;
     result.named(&parameters)
 }
@@ -76,15 +65,12 @@ pub(super) struct Targets<'a> {
 
 /// The examples of one optimiser step.
 pub(super) struct Batch<'a> {
-    pub(super) model: &'a Model,
     pub(super) examples: &'a [&'a Encoded],
     /// What the examples are called in error messages.
     pub(super) names: &'a [usize],
     /// Divides the logits.
     pub(super) temperature: f64,
     pub(super) tokens_per_micro_batch: usize,
-    /// What a micro-batch may keep for its backward pass.
-    pub(super) memory_bytes_max: Option<u64>,
     /// The optimiser step, from 1, for error messages.
     pub(super) step: u64,
 }
@@ -118,12 +104,12 @@ impl Batch<'_> {
     /// Loss and gradients, or `None` where the flag was raised before they were complete.
     pub(super) fn run(
         &self,
+        passes: &mut Passes<'_>,
         parameters: &Parameters,
         objective: &mut dyn Objective,
         stop: &StopFlag,
-        workspace: &mut Workspace,
     ) -> Result<Option<BatchResult>, TrainError> {
-        let lora = parameters.to_weights(self.model.decoder.precision());
+        let mut policy = passes.policy(Some(parameters))?;
         let mut result = BatchResult {
             loss: 0.0,
             tokens: self.examples.iter().map(|example| example.tokens.len()).sum(),
@@ -135,7 +121,7 @@ impl Batch<'_> {
             if stop.is_raised() {
                 return Ok(None);
             }
-            self.add_micro_batch(&row, &lora, objective, &mut result, workspace)?;
+            self.add_micro_batch(&row, &mut *policy, objective, &mut result)?;
         }
         Ok(Some(result))
     }
@@ -144,68 +130,30 @@ impl Batch<'_> {
     fn add_micro_batch(
         &self,
         row: &[usize],
-        lora: &LoraWeights,
+        policy: &mut dyn Policy,
         objective: &mut dyn Objective,
         result: &mut BatchResult,
-        workspace: &mut Workspace,
     ) -> Result<(), TrainError> {
         let chosen: Vec<&Encoded> = row.iter().map(|at| self.examples[*at]).collect();
-        let micro_batch = MicroBatch::new(&chosen);
-        let (hidden, tape) =
-            micro_batch.forward(self.model, lora, self.temperature, self.memory_bytes_max, workspace)?;
-        let head = Head::new(&hidden, self.model, &micro_batch)?;
-
-        let mut slopes = Vec::with_capacity(head.logprobs.len());
-        let mut loss = 0.0;
-        let of_examples = split(&head.logprobs, &chosen).zip(split(&head.entropies, &chosen));
-        for (at, (logprobs, entropies)) in row.iter().zip(of_examples) {
-            loss += objective.add(*at, &Targets { logprobs, entropies }, &mut slopes);
-            result.logprobs[*at] = logprobs.to_vec();
-        }
         let not_finite = |what| {
             let examples = row.iter().map(|at| self.names[*at]).collect();
             TrainError::NotFinite { what, step: self.step, examples }
         };
-        if !loss.is_finite() {
-            return Err(not_finite("the loss"));
-        }
+        let (mut loss, of_batch) = (0.0, &mut result.logprobs);
+        let mut slopes = |logprobs: &[f32], entropies: &[f32]| {
+            let mut slopes = Vec::with_capacity(logprobs.len());
+            let of_examples = split(logprobs, &chosen).zip(split(entropies, &chosen));
+            for (at, (logprobs, entropies)) in row.iter().zip(of_examples) {
+                loss += objective.add(*at, &Targets { logprobs, entropies }, &mut slopes);
+                of_batch[*at] = logprobs.to_vec();
+            }
+            if loss.is_finite() { Ok(slopes) } else { Err(not_finite("the loss")) }
+        };
+        policy.learn(&MicroBatch::new(&chosen), self.temperature, &mut slopes, &mut result.gradients)?;
         result.loss += loss;
-
-        let d_hidden = micro_batch.spread(&head.gradient(&slopes), hidden.cols(), self.temperature);
-        tape.backward(&d_hidden, &mut result.gradients, workspace)?;
         if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));
         }
         Ok(())
-    }
-}
-
-/// What the head says about the targets of a micro-batch.
-struct Head {
-    logprobs: Vec<f32>,
-    entropies: Vec<f32>,
-    /// The derivative of each log-probability by its hidden state, `[targets, hidden]`.
-    d_logprobs: Vec<f32>,
-}
-
-impl Head {
-    fn new(hidden: &Matrix, model: &Model, micro_batch: &MicroBatch) -> Result<Self, TrainError> {
-        let head = model.decoder.head_weight();
-        let (logprobs, d_logprobs) = token_logprobs_and_gradients(hidden.values(), head, &micro_batch.targets)?;
-        // d log p / dh = w_target − Σ p·w, so that h · d log p / dh = logit_target − Σ p·logit, and less log p that is the
-        // entropy log Σ exp(logit) − Σ p·logit.
-        let rows = hidden.rows().zip(d_logprobs.chunks_exact(hidden.cols())).zip(&logprobs);
-        let dot = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
-        let entropies = rows.map(|((hidden, slope), logprob)| dot(hidden, slope) - logprob).collect();
-        Ok(Self { logprobs, entropies, d_logprobs })
-    }
-
-    /// The gradient of the loss by the hidden states, given its slope by each log-probability.
-    fn gradient(mut self, slopes: &[f32]) -> Vec<f32> {
-        let cols = self.d_logprobs.len().checked_div(slopes.len()).unwrap_or(0).max(1);
-        for (row, slope) in self.d_logprobs.chunks_exact_mut(cols).zip(slopes) {
-            row.iter_mut().for_each(|value| *value *= slope);
-        }
-        self.d_logprobs
     }
 }

@@ -5,7 +5,7 @@ use perennial_kernels::Precision;
 
 use crate::{
     adapter::{Adapter, LoraConfig, LoraSlot, Projection, tensor_name},
-    model::LoraWeights,
+    model::{LoraWeights, composed::LoraTensors},
 };
 
 /// The numbers that are trained: every matrix of an adapter, in the order of layers and projections, A before B.
@@ -62,6 +62,16 @@ impl Parameters {
             weights.push(precision, at, shape, (a.values.clone(), b.values.clone()), self.config.scale());
         }
         weights
+    }
+
+    /// An adapter on a device. Gradients come in the order of the matrices.
+    pub(super) fn to_tensors(&self, device: &Device) -> Result<LoraTensors> {
+        let mut tensors = LoraTensors::default();
+        for (at, a, b) in self.slots() {
+            let shape = [a.shape[0], a.shape[1], b.shape[0]];
+            tensors.push(at, shape, (&a.values, &b.values), self.config.scale(), device)?;
+        }
+        Ok(tensors)
     }
 
     /// A and B of each linear layer: one follows the other.

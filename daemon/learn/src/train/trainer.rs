@@ -7,14 +7,11 @@ use super::{
     batches::Batches,
     forward::targets_of,
     gradients::Batch,
+    passes::Passes,
     run::{Run, Update, start_of},
     sft,
 };
-use crate::{
-    adapter::Adapter,
-    model::{Model, Workspace},
-    tokenize::Encoded,
-};
+use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -62,22 +59,20 @@ pub fn train(
     let steps = batches.steps();
     let mut run = Run::open(start_of(model, parent, config)?, name, steps, config, checkpoint_dir)?;
 
-    let mut workspace = Workspace::default();
+    let mut passes = Passes::new(model, config)?;
     while !run.is_through() {
         let (step, started) = (run.step(), Instant::now());
         let names = batches.batch(step).to_vec();
         let examples: Vec<&Encoded> = names.iter().map(|name| &examples[*name]).collect();
         let batch = Batch {
-            model,
             examples: &examples,
             names: &names,
             temperature: 1.0,
             tokens_per_micro_batch: config.tokens_per_micro_batch,
-            memory_bytes_max: config.memory_bytes_max,
             step: step + 1,
         };
         let mut objective = sft::Objective::over(&examples)?;
-        let Some(result) = batch.run(&run.state.parameters, &mut objective, stop, &mut workspace)? else {
+        let Some(result) = batch.run(&mut passes, &run.state.parameters, &mut objective, stop)? else {
             return run.stop();
         };
         let Update { learning_rate, gradient_norm } = run.update(result.gradients, &names)?;

@@ -1,5 +1,5 @@
 use super::{
-    super::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward},
+    super::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward, passes::Passes},
     Environment, GrpoConfig, GrpoPrompt, GrpoSample, RolloutStats, ScoredGroup,
     advantages::{advantages, varies},
     prompts::PromptOrder,
@@ -43,6 +43,7 @@ impl Generator<'_> {
     /// asked to stop.
     pub(super) fn run(
         &self,
+        passes: &mut Passes<'_>,
         environment: &mut dyn Environment,
         adapter: &Adapter,
         step: u64,
@@ -56,7 +57,7 @@ impl Generator<'_> {
         groups.extend(flat.into_iter().take(missing));
 
         let mut samples = self.samples(groups);
-        if !self.complete(&mut samples, adapter)? {
+        if !self.complete(passes, &mut samples, adapter)? {
             return Ok(None);
         }
         let stats = RolloutStats { completions: samples.len() as u64, ..stats };
@@ -125,14 +126,19 @@ impl Generator<'_> {
     }
 
     /// Computes the log-probabilities that the steps compare with. False where it was asked to stop.
-    fn complete(&self, samples: &mut [GrpoSample], adapter: &Adapter) -> Result<bool, TrainError> {
+    fn complete(
+        &self,
+        passes: &mut Passes<'_>,
+        samples: &mut [GrpoSample],
+        adapter: &Adapter,
+    ) -> Result<bool, TrainError> {
         // In the only step after a generation, the policy is still the one that it would be compared with.
         if self.config.updates_per_generation() > 1 {
-            let Some(old) = self.logprobs(samples, Some(adapter))? else { return Ok(false) };
+            let Some(old) = self.logprobs(passes, samples, Some(adapter))? else { return Ok(false) };
             samples.iter_mut().zip(old).for_each(|(sample, old)| sample.old_logprobs = old);
         }
         if self.config.needs_reference() {
-            let Some(reference) = self.logprobs(samples, self.reference)? else { return Ok(false) };
+            let Some(reference) = self.logprobs(passes, samples, self.reference)? else { return Ok(false) };
             samples.iter_mut().zip(reference).for_each(|(sample, reference)| sample.reference_logprobs = reference);
         }
         Ok(true)
@@ -141,6 +147,7 @@ impl Generator<'_> {
     /// Of the samples that are learned from.
     fn logprobs(
         &self,
+        passes: &mut Passes<'_>,
         samples: &[GrpoSample],
         adapter: Option<&Adapter>,
     ) -> Result<Option<Vec<Option<Vec<f32>>>>, TrainError> {
@@ -148,7 +155,7 @@ impl Generator<'_> {
         let examples: Vec<&Encoded> =
             samples.iter().zip(learned()).filter(|(_, learned)| *learned).map(|(sample, _)| &sample.example).collect();
         let (temperature, tokens) = (self.config.temperature, self.train.tokens_per_micro_batch);
-        let logprobs = forward::logprobs(self.model, adapter, &examples, temperature, tokens, self.stop)?;
+        let logprobs = forward::logprobs(passes, adapter, &examples, temperature, tokens, self.stop)?;
         Ok(logprobs.map(|logprobs| {
             let mut logprobs = logprobs.into_iter();
             learned().map(|learned| if learned { logprobs.next() } else { None }).collect()

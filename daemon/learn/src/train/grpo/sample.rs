@@ -1,5 +1,10 @@
 use super::{super::forward, Completion, GrpoConfig};
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded, train::StopFlag};
+use crate::{
+    adapter::Adapter,
+    model::Model,
+    tokenize::Encoded,
+    train::{StopFlag, TrainDevice, TrainError, passes::Passes},
+};
 
 /// A completion as a step learns from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,19 +56,20 @@ impl GrpoSample {
 }
 
 /// The log-probability of each completion's tokens under an adapter (`None`: the base model), the logits divided by
-/// `temperature`.
+/// `temperature`, computed on a device.
 ///
 /// # Errors
-/// Where a token is outside of the model, or the adapter is another model's.
+/// Where there is no such device, a token is outside of the model, or the adapter is another model's.
 pub fn completion_logprobs(
     model: &Model,
     adapter: Option<&Adapter>,
     samples: &[GrpoSample],
     temperature: f64,
     tokens_per_micro_batch: usize,
-) -> candle_core::Result<Vec<Vec<f32>>> {
+    device: TrainDevice,
+) -> Result<Vec<Vec<f32>>, TrainError> {
     let examples: Vec<&Encoded> = samples.iter().map(|sample| &sample.example).collect();
-    let never = StopFlag::new();
-    let logprobs = forward::logprobs(model, adapter, &examples, temperature, tokens_per_micro_batch, &never)?;
+    let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
+    let logprobs = forward::logprobs(&mut passes, adapter, &examples, temperature, tokens_per_micro_batch, &never)?;
     Ok(logprobs.unwrap_or_default())
 }

@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{
     adapter::Adapter,
-    model::{Model, Workspace},
+    model::Model,
     tokenize::Encoded,
-    train::{StopFlag, TrainError, parameters::Parameters},
+    train::{StopFlag, TrainDevice, TrainError, parameters::Parameters, passes::Passes},
 };
 
-/// Loss and gradients of one step over the samples, which are the whole generation, and what is measured along the way:
-/// exactly what a step of [`train_grpo`](super::train_grpo) computes before clipping. Samples that nothing is learned from
+/// Loss and gradients of one step on a device over the samples, which are the whole generation, and what is measured along
+/// the way: exactly what a step of [`train_grpo`](super::train_grpo) computes before clipping. Samples that nothing is learned from
 /// have no log-probabilities in the result.
 ///
 /// # Errors
@@ -23,29 +23,20 @@ pub fn grpo_loss_and_gradients(
     samples: &[GrpoSample],
     config: &GrpoConfig,
     tokens_per_micro_batch: usize,
+    device: TrainDevice,
 ) -> Result<(LossAndGradients, PolicyStats), TrainError> {
     config.check()?;
     let parameters = Parameters::from_adapter(adapter)?;
     let generation_tokens = samples.iter().map(|sample| sample.tokens(config)).sum();
     let chosen: Vec<usize> = (0..samples.len()).collect();
-    let step = Step {
-        model,
-        samples,
-        chosen: &chosen,
-        generation_tokens,
-        config,
-        tokens_per_micro_batch,
-        memory_bytes_max: None,
-        step: 1,
-    };
-    let never = StopFlag::new();
-    let (result, stats) = step.run(&parameters, &never, &mut Workspace::default())?.ok_or(TrainError::NoExamples)?;
+    let step = Step { samples, chosen: &chosen, generation_tokens, config, tokens_per_micro_batch, step: 1 };
+    let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
+    let (result, stats) = step.run(&mut passes, &parameters, &never)?.ok_or(TrainError::NoExamples)?;
     Ok((result.named(&parameters)?, stats))
 }
 
 /// One optimiser step.
 pub(super) struct Step<'a> {
-    pub(super) model: &'a Model,
     /// The samples of the generation.
     pub(super) samples: &'a [GrpoSample],
     /// Those of this step.
@@ -54,8 +45,6 @@ pub(super) struct Step<'a> {
     pub(super) generation_tokens: usize,
     pub(super) config: &'a GrpoConfig,
     pub(super) tokens_per_micro_batch: usize,
-    /// What a micro-batch may keep for its backward pass.
-    pub(super) memory_bytes_max: Option<u64>,
     /// From 1, for error messages.
     pub(super) step: u64,
 }
@@ -65,9 +54,9 @@ impl Step<'_> {
     /// chosen samples.
     pub(super) fn run(
         &self,
+        passes: &mut Passes<'_>,
         parameters: &Parameters,
         stop: &StopFlag,
-        workspace: &mut Workspace,
     ) -> Result<Option<(BatchResult, PolicyStats)>, TrainError> {
         let step_tokens = self.chosen.iter().map(|at| self.samples[*at].tokens(self.config)).sum();
         let (generation_tokens, completions) = (self.generation_tokens, self.chosen.len());
@@ -81,15 +70,13 @@ impl Step<'_> {
         };
         let examples: Vec<&Encoded> = objective.samples.iter().map(|sample| &sample.example).collect();
         let batch = Batch {
-            model: self.model,
             examples: &examples,
             names: &names,
             temperature: self.config.temperature,
             tokens_per_micro_batch: self.tokens_per_micro_batch,
-            memory_bytes_max: self.memory_bytes_max,
             step: self.step,
         };
-        let result = batch.run(parameters, &mut objective, stop, workspace)?;
+        let result = batch.run(passes, parameters, &mut objective, stop)?;
         let stats = objective.sums.stats(self.config);
         Ok(result.map(|result| (result, stats)))
     }

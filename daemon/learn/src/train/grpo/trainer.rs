@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     adapter::Adapter,
-    model::{Model, Workspace},
+    model::Model,
     train::{
         Outcome, StopFlag, TrainConfig, TrainError,
         metrics::Line,
+        passes::Passes,
         run::{Run, Update, start_of},
     },
 };
@@ -62,11 +63,11 @@ pub fn train_grpo(
     let mut run = Run::<GrpoProgress>::open(start_of(model, parent, train)?, name, steps, train, checkpoint_dir)?;
     let generator = Generator { model, prompts, reference, config, train, stop };
 
-    let mut workspace = Workspace::default();
+    let mut passes = Passes::new(model, train)?;
     while !run.is_through() {
         let (started, border) = (Instant::now(), run.state.clone());
         let adapter = run.state.parameters.to_adapter()?;
-        let Some(generation) = generator.run(environment, &adapter, run.step(), run.state.drawn)? else {
+        let Some(generation) = generator.run(&mut passes, environment, &adapter, run.step(), run.state.drawn)? else {
             return run.stop();
         };
         run.state.drawn = generation.drawn;
@@ -80,16 +81,14 @@ pub fn train_grpo(
             let Generation { samples, stats, tokens, .. } = &generation;
             let chosen = generation.chosen(update, config);
             let computed = Step {
-                model,
                 samples,
                 chosen,
                 generation_tokens: *tokens,
                 config,
                 tokens_per_micro_batch: train.tokens_per_micro_batch,
-                memory_bytes_max: train.memory_bytes_max,
                 step,
             };
-            let Some((result, policy)) = computed.run(&run.state.parameters, stop, &mut workspace)? else {
+            let Some((result, policy)) = computed.run(&mut passes, &run.state.parameters, stop)? else {
                 run.state = border;
                 return run.stop();
             };

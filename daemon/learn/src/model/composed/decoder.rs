@@ -1,0 +1,121 @@
+use candle_core::{DType, Device, Result, Tensor};
+use perennial_kernels::Heads;
+
+use super::{
+    attention::Attention,
+    layer::Context,
+    lora::LoraTensors,
+    ops::{Angles, rms_norm},
+    tape::Tape,
+    weights::{Layer, dtype_on, matrix, vector},
+};
+use crate::model::{Model, Packing, Rows};
+
+/// The weights of a model on a device, and its passes there.
+pub(crate) struct Decoder {
+    pub(super) dtype: DType,
+    pub(super) device: Device,
+    embeddings: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
+    /// `[vocab, hidden]`; the embedding table where the two are tied.
+    pub(super) head: Tensor,
+    /// `[positions, head_dim / 2]` each.
+    cos: Tensor,
+    sin: Tensor,
+    heads: Heads,
+    pub(super) eps: f32,
+}
+
+impl Decoder {
+    /// Copies the weights of a model to a device.
+    ///
+    /// # Errors
+    /// Where the device has no room for them.
+    pub(crate) fn new(model: &Model, device: &Device) -> Result<Self> {
+        let (decoder, config) = (&model.decoder, &model.config);
+        let dtype = dtype_on(device, decoder.precision);
+        let embeddings = matrix(&decoder.embeddings, dtype, device)?;
+        let head = decoder.head.as_ref().map(|head| matrix(head, dtype, device)).transpose()?;
+        let frequencies = config.rope.inverse_frequencies(config.head_dim);
+        // The angle is rounded to f32 before its cosine is taken, as transformers does it.
+        let angles =
+            || (0..config.positions_max).flat_map(|at| frequencies.iter().map(move |f| f64::from(at as f32 * f)));
+        let table = |turn: fn(f64) -> f64| {
+            let values: Vec<f32> = angles().map(|angle| turn(angle) as f32).collect();
+            Tensor::from_vec(values, (config.positions_max, frequencies.len()), device)
+        };
+        Ok(Self {
+            dtype,
+            device: device.clone(),
+            head: head.unwrap_or_else(|| embeddings.clone()),
+            embeddings,
+            layers: decoder.layers.iter().map(|layer| Layer::new(layer, dtype, device)).collect::<Result<_>>()?,
+            norm: vector(&decoder.norm, device)?,
+            cos: table(f64::cos)?,
+            sin: table(f64::sin)?,
+            heads: decoder.heads,
+            eps: decoder.eps,
+        })
+    }
+
+    /// Where the weights lie.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The hidden state of each row after the final norm, `[rows, hidden]` in f32.
+    ///
+    /// # Errors
+    /// Where a token or a position is outside the model, or the device has no room.
+    pub(crate) fn hidden(&self, rows: &Rows, packing: Packing<'_>, lora: Option<&LoraTensors>) -> Result<Tensor> {
+        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, lora)?);
+        for (index, layer) in self.layers.iter().enumerate() {
+            residual = layer.forward(index, &residual, &context)?;
+        }
+        rms_norm(&residual, &self.norm, self.eps)
+    }
+
+    /// As [`hidden`](Self::hidden), and the way back to the adapter.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn forward<'a>(
+        &'a self,
+        rows: &Rows,
+        packing: Packing<'_>,
+        lora: &'a LoraTensors,
+    ) -> Result<(Tensor, Tape<'a>)> {
+        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, Some(lora))?);
+        let mut residuals = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let after = layer.forward(index, &residual, &context)?;
+            residuals.push(std::mem::replace(&mut residual, after));
+        }
+        let hidden = rms_norm(&residual, &self.norm, self.eps)?;
+        Ok((hidden, Tape { decoder: self, context, residuals, last: residual }))
+    }
+
+    /// The embeddings of the rows' tokens, f32.
+    fn embed(&self, rows: &Rows) -> Result<Tensor> {
+        rows.check(self.embeddings.dim(0)?, self.cos.dim(0)?)?;
+        self.embeddings.index_select(&self.indices(&rows.tokens)?, 0)?.to_dtype(DType::F32)
+    }
+
+    fn context<'a>(&self, rows: &Rows, packing: Packing<'_>, lora: Option<&'a LoraTensors>) -> Result<Context<'a>> {
+        let positions = self.indices(&rows.positions)?;
+        let of_rows = |table: &Tensor| table.index_select(&positions, 0)?.unsqueeze(1);
+        Ok(Context {
+            heads: self.heads,
+            eps: self.eps,
+            dtype: self.dtype,
+            angles: Angles { cos: of_rows(&self.cos)?, sin: of_rows(&self.sin)? },
+            attention: Attention::new(self.heads, packing, &self.device)?,
+            lora,
+        })
+    }
+
+    pub(super) fn indices(&self, values: &[u32]) -> Result<Tensor> {
+        Tensor::from_slice(values, values.len(), &self.device)
+    }
+}

@@ -1,0 +1,75 @@
+use candle_core::{Device, Tensor};
+
+use super::{
+    super::{TrainError, forward::MicroBatch, parameters::Parameters},
+    Policy, Slopes,
+};
+use crate::model::{
+    Model, Packing,
+    composed::{Decoder, Gather, LoraTensors},
+};
+
+/// The passes by candle's operations.
+pub(in crate::train) struct Composed {
+    decoder: Decoder,
+}
+
+pub(super) struct ComposedPolicy<'p> {
+    decoder: &'p Decoder,
+    lora: LoraTensors,
+}
+
+impl Composed {
+    pub(super) fn new(model: &Model, device: &Device) -> candle_core::Result<Self> {
+        Ok(Self { decoder: Decoder::new(model, device)? })
+    }
+
+    pub(super) fn policy<'p>(&'p self, adapter: Option<&Parameters>) -> candle_core::Result<ComposedPolicy<'p>> {
+        let decoder = &self.decoder;
+        let lora = adapter.map(|adapter| adapter.to_tensors(decoder.device())).transpose()?.unwrap_or_default();
+        Ok(ComposedPolicy { decoder, lora })
+    }
+}
+
+impl ComposedPolicy<'_> {
+    /// Which rows predict the targets.
+    fn predicting(&self, micro_batch: &MicroBatch) -> candle_core::Result<Gather> {
+        let rows: Vec<Option<u32>> = micro_batch.predicting.iter().copied().map(Some).collect();
+        Gather::new(&rows, micro_batch.branches.rows().len(), self.decoder.device())
+    }
+}
+
+impl Policy for ComposedPolicy<'_> {
+    fn logprobs(&mut self, micro_batch: &MicroBatch, temperature: f64) -> candle_core::Result<Vec<f32>> {
+        if micro_batch.targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
+        let hidden = self.decoder.hidden(rows, packing, Some(&self.lora))?;
+        let hidden = (self.predicting(micro_batch)?.forth(&hidden)? / temperature)?;
+        self.decoder.token_logprobs(&hidden, &micro_batch.targets)
+    }
+
+    fn learn(
+        &mut self,
+        micro_batch: &MicroBatch,
+        temperature: f64,
+        slopes: &mut Slopes<'_>,
+        gradients: &mut [Vec<f32>],
+    ) -> Result<(), TrainError> {
+        if micro_batch.targets.is_empty() {
+            slopes(&[], &[])?;
+            return Ok(());
+        }
+        let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
+        let (hidden, tape) = self.decoder.forward(rows, packing, &self.lora)?;
+        let predicting = self.predicting(micro_batch)?;
+        // The logits are linear in these.
+        let hidden = (predicting.forth(&hidden)? / temperature)?;
+        let targets = self.decoder.targets(&hidden, &micro_batch.targets)?;
+        let slopes = slopes(&targets.logprobs, &targets.entropies)?;
+        let slopes = Tensor::from_slice(&slopes, (slopes.len(), 1), self.decoder.device())?;
+        let d_hidden = (targets.d_logprobs.broadcast_mul(&slopes)? / temperature)?;
+        Ok(tape.backward(&predicting.back(&d_hidden)?, gradients)?)
+    }
+}

@@ -1,0 +1,112 @@
+use perennial_kernels::{token_logprobs, token_logprobs_and_gradients};
+
+use super::{
+    super::{TrainError, activations::ActivationPlan, forward::MicroBatch, parameters::Parameters},
+    Policy, Slopes,
+};
+use crate::model::{Attention, LoraWeights, Matrix, Model, Packing, Workspace};
+
+/// The passes by hand.
+pub(in crate::train) struct Kernels<'a> {
+    model: &'a Model,
+    /// What a micro-batch may keep for its backward pass.
+    memory_bytes_max: Option<u64>,
+    workspace: Workspace,
+}
+
+pub(super) struct KernelsPolicy<'p> {
+    model: &'p Model,
+    memory_bytes_max: Option<u64>,
+    workspace: &'p mut Workspace,
+    lora: LoraWeights,
+}
+
+impl<'a> Kernels<'a> {
+    pub(super) fn new(model: &'a Model, memory_bytes_max: Option<u64>) -> Self {
+        Self { model, memory_bytes_max, workspace: Workspace::default() }
+    }
+
+    pub(super) fn policy<'p>(&'p mut self, adapter: Option<&Parameters>) -> KernelsPolicy<'p> {
+        let Self { model, memory_bytes_max, workspace } = self;
+        let lora = adapter.map(|adapter| adapter.to_weights(model.decoder.precision())).unwrap_or_default();
+        KernelsPolicy { model, memory_bytes_max: *memory_bytes_max, workspace, lora }
+    }
+}
+
+impl Policy for KernelsPolicy<'_> {
+    fn logprobs(&mut self, micro_batch: &MicroBatch, temperature: f64) -> candle_core::Result<Vec<f32>> {
+        let (decoder, branches) = (&self.model.decoder, &micro_batch.branches);
+        let attention = Attention::Branches(branches);
+        let hidden = decoder.hidden(branches.rows(), attention, Some(&self.lora), self.workspace)?;
+        let hidden = predicting(micro_batch, &hidden, temperature);
+        token_logprobs(hidden.values(), decoder.head_weight(), &micro_batch.targets)
+    }
+
+    fn learn(
+        &mut self,
+        micro_batch: &MicroBatch,
+        temperature: f64,
+        slopes: &mut Slopes<'_>,
+        gradients: &mut [Vec<f32>],
+    ) -> Result<(), TrainError> {
+        let Self { model, memory_bytes_max, workspace, lora } = self;
+        let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
+        let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), *memory_bytes_max);
+        let (hidden, tape) = model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?;
+        let hidden = predicting(micro_batch, &hidden, temperature);
+        let head = Head::new(&hidden, model, &micro_batch.targets)?;
+        let slopes = slopes(&head.logprobs, &head.entropies)?;
+        let d_hidden = spread(micro_batch, &head.gradient(&slopes), hidden.cols(), temperature);
+        Ok(tape.backward(&d_hidden, gradients, workspace)?)
+    }
+}
+
+/// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`.
+fn predicting(micro_batch: &MicroBatch, hidden: &Matrix, temperature: f64) -> Matrix {
+    let mut hidden = hidden.select(&micro_batch.predicting);
+    if temperature != 1.0 {
+        // The logits are linear in these.
+        hidden.values_mut().iter_mut().for_each(|value| *value /= temperature as f32);
+    }
+    hidden
+}
+
+/// The gradient of the hidden states of all rows, given that of those that [`predicting`] gives.
+fn spread(micro_batch: &MicroBatch, d_hidden: &[f32], cols: usize, temperature: f64) -> Matrix {
+    let mut spread = vec![0.0; micro_batch.branches.rows().len() * cols];
+    for (row, d_hidden) in micro_batch.predicting.iter().zip(d_hidden.chunks_exact(cols)) {
+        let sums = spread[*row as usize * cols..][..cols].iter_mut();
+        sums.zip(d_hidden).for_each(|(sum, value)| *sum += value / temperature as f32);
+    }
+    Matrix::new(spread, cols)
+}
+
+/// What the head says about the targets of a micro-batch.
+struct Head {
+    logprobs: Vec<f32>,
+    entropies: Vec<f32>,
+    /// The derivative of each log-probability by its hidden state, `[targets, hidden]`.
+    d_logprobs: Vec<f32>,
+}
+
+impl Head {
+    fn new(hidden: &Matrix, model: &Model, targets: &[u32]) -> candle_core::Result<Self> {
+        let head = model.decoder.head_weight();
+        let (logprobs, d_logprobs) = token_logprobs_and_gradients(hidden.values(), head, targets)?;
+        // d log p / dh = w_target − Σ p·w, so that h · d log p / dh = logit_target − Σ p·logit, and less log p that is the
+        // entropy log Σ exp(logit) − Σ p·logit.
+        let rows = hidden.rows().zip(d_logprobs.chunks_exact(hidden.cols())).zip(&logprobs);
+        let dot = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
+        let entropies = rows.map(|((hidden, slope), logprob)| dot(hidden, slope) - logprob).collect();
+        Ok(Self { logprobs, entropies, d_logprobs })
+    }
+
+    /// The gradient of the loss by the hidden states, given its slope by each log-probability.
+    fn gradient(mut self, slopes: &[f32]) -> Vec<f32> {
+        let cols = self.d_logprobs.len().checked_div(slopes.len()).unwrap_or(0).max(1);
+        for (row, slope) in self.d_logprobs.chunks_exact_mut(cols).zip(slopes) {
+            row.iter_mut().for_each(|value| *value *= slope);
+        }
+        self.d_logprobs
+    }
+}
