@@ -1,6 +1,7 @@
 //! `cargo xtask …`: every chore of the project. Each says what it installs and what it runs.
 
 mod bench;
+mod cuda;
 mod demo;
 mod goldens;
 mod output;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Chore {
     /// Measure ours beside the peers, in turn, and make PERFORMANCE.md from what was measured
     Bench(bench::Options),
+    /// Compile candle's CUDA kernels and check the feature `cuda`; takes no GPU
+    CudaCheck,
     /// Build, pull a model, teach it a new task through the running daemon, and show what it learned
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
@@ -39,6 +42,7 @@ enum Chore {
 fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Bench(options) => bench::run(&options),
+        Chore::CudaCheck => cuda::check(),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
         Chore::Test(options) => test::run(&options),
