@@ -87,6 +87,9 @@ fn model(session: &Session) -> anyhow::Result<String> {
 
 /// What a training step keeps, and what that costs.
 fn memory(train: &config::Train, model: &Model) -> anyhow::Result<String> {
+    if train.device == config::TrainDevice::Cuda {
+        return Ok("trained on a GPU, with every layer computed forth twice".to_owned());
+    }
     let adapter = Adapter::init(&train.lora(), &model.config, 0)?;
     let weights = LoraWeights::new(&adapter, model.decoder.precision())?;
     let rows = train.micro_batch_tokens;

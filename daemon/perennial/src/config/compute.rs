@@ -1,6 +1,6 @@
-//! What the learner computes with: settings that say "auto" where the machine may decide.
+//! What the learner computes with, "auto" where the machine may decide.
 
-use perennial_learn::compute;
+use perennial_learn::{compute, train};
 use serde::{Deserialize, Serialize};
 
 /// `model.precision`
@@ -32,6 +32,33 @@ impl From<compute::Precision> for Precision {
         match precision {
             compute::Precision::F32 => Self::F32,
             compute::Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// `train.device`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TrainDevice {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
+impl TrainDevice {
+    /// Whether this build can use it.
+    pub(crate) fn is_built(self) -> bool {
+        self == Self::Cpu || cfg!(feature = "cuda")
+    }
+}
+
+impl From<TrainDevice> for train::TrainDevice {
+    fn from(device: TrainDevice) -> Self {
+        match device {
+            TrainDevice::Cpu => Self::Cpu,
+            TrainDevice::Cuda => Self::Cuda,
         }
     }
 }

@@ -290,6 +290,13 @@ mod tests {
         insta::assert_snapshot!(errors.join("\n"));
     }
 
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_this_build_cannot_use_is_refused() {
+        let error = with_file("[train]\ndevice = \"cuda\"", &[]).unwrap_err();
+        assert!(error.contains("`train.device` is \"cuda\"") && error.contains("--features perennial/cuda"), "{error}");
+    }
+
     #[test]
     fn text_that_looks_like_a_number_stays_text_where_text_is_wanted() {
         assert_eq!(with_file("", &["model.base=7"]).unwrap().config.model.base, "7");

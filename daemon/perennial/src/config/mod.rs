@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    compute::{Isa, Precision},
+    compute::{Isa, Precision, TrainDevice},
     dump::dump,
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,

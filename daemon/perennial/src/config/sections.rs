@@ -12,7 +12,7 @@ use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Isa, Precision, Reward, Rollout};
+use super::{Isa, Precision, Reward, Rollout, TrainDevice};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,7 @@ pub(crate) struct Train {
     pub(crate) steps_max: Option<u64>,
     pub(crate) batch_size: usize,
     pub(crate) micro_batch_tokens: usize,
+    pub(crate) device: TrainDevice,
     pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) max_length: usize,
     pub(crate) weight_decay: f64,
@@ -180,6 +181,7 @@ impl Default for Train {
             steps_max: None,
             batch_size: 8,
             micro_batch_tokens: 2048,
+            device: TrainDevice::Cpu,
             memory_bytes_max: None,
             max_length: 1024,
             weight_decay: 0.0,

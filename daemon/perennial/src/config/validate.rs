@@ -87,6 +87,12 @@ fn train(config: &Config, found: &mut Problems) {
     found.at_least("train.batch_size", train.batch_size as f64, 1.0);
     found.at_least("train.max_length", train.max_length as f64, 8.0);
     found.at_least("train.micro_batch_tokens", train.micro_batch_tokens as f64, train.max_length as f64);
+    if !train.device.is_built() {
+        found.add(
+            "train.device",
+            "is \"cuda\", for which this program was not built: add `--features perennial/cuda`, or write \"cpu\"",
+        );
+    }
     found.at_least("train.weight_decay", train.weight_decay, 0.0);
     found.above("train.max_grad_norm", train.max_grad_norm, 0.0);
     found.at_least("train.checkpoint_steps", train.checkpoint_steps as f64, 1.0);

@@ -67,6 +67,7 @@ impl StageManifest {
             seed,
             batch_size: train.batch_size,
             tokens_per_micro_batch: train.micro_batch_tokens,
+            device: train.device.into(),
             memory_bytes_max: train.memory_bytes_max,
             epochs: train.epochs,
             steps_max: train.steps_max,
