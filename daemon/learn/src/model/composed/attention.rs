@@ -72,7 +72,7 @@ impl Attention {
         let outs = self.blocks.iter().map(|block| {
             let [q, k, v] = self.operands(block, &qkv)?;
             let out = self.probabilities(block, &q, &k)?.to_dtype(v.dtype())?.matmul(&v)?;
-            self.from_queries(block, &out)
+            self.merge_queries(block, &out)
         });
         self.collect.forth(&Tensor::cat(&outs.collect::<Result<Vec<_>>>()?, 0)?)
     }
@@ -84,14 +84,14 @@ impl Attention {
         let mut parts = [const { Vec::new() }; 3];
         for block in &self.blocks {
             let [q, k, v] = self.operands(block, &qkv)?;
-            let (d_out, dtype) = (self.queries(block, &block.of(&d_out)?)?, q.dtype());
+            let (d_out, dtype) = (self.split_queries(block, &block.of(&d_out)?)?, q.dtype());
             let p = self.probabilities(block, &q, &k)?;
             let dv = p.to_dtype(dtype)?.t()?.matmul(&d_out)?;
             let dp = d_out.matmul(&v.t()?)?.to_dtype(DType::F32)?;
             let along = (&p * &dp)?.sum_keepdim(D::Minus1)?;
             let ds = (p * dp.broadcast_sub(&along)?)?.affine(self.scale(), 0.0)?.to_dtype(dtype)?;
             let (dq, dk) = (ds.matmul(&k)?, ds.t()?.matmul(&q)?);
-            let own = [self.from_queries(block, &dq)?, self.from_keys(block, &dk)?, self.from_keys(block, &dv)?];
+            let own = [self.merge_queries(block, &dq)?, self.merge_keys(block, &dk)?, self.merge_keys(block, &dv)?];
             parts.iter_mut().zip(own).for_each(|(parts, own)| parts.push(own));
         }
         let [dq, dk, dv] = parts.map(|parts| self.spread.back(&Tensor::cat(&parts, 0)?));
@@ -108,7 +108,7 @@ impl Attention {
 
     fn operands(&self, block: &Block, [q, k, v]: &[Tensor; 3]) -> Result<[Tensor; 3]> {
         let [q, k, v] = [block.of(q)?, block.of(k)?, block.of(v)?];
-        Ok([self.queries(block, &q)?, self.keys(block, &k)?, self.keys(block, &v)?])
+        Ok([self.split_queries(block, &q)?, self.split_keys(block, &k)?, self.split_keys(block, &v)?])
     }
 
     /// f32 `[sequences, kv_heads, group · len, len]`, of q `[sequences, kv_heads, group · len, head_dim]` and k.
@@ -125,26 +125,28 @@ impl Attention {
 
     /// `[places, heads · head_dim]` to `[sequences, kv_heads, group · len, head_dim]`: queries that share keys one after
     /// another.
-    fn queries(&self, block: &Block, places: &Tensor) -> Result<Tensor> {
+    fn split_queries(&self, block: &Block, places: &Tensor) -> Result<Tensor> {
         let Heads { q_heads, kv_heads, dim } = self.heads;
         let group = q_heads / kv_heads;
         let places = places.reshape((block.sequences, block.len, kv_heads, group, dim))?;
         places.permute((0, 2, 3, 1, 4))?.reshape((block.sequences, kv_heads, group * block.len, dim))
     }
 
-    fn from_queries(&self, block: &Block, queries: &Tensor) -> Result<Tensor> {
+    /// The way back from [`split_queries`](Self::split_queries).
+    fn merge_queries(&self, block: &Block, queries: &Tensor) -> Result<Tensor> {
         let Heads { q_heads, kv_heads, dim } = self.heads;
         let queries = queries.reshape((block.sequences, kv_heads, q_heads / kv_heads, block.len, dim))?;
         queries.permute((0, 3, 1, 2, 4))?.reshape((block.sequences * block.len, q_heads * dim))
     }
 
     /// `[places, kv_heads · head_dim]` to `[sequences, kv_heads, len, head_dim]`.
-    fn keys(&self, block: &Block, places: &Tensor) -> Result<Tensor> {
+    fn split_keys(&self, block: &Block, places: &Tensor) -> Result<Tensor> {
         let Heads { kv_heads, dim, .. } = self.heads;
         places.reshape((block.sequences, block.len, kv_heads, dim))?.transpose(1, 2)?.contiguous()
     }
 
-    fn from_keys(&self, block: &Block, keys: &Tensor) -> Result<Tensor> {
+    /// The way back from [`split_keys`](Self::split_keys).
+    fn merge_keys(&self, block: &Block, keys: &Tensor) -> Result<Tensor> {
         let Heads { kv_heads, dim, .. } = self.heads;
         keys.transpose(1, 2)?.reshape((block.sequences * block.len, kv_heads * dim))
     }
