@@ -73,5 +73,5 @@ pub(super) fn matrix(weight: &Weight, dtype: DType, device: &Device) -> Result<T
         Precision::Bf16 => DType::BF16,
     };
     let shape = [weight.outputs(), weight.inputs()];
-    Tensor::from_raw_buffer(&weight.to_le_bytes(), stored, &shape, device)?.to_dtype(dtype)
+    Tensor::from_raw_buffer(&weight.le_bytes(), stored, &shape, device)?.to_dtype(dtype)
 }
