@@ -13,6 +13,20 @@ pub(super) struct Figure {
     pub(super) goals: Vec<Goal>,
     /// What the processor must have for this to mean anything, as `/proc/cpuinfo` calls it.
     pub(super) needs: Option<&'static str>,
+    /// What is compared by its course instead of its cost.
+    pub(super) curves: Option<Curves>,
+}
+
+/// Lists of numbers that contenders print, a number a step: the same every time, however busy the machine is.
+pub(super) struct Curves {
+    /// The list in the JSON that a contender prints.
+    pub(super) key: &'static str,
+    /// What its numbers are, on the axis of the picture.
+    pub(super) title: &'static str,
+    /// The contender that the others' distances are taken from.
+    pub(super) from: &'static str,
+    /// The measure that the distances become.
+    pub(super) distance: &'static str,
 }
 
 /// One side of a figure.
@@ -40,6 +54,7 @@ pub(super) enum Unit {
     Bytes,
     Flops,
     BytesPerSecond,
+    NatsPerTarget,
 }
 
 /// A ratio that has to be reached, between the best of ours and the best of the peers.
@@ -71,6 +86,13 @@ pub(super) enum Reached {
     Aim,
     AtLeast,
     No,
+}
+
+impl Figure {
+    /// Whether time and memory are measured: by several runs, on a machine that others leave in peace.
+    pub(super) fn is_timed(&self) -> bool {
+        self.curves.is_none()
+    }
 }
 
 impl Compare {
@@ -108,6 +130,7 @@ impl Unit {
             Self::Bytes => format!("{:.2} GB", value / 1e9),
             Self::Flops => format!("{:.0} GFLOP/s", value / 1e9),
             Self::BytesPerSecond => format!("{:.1} GB/s", value / 1e9),
+            Self::NatsPerTarget => format!("{value:.4}"),
         }
     }
 }

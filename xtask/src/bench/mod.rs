@@ -1,5 +1,6 @@
 //! Measurements, ours beside the peers', and the report that is made from them.
 
+mod curve;
 mod figure;
 mod figures;
 mod machine;
@@ -39,17 +40,17 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(2 * 60);
 const RUNS: usize = 3;
 /// What a quick measurement leaves out where no figure is named: the long ones, and what needs the whole workspace built.
-const NOT_QUICK: [&str; 3] = ["sft-avx512", "scaling", "reward"];
+const NOT_QUICK: [&str; 4] = ["sft-avx512", "scaling", "reward", "precision"];
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The figures to measure: roofline, sft, sft-avx512, sft-avx2, rollouts, grpo, embed, startup, scaling, reward [default: all]
+    /// The figures to measure: roofline, sft, sft-avx512, sft-avx2, rollouts, grpo, embed, startup, scaling, reward, precision [default: all]
     figures: Vec<String>,
     /// Fewer steps, one run, and only the peers on torch: a few minutes, once these are installed
     #[arg(long)]
     quick: bool,
-    /// How often each contender runs, in turn with the others [default: 3, or 1 with --quick]
+    /// How often each contender runs, in turn with the others [default: 3, or 1 with --quick and where no time is measured]
     #[arg(long)]
     runs: Option<usize>,
     /// Measure nothing: keep what was measured on this machine in tests/bench/results, and write PERFORMANCE.md
@@ -69,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             output::result(format!("{}: this processor has no {needed}\n", figure.name));
             continue;
         }
-        let runs = options.runs.unwrap_or(if options.quick { 1 } else { RUNS });
+        let runs = options.runs.unwrap_or(if options.quick || !figure.is_timed() { 1 } else { RUNS });
         let results = measure_figure(&figure, runs, options.quick, &machine)?;
         let file = results.write(&repository().join(FOLDER).join("results"))?;
         output::result(summary::text(&figure, &results));
@@ -111,7 +112,7 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
                 continue;
             }
             output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.tool.line(contender)));
-            if !quick && !machine::wait_until_quiet(QUIET_WAIT_MAX) {
+            if figure.is_timed() && !quick && !machine::wait_until_quiet(QUIET_WAIT_MAX) {
                 output::note("  others do not leave the machine in peace");
             }
             match run_contender(figure, contender) {
@@ -123,6 +124,9 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
                 }
             }
         }
+    }
+    if let Some(curves) = &figure.curves {
+        curve::measure_distances(curves, &mut done)?;
     }
     Ok(Results {
         figure: figure.name.to_owned(),
@@ -142,7 +146,8 @@ fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
     let (load_average, before) = (machine::load_average(), Busy::now());
     let measured = measure::measure(command, &log, LIMIT)?;
     let others = before.zip(Busy::now()).map(|(before, after)| after.others_since(before, measured.wall_seconds));
-    if let Some(others) = others.filter(|others| *others > machine::CORES_OF_OTHERS_MAX) {
+    let disturbing = |others: &f64| figure.is_timed() && *others > machine::CORES_OF_OTHERS_MAX;
+    if let Some(others) = others.filter(disturbing) {
         output::note(format!(
             "  others kept {others:.1} cores busy meanwhile: measure again when the machine is quiet"
         ));

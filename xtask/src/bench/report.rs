@@ -6,7 +6,7 @@ use std::{
 use anyhow::{Context, Result};
 use perennial_tests::repository;
 
-use super::{figure::Figure, figures::figures, results::Results, summary, table::table};
+use super::{curve, figure::Figure, figures::figures, results::Results, summary, table::table};
 use crate::output;
 
 const REPORT: &str = "PERFORMANCE.md";
@@ -53,7 +53,7 @@ pub(super) fn write(measured: &Path) -> Result<()> {
             output::note(format!("{} was measured quickly, and is not kept.", figure.name));
             continue;
         }
-        if results.cores_of_others() > CORES_OF_OTHERS_IN_REPORT_MAX {
+        if figure.is_timed() && results.cores_of_others() > CORES_OF_OTHERS_IN_REPORT_MAX {
             let others = results.cores_of_others();
             output::note(format!(
                 "{} was measured while others kept {others:.1} cores busy, and is not kept.",
@@ -62,6 +62,9 @@ pub(super) fn write(measured: &Path) -> Result<()> {
             continue;
         }
         results.write(&repository().join(KEPT).join(results.machine.slug()))?;
+    }
+    for (file, picture) in pictures(repository())? {
+        fs::write(&file, picture).with_context(|| format!("writing {}", file.display()))?;
     }
     fs::write(repository().join(REPORT), text(repository())?).with_context(|| format!("writing {REPORT}"))?;
     output::note(format!("{REPORT} is written from {KEPT}."));
@@ -78,15 +81,38 @@ fn text(root: &Path) -> Result<String> {
     Ok(format!("{text}\n{notes}"))
 }
 
+/// The pictures of what is kept under a root, and their files.
+fn pictures(root: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut pictures = Vec::new();
+    for folder in folders(&root.join(KEPT))? {
+        for (figure, results) in kept(&folder)? {
+            let Some(curves) = &figure.curves else { continue };
+            pictures.push((folder.join(picture_name(&figure)), curve::picture(curves, &results)?));
+        }
+    }
+    Ok(pictures)
+}
+
+fn picture_name(figure: &Figure) -> String {
+    format!("{}.svg", figure.name)
+}
+
+/// The results in a machine's folder.
+fn kept(folder: &Path) -> Result<Vec<(Figure, Results)>> {
+    let mut kept = Vec::new();
+    for figure in figures(false) {
+        let file = folder.join(format!("{}.json", figure.name));
+        if file.exists() {
+            kept.push((figure, Results::read(&file)?));
+        }
+    }
+    Ok(kept)
+}
+
 fn of_machine(folder: &Path) -> Result<String> {
     let mut text = String::new();
     let (mut limits, mut sft) = (None, None);
-    for figure in figures(false) {
-        let file = folder.join(format!("{}.json", figure.name));
-        if !file.exists() {
-            continue;
-        }
-        let results = Results::read(&file)?;
+    for (figure, results) in kept(folder)? {
         if text.is_empty() {
             text = format!("\n## {}\n", results.machine.describe());
         }
@@ -138,10 +164,16 @@ fn of_figure(figure: &Figure, results: &Results) -> String {
     for (contender, reason) in &results.unavailable {
         text += &format!("\n{contender} could not be measured: {reason}\n");
     }
-    let (commit, others) = (&results.commit, results.cores_of_others());
-    text + &format!(
-        "\n`cargo xtask bench {name}` at {commit}; other processes kept at most {others:.2} cores busy during a run.\n"
-    )
+    if let Some(curves) = &figure.curves {
+        let file = format!("{KEPT}/{}/{}", results.machine.slug(), picture_name(figure));
+        text += &format!("\n![{}]({file})\n", curves.title);
+    }
+    text += &format!("\n`cargo xtask bench {name}` at {}", results.commit);
+    if figure.is_timed() {
+        let others = results.cores_of_others();
+        text += &format!("; other processes kept at most {others:.2} cores busy during a run");
+    }
+    text + ".\n"
 }
 
 fn folders(parent: &Path) -> Result<Vec<PathBuf>> {
@@ -173,5 +205,8 @@ mod tests {
     fn the_committed_report_is_what_the_committed_results_make() {
         let committed = fs::read_to_string(repository().join(REPORT)).unwrap();
         assert!(committed == text(repository()).unwrap(), "{REPORT} differs: run `cargo xtask bench --report`");
+        for (file, picture) in pictures(repository()).unwrap() {
+            assert!(fs::read_to_string(&file).unwrap() == picture, "{} differs as well", file.display());
+        }
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Run {
     pub(super) cores_of_others: Option<f64>,
     /// From start to end.
     pub(super) wall_seconds: f64,
-    /// What it printed.
+    /// What it printed, and the distance of its curve.
     pub(super) measured: Map<String, Value>,
 }
 
