@@ -6,9 +6,10 @@
     reason = "clippy takes the helpers of a test file for no tests"
 )]
 
-use std::path::{Path, PathBuf};
+mod common;
 
 use candle_core::Device;
+use common::{goldens, isa::under_every_isa, smollm2};
 use perennial_learn::{
     compute::Precision,
     model::{Attention, Model, Rows, Workspace},
@@ -50,10 +51,6 @@ struct Prompt {
     tokens: Vec<u32>,
 }
 
-fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
-}
-
 fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
     let path = goldens().join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -62,20 +59,6 @@ fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
 
 fn tiny() -> Model {
     Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
-}
-
-/// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
-fn smollm2() -> Option<Model> {
-    let cached = || {
-        let home = PathBuf::from(std::env::var_os("HOME")?);
-        Some(home.join(".cache/perennial/models/smollm2-135m-instruct"))
-    };
-    let path = std::env::var_os("PERENNIAL_SMOLLM2").map(PathBuf::from).or_else(cached)?;
-    if !path.exists() {
-        println!("skipped: no SmolLM2 at {}; name a GGUF file or a folder in PERENNIAL_SMOLLM2", path.display());
-        return None;
-    }
-    Some(Model::load(&path, Precision::F32).unwrap())
 }
 
 fn check_strings(name: &str, model: &Model) {
@@ -130,12 +113,13 @@ fn tiny_tokenizes_as_transformers_does() {
 
 #[test]
 fn tiny_computes_as_transformers_does() {
-    check_logits("tiny", &tiny(), TINY_TOLERANCE);
+    under_every_isa("tiny_computes_as_transformers_does", || check_logits("tiny", &tiny(), TINY_TOLERANCE));
 }
 
 #[test]
 fn smollm2_agrees_with_transformers_in_both_file_forms() {
-    let Some(model) = smollm2() else { return };
+    let Some(path) = smollm2() else { return };
+    let model = Model::load(&path, Precision::F32).unwrap();
     check_strings("smollm2", &model);
     check_logits("smollm2", &model, SMOLLM2_TOLERANCE);
 

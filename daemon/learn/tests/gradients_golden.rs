@@ -10,13 +10,9 @@
 
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs};
 
-use common::{changed, flat, goldens, hash_uniform, number};
+use common::{changed, flat, goldens, hash_uniform, isa::under_every_isa, number, smollm2};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
     compute::Precision,
@@ -24,7 +20,6 @@ use perennial_learn::{
     tokenize::Encoded,
     train::{LossAndGradients, TrainDevice, loss_and_gradients},
 };
-use rstest::rstest;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -92,10 +87,17 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 /// One sample a micro-batch, a few together, and all in one.
 const PACKINGS: [usize; 3] = [1, 96, 8192];
 
-#[rstest]
-fn tiny_agrees_with_peft_however_it_is_packed(
-    #[values(TrainDevice::Cpu, TrainDevice::CpuComposed)] device: TrainDevice,
-) {
+#[test]
+fn tiny_agrees_with_peft_however_it_is_packed() {
+    under_every_isa("tiny_agrees_with_peft_however_it_is_packed", || check_tiny(TrainDevice::Cpu));
+}
+
+#[test]
+fn tiny_agrees_with_peft_where_it_is_composed() {
+    check_tiny(TrainDevice::CpuComposed);
+}
+
+fn check_tiny(device: TrainDevice) {
     let golden = Golden::read("grads_tiny.json");
     let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
     let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
@@ -121,10 +123,7 @@ fn tiny_agrees_with_peft_however_it_is_packed(
 
 #[test]
 fn smollm2_agrees_with_peft() {
-    let Some(path) = smollm2() else {
-        println!("skipped: no SmolLM2 (set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file)");
-        return;
-    };
+    let Some(path) = smollm2() else { return };
     let golden = Golden::read("grads_smollm2.json");
     let model = Model::load(&path, Precision::F32).unwrap();
     let adapter = formula_adapter(&model, golden.r, golden.alpha);
@@ -150,15 +149,6 @@ fn smollm2_agrees_with_peft() {
             "{name}: norm, dot, values are off by {errors:?}"
         );
     }
-}
-
-fn smollm2() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("PERENNIAL_SMOLLM2") {
-        return Some(path.into());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists())
 }
 
 /// The adapter that the goldens give by a formula.

@@ -10,9 +10,9 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{goldens, hash_uniform, number};
+use common::{goldens, hash_uniform, number, smollm2};
 use perennial_learn::{
     adapter::{Adapter, LoraConfig},
     compute::Precision,
@@ -32,10 +32,7 @@ fn the_tiny_model_agrees_with_its_training() {
 
 #[test]
 fn smollm2_agrees_with_its_training() {
-    let Some(path) = smollm2() else {
-        println!("skipped: no SmolLM2 (set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file)");
-        return;
-    };
+    let Some(path) = smollm2() else { return };
     check(&path, 12);
 }
 
@@ -68,13 +65,4 @@ fn check(path: &Path, max_completion_tokens: usize) {
             assert!((got - expected).abs() < ERROR_MAX, "log-probability {got}, in training {expected}");
         }
     }
-}
-
-fn smollm2() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("PERENNIAL_SMOLLM2") {
-        return Some(path.into());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists())
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod isa;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,6 +15,20 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 pub(crate) fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
+}
+
+/// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
+pub(crate) fn smollm2() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("PERENNIAL_SMOLLM2") {
+        return Some(path.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    let path = Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists());
+    if path.is_none() {
+        println!("skipped: no SmolLM2 (set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file)");
+    }
+    path
 }
 
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
