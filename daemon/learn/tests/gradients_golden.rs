@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 
 use common::{changed, flat, goldens, hash_uniform, isa::under_every_isa, number, smollm2};
 use perennial_learn::{
@@ -25,6 +25,10 @@ use serde::Deserialize;
 
 /// What the design allows.
 const RELATIVE_ERROR_MAX: f64 = 1e-4;
+/// By how much a gradient in bf16 differs from that in f32, by their norms: eight bits of significand are rounded by up to
+/// 0.4 %, many times through the layers and back. What differs by less was not rounded.
+const BF16_ERROR: Range<f64> = 1e-4..0.05;
+const BF16_COSINE_MIN: f64 = 0.999;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -149,6 +153,39 @@ fn smollm2_agrees_with_peft() {
             "{name}: norm, dot, values are off by {errors:?}"
         );
     }
+}
+
+#[test]
+fn tiny_in_bf16_is_off_by_its_rounding() {
+    under_every_isa("tiny_in_bf16_is_off_by_its_rounding", || {
+        let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
+        check_bf16(&goldens().join("tiny"), &Golden::read("grads_tiny.json"), |_| adapter);
+    });
+}
+
+#[test]
+fn smollm2_in_bf16_is_off_by_its_rounding() {
+    let Some(path) = smollm2() else { return };
+    let golden = Golden::read("grads_smollm2.json");
+    check_bf16(&path, &golden, |model| formula_adapter(model, golden.r, golden.alpha));
+}
+
+fn check_bf16(path: &Path, golden: &Golden, adapter: impl FnOnce(&Model) -> Adapter) {
+    let model = Model::load(path, Precision::F32).unwrap();
+    let adapter = adapter(&model);
+    let gradient = |model: &Model| -> Vec<f64> {
+        let got = loss_and_gradients(model, &adapter, &golden.examples(), 1024).unwrap();
+        got.gradients.values().flat_map(flat).map(f64::from).collect()
+    };
+    let exact = gradient(&model);
+    drop(model);
+    let rounded = gradient(&Model::load(path, Precision::Bf16).unwrap());
+    let error = norm(rounded.iter().zip(&exact).map(|(got, expected)| got - expected)) / norm(exact.iter().copied());
+    let dot: f64 = rounded.iter().zip(&exact).map(|(got, expected)| got * expected).sum();
+    let cosine = dot / (norm(rounded.iter().copied()) * norm(exact.iter().copied()));
+    println!("the whole gradient is off by {error:.2e}, its direction by a cosine of 1 - {:.2e}", 1.0 - cosine);
+    assert!(BF16_ERROR.contains(&error), "the gradient is off by {error:e}");
+    assert!(cosine > BF16_COSINE_MIN, "the gradient's cosine is {cosine}");
 }
 
 /// The adapter that the goldens give by a formula.
