@@ -174,7 +174,7 @@ fn check_bf16(path: &Path, golden: &Golden, adapter: impl FnOnce(&Model) -> Adap
     let model = Model::load(path, Precision::F32).unwrap();
     let adapter = adapter(&model);
     let gradient = |model: &Model| -> Vec<f64> {
-        let got = loss_and_gradients(model, &adapter, &golden.examples(), 1024).unwrap();
+        let got = loss_and_gradients(model, &adapter, &golden.examples(), 1024, TrainDevice::Cpu).unwrap();
         got.gradients.values().flat_map(flat).map(f64::from).collect()
     };
     let exact = gradient(&model);

@@ -14,6 +14,7 @@ mod tool;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -61,7 +62,7 @@ pub(crate) struct Options {
 /// Measures figures, or makes the report.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.report {
-        return report::write(&repository().join(FOLDER).join("results"));
+        return report::write(&folder());
     }
     let machine = Machine::read();
     output::note(format!("Everything that is installed or built for the peers goes to {FOLDER}."));
@@ -72,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         let runs = options.runs.unwrap_or(if options.quick || !figure.is_timed() { 1 } else { RUNS });
         let results = measure_figure(&figure, runs, options.quick, &machine)?;
-        let file = results.write(&repository().join(FOLDER).join("results"))?;
+        let file = results.write(&folder())?;
         output::result(summary::text(&figure, &results));
         output::note(format!("All runs are in {}.\n", from_root(file.display())));
     }
@@ -95,20 +96,28 @@ fn chosen(options: &Options) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Runs a figure's contenders in turn, so that what changes in the machine meanwhile meets all of them.
+/// Runs a figure's contenders in turn, so that what changes in the machine meanwhile meets all of them. Writes what there is after
+/// each, for a figure takes long and may be broken off.
 fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) -> Result<Results> {
     output::note(format!("{}: {}", figure.name, figure.about));
-    let mut unavailable = BTreeMap::new();
+    let mut results = Results {
+        figure: figure.name.to_owned(),
+        quick,
+        machine: machine.clone(),
+        commit: commit()?,
+        versions: peers::versions()?,
+        runs: Vec::new(),
+        unavailable: BTreeMap::new(),
+    };
     for tool in figure.contenders.iter().map(|contender| contender.tool).collect::<BTreeSet<_>>() {
         let Err(error) = peers::prepare(tool) else { continue };
         for contender in figure.contenders.iter().filter(|contender| contender.tool == tool) {
-            unavailable.insert(contender.name.to_owned(), from_root(format!("{error:#}")));
+            results.unavailable.insert(contender.name.to_owned(), from_root(format!("{error:#}")));
         }
     }
-    let mut done = Vec::new();
     for run in 1..=runs {
         for contender in &figure.contenders {
-            if unavailable.contains_key(contender.name) {
+            if results.unavailable.contains_key(contender.name) {
                 continue;
             }
             output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.tool.line(contender)));
@@ -116,27 +125,25 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
                 output::note("  others do not leave the machine in peace");
             }
             match run_contender(figure, contender) {
-                Ok(run) => done.push(run),
+                Ok(run) => results.runs.push(run),
                 Err(error) => {
                     let reason = from_root(format!("{error:#}"));
                     output::note(format!("  {reason}"));
-                    unavailable.insert(contender.name.to_owned(), reason);
+                    results.unavailable.insert(contender.name.to_owned(), reason);
                 }
             }
+            results.write(&folder())?;
         }
     }
     if let Some(curves) = &figure.curves {
-        curve::measure_distances(curves, &mut done)?;
+        curve::measure_distances(curves, &mut results.runs)?;
     }
-    Ok(Results {
-        figure: figure.name.to_owned(),
-        quick,
-        machine: machine.clone(),
-        commit: commit()?,
-        versions: peers::versions()?,
-        runs: done,
-        unavailable,
-    })
+    Ok(results)
+}
+
+/// Where results go.
+fn folder() -> PathBuf {
+    repository().join(FOLDER).join("results")
 }
 
 fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
