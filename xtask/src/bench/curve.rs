@@ -36,7 +36,7 @@ pub(super) fn measure_distances(curves: &Curves, runs: &mut [Run]) -> Result<()>
 }
 
 /// The curves of each contender's first run, and below them how far the others' lie from that of [`Curves::from`], as an
-/// SVG. The thin lines are what was measured, the thick ones their means.
+/// SVG. The thin lines are what was measured, the thick ones their means; the axis of the curves is logarithmic.
 ///
 /// # Errors
 /// Where a run has no curve.
@@ -91,13 +91,14 @@ fn distance(one: &[f64], other: &[f64]) -> Option<f64> {
 
 fn draw_curves(area: &DrawingArea<SVGBackend<'_>, Shift>, curves: &Curves, drawn: &[Curve]) -> Result<()> {
     let steps = drawn.first().map_or(1, |curve| curve.values.len());
-    let (low, high) = range(drawn.iter().flat_map(|curve| &curve.values));
+    let (low, high) = extent(drawn.iter().flat_map(|curve| &curve.values));
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .x_label_area_size(36)
         .y_label_area_size(60)
-        .build_cartesian_2d(1..steps, low..high)?;
-    chart.configure_mesh().x_desc("step").y_desc(curves.title).light_line_style(WHITE).draw()?;
+        .build_cartesian_2d(1..steps, (low * 0.8..high * 1.25).log_scale())?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("step").y_desc(curves.title).y_label_formatter(&label).light_line_style(WHITE).draw()?;
     for (curve, colour) in drawn.iter().zip(COLOURS) {
         chart.draw_series(LineSeries::new((1..).zip(curve.values.iter().copied()), colour.mix(0.25)))?;
         chart
@@ -105,7 +106,8 @@ fn draw_curves(area: &DrawingArea<SVGBackend<'_>, Shift>, curves: &Curves, drawn
             .label(&curve.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK.mix(0.3)).draw()?;
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperRight).background_style(WHITE).border_style(BLACK.mix(0.3)).draw()?;
     Ok(())
 }
 
@@ -113,25 +115,30 @@ fn draw_differences(area: &DrawingArea<SVGBackend<'_>, Shift>, curves: &Curves, 
     let Some(from) = drawn.iter().find(|curve| curve.name == curves.from) else { return Ok(()) };
     let difference = |curve: &Curve| curve.smooth.iter().zip(&from.smooth).map(|(one, from)| one - from).collect();
     let differences: Vec<Vec<f64>> = drawn.iter().map(difference).collect();
-    let (low, high) = range(differences.iter().flatten());
+    let (low, high) = extent(differences.iter().flatten());
+    let room = ((high - low) * 0.05).max(1e-3);
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .x_label_area_size(36)
         .y_label_area_size(60)
-        .build_cartesian_2d(1..from.smooth.len(), low..high)?;
+        .build_cartesian_2d(1..from.smooth.len(), low - room..high + room)?;
     let title = format!("minus {}", curves.from);
-    chart.configure_mesh().x_desc("step").y_desc(title).y_labels(5).light_line_style(WHITE).draw()?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("step").y_desc(title).y_label_formatter(&label).y_labels(5).light_line_style(WHITE).draw()?;
     for (values, colour) in differences.iter().zip(COLOURS) {
         chart.draw_series(LineSeries::new((1..).zip(values.iter().copied()), colour.stroke_width(2)))?;
     }
     Ok(())
 }
 
-/// From the least to the greatest, with some room around.
-fn range<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-    let room = ((high - low) * 0.05).max(1e-3);
-    (low - room, high + room)
+/// The least and the greatest.
+fn extent<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)))
+}
+
+/// Of an axis.
+fn label(value: &f64) -> String {
+    format!("{value:.2}")
 }
 
 #[cfg(test)]
@@ -177,11 +184,9 @@ mod tests {
     #[test]
     fn the_picture_names_every_curve() {
         let picture = picture(&CURVES, &with_curves(&[("a", &[3.0, 2.0]), ("b", &[3.5, 2.5])])).unwrap();
-        // A curve as it was measured and its mean, above; the difference, below; the legend.
-        for (colour, lines) in [("#000000", 4), ("#0000FF", 4)] {
-            let line = |line: &&str| line.starts_with("<polyline") && line.contains(colour);
-            assert!(picture.lines().filter(line).count() >= lines, "{picture}");
-        }
+        // A curve as it was measured, its mean, its place in the legend, and the difference.
+        let blue = |line: &&str| line.starts_with("<polyline") && line.contains("#0000FF");
+        assert_eq!(picture.lines().filter(blue).count(), 4, "{picture}");
         assert!(
             ["a", "b", "loss", "minus a"].iter().all(|text| picture.lines().any(|line| line == *text)),
             "{picture}"

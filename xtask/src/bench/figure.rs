@@ -17,7 +17,7 @@ pub(super) struct Figure {
     pub(super) curves: Option<Curves>,
 }
 
-/// Lists of numbers that contenders print, a number a step: the same every time, however busy the machine is.
+/// Lists of positive numbers that contenders print, a number a step: the same every time, however busy the machine is.
 pub(super) struct Curves {
     /// The list in the JSON that a contender prints.
     pub(super) key: &'static str,
