@@ -88,9 +88,7 @@ impl Busy {
         let of_all: Vec<f64> = numbers(stat.lines().next()?.strip_prefix("cpu")?);
         // user, nice, system, irq, softirq, steal: all but idle, iowait and the guests, which are in user already.
         let all = [0, 1, 2, 5, 6, 7].iter().map(|field| of_all.get(*field)).sum::<Option<f64>>()?;
-        let own = fs::read_to_string("/proc/self/stat").ok()?;
-        // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17, two of which stand before the parenthesis.
-        let own: f64 = numbers(own.rsplit_once(')')?.1).get(10..14)?.iter().sum();
+        let own = ticks_of(&fs::read_to_string("/proc/self/stat").ok()?)?;
         Some(Self { all: all / TICKS_PER_SECOND, own: own / TICKS_PER_SECOND })
     }
 
@@ -98,6 +96,12 @@ impl Busy {
     pub(super) fn others_since(self, then: Self, seconds: f64) -> f64 {
         (((self.all - then.all) - (self.own - then.own)) / seconds).max(0.0)
     }
+}
+
+/// What a process and those that it waited for have used, by the text of its `stat`: utime, stime, cutime and cstime of
+/// proc_pid_stat(5), fields 14 to 17, two of which stand before the parenthesis.
+fn ticks_of(stat: &str) -> Option<f64> {
+    Some(numbers(stat.rsplit_once(')')?.1).get(11..15)?.iter().sum())
 }
 
 /// Waits until others leave the machine in peace, for at most so long. Gives whether they do.
@@ -143,5 +147,8 @@ mod tests {
     fn what_others_use_is_what_is_not_ours() {
         let (then, now) = (Busy { all: 10.0, own: 4.0 }, Busy { all: 25.0, own: 14.0 });
         assert_eq!(now.others_since(then, 10.0), 0.5);
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4 5 6 0 9 100 20 3 1 20 0 1 0 99";
+        assert_eq!(ticks_of(stat), Some(124.0));
+        assert_eq!(ticks_of("7 (cut short"), None);
     }
 }
