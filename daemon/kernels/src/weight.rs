@@ -1,10 +1,10 @@
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, fmt, io, ops::Range, sync::Arc};
 
 use half::bf16;
 
 use crate::{
     element::{Element, Precision},
-    gemm::{Into, Product, Shared, Threads, gemm_all},
+    gemm::{Into, Prepacked, Product, Second, Shared, Threads, gemm_all},
     mat::{Mat, MatMut},
 };
 
@@ -16,6 +16,8 @@ pub struct Weight {
     start: usize,
     outputs: usize,
     inputs: usize,
+    /// Its panels, where they are kept.
+    prepacked: Option<Prepacked>,
 }
 
 /// Numbers that something keeps alive: a vector, or a file in memory.
@@ -42,12 +44,12 @@ impl Weight {
 
     pub(crate) fn from_shared_f32(values: Kept<f32>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
-        Self { values: Values::F32(values), start: 0, outputs, inputs }
+        Self { values: Values::F32(values), start: 0, outputs, inputs, prepacked: None }
     }
 
     pub(crate) fn from_shared_bf16(values: Kept<bf16>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
-        Self { values: Values::Bf16(values), start: 0, outputs, inputs }
+        Self { values: Values::Bf16(values), start: 0, outputs, inputs, prepacked: None }
     }
 
     /// The number of rows.
@@ -75,7 +77,24 @@ impl Weight {
     pub fn rows(&self, rows: Range<usize>) -> Self {
         assert!(rows.end <= self.outputs, "rows {rows:?} of a weight of {}", self.outputs);
         let start = self.start + rows.start * self.inputs;
-        Self { values: self.values.clone(), start, outputs: rows.len(), inputs: self.inputs }
+        Self { values: self.values.clone(), start, outputs: rows.len(), inputs: self.inputs, prepacked: None }
+    }
+
+    /// Packs weights once for all products `x · wᵀ`, in addition to the values themselves: a product with few rows then reads
+    /// nothing but its panels, one after another. They are in one place, in huge pages where the system has them.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub fn prepack(weights: Vec<&mut Self>) -> io::Result<()> {
+        let (in_f32, in_bf16): (Vec<&mut Self>, Vec<&mut Self>) =
+            weights.into_iter().partition(|weight| weight.precision() == Precision::F32);
+        let mats: Vec<_> = in_f32.iter().filter_map(|weight| weight.in_f32()).collect();
+        let packed = Prepacked::all(&mats, Precision::F32)?;
+        in_f32.into_iter().zip(packed).for_each(|(weight, packed)| weight.prepacked = Some(packed));
+        let mats: Vec<_> = in_bf16.iter().filter_map(|weight| weight.in_bf16()).collect();
+        let packed = Prepacked::all(&mats, Precision::Bf16)?;
+        in_bf16.into_iter().zip(packed).for_each(|(weight, packed)| weight.prepacked = Some(packed));
+        Ok(())
     }
 
     /// Copies a row.
@@ -171,25 +190,24 @@ pub struct WeightProduct<'a, E> {
 /// Where shapes or precisions do not fit.
 pub fn products<E: Element>(products: Vec<WeightProduct<'_, E>>) {
     fn of<'a, E, W>(
-        dst: MatMut<'a>,
-        into: Into,
-        transposed: bool,
-        (x, w): (&'a Shared<'a, E>, Mat<'a, W>),
-        low_rank: Option<(Mat<'a, E>, Mat<'a, W>)>,
-    ) -> Product<'a, E, W> {
-        let turn = |w: Mat<'a, W>| if transposed { w } else { w.t() };
-        let second = low_rank.map(|(x, w)| (x, turn(w)));
-        Product { dst, into, factor: 1.0, lhs: x, rhs: turn(w), second }
+        product: WeightProduct<'a, E>,
+        mat: impl Fn(&'a Weight) -> Option<Mat<'a, W>>,
+    ) -> Option<Product<'a, E, W>> {
+        let WeightProduct { weight, transposed, x, low_rank, y, into } = product;
+        let turned = |weight: &'a Weight| mat(weight).map(|w| if transposed { w } else { w.t() });
+        let prepacked = |weight: &'a Weight| weight.prepacked.as_ref().filter(|_| !transposed);
+        let second =
+            low_rank.and_then(|(weight, lhs)| Some(Second { lhs, rhs: turned(weight)?, prepacked: prepacked(weight) }));
+        let rhs = turned(weight)?;
+        Some(Product { dst: y, into, factor: 1.0, lhs: x, rhs, prepacked: prepacked(weight), second })
     }
     let (mut in_f32, mut in_bf16) = (Vec::new(), Vec::new());
-    for WeightProduct { weight, transposed, x, low_rank, y, into } in products {
-        assert!(low_rank.is_none_or(|(other, _)| other.precision() == weight.precision()), "precisions of weights");
-        if let Some(w) = weight.in_f32() {
-            let low_rank = low_rank.and_then(|(w, x)| Some((x, w.in_f32()?)));
-            in_f32.push(of(y, into, transposed, (x, w), low_rank));
-        } else if let Some(w) = weight.in_bf16() {
-            let low_rank = low_rank.and_then(|(w, x)| Some((x, w.in_bf16()?)));
-            in_bf16.push(of(y, into, transposed, (x, w), low_rank));
+    for product in products {
+        let (precision, low_rank) = (product.weight.precision(), &product.low_rank);
+        assert!(low_rank.is_none_or(|(other, _)| other.precision() == precision), "precisions of weights");
+        match precision {
+            Precision::F32 => in_f32.extend(of(product, Weight::in_f32)),
+            Precision::Bf16 => in_bf16.extend(of(product, Weight::in_bf16)),
         }
     }
     gemm_all(in_f32, Precision::F32, Threads::Pool);
@@ -229,6 +247,33 @@ mod tests {
             part.product(MatMut::new(&mut some, 2, 6), Into::Set, Mat::new(&x, 2, 5));
             assert_eq!(some, [&all[3..9], &all[15..21]].concat());
             assert_eq!(part.le_bytes().len(), weight.le_bytes().len() / 2);
+        }
+    }
+
+    #[test]
+    fn prepacked_weights_give_the_same() {
+        let values = noise(300 * 70, 1);
+        let weights = || {
+            let rounded = values.iter().map(|value| bf16::from_f32(*value)).collect();
+            [
+                Weight::from_f32(values.clone(), 300, 70),
+                Weight::from_bf16(rounded, 300, 70),
+                Weight::from_f32(noise(5 * 4099, 3), 5, 4099),
+            ]
+        };
+        let mut packed = weights();
+        Weight::prepack(packed.iter_mut().collect()).unwrap();
+        for (packed, plain) in packed.iter().zip(weights()) {
+            for rows in [1, 8, 33, 200] {
+                let x = noise(rows * plain.inputs(), 2);
+                let [one, other] = [packed, &plain].map(|weight| {
+                    let mut y = vec![0.0; rows * weight.outputs()];
+                    let dst = MatMut::new(&mut y, rows, weight.outputs());
+                    weight.product(dst, Into::Set, Mat::new(&x, rows, weight.inputs()));
+                    y
+                });
+                assert_eq!(one, other);
+            }
         }
     }
 }

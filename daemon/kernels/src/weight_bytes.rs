@@ -1,10 +1,12 @@
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
-use half::bf16;
 use memmap2::{Mmap, MmapMut};
 use rayon::prelude::*;
 
-use crate::{element::Precision, weight::Weight};
+use crate::{
+    element::{Element, Precision},
+    weight::Weight,
+};
 
 /// What a huge page holds on x86-64, and where it begins.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
@@ -30,6 +32,16 @@ impl WeightBytes {
         Self::filled(len, |bytes| {
             let parts = bytes.par_chunks_mut(HUGE_PAGE_BYTES).enumerate();
             parts.try_for_each(|(at, part)| file.read_exact_at(part, (at * HUGE_PAGE_BYTES) as u64))
+        })
+    }
+
+    /// So many numbers, put there by `fill`.
+    pub(crate) fn filled_with<T: Element>(len: usize, fill: impl FnOnce(&mut [T])) -> io::Result<Self> {
+        Self::filled(len * size_of::<T>(), |bytes| {
+            // SAFETY: any bits are numbers, and numbers are any bytes.
+            let (_, numbers, _) = unsafe { bytes.align_to_mut::<T>() };
+            fill(&mut numbers[..len]);
+            Ok(())
         })
     }
 
@@ -90,7 +102,8 @@ impl WeightBytes {
         }
     }
 
-    fn part<T: AnyBits>(&self, bytes: Range<usize>, len: usize) -> Option<Part<T>> {
+    /// The numbers in these bytes; none where they are not aligned, or not so many.
+    pub(crate) fn part<T: Element>(&self, bytes: Range<usize>, len: usize) -> Option<Part<T>> {
         let first = self.bytes().get(bytes.clone())?.as_ptr().cast::<T>();
         let fits = first.is_aligned() && bytes.len() == len.checked_mul(size_of::<T>())?;
         fits.then(|| Part { _map: self.map.clone(), first, len })
@@ -102,24 +115,19 @@ fn room(weight: &Weight) -> usize {
     weight.le_bytes().len().next_multiple_of(ALIGNMENT_BYTES)
 }
 
-/// Numbers of which any bits are one.
-trait AnyBits: Copy {}
-impl AnyBits for f32 {}
-impl AnyBits for bf16 {}
-
 /// Some of the bytes, as numbers.
-struct Part<T> {
+pub(crate) struct Part<T> {
     _map: Arc<Mmap>,
     first: *const T,
     len: usize,
 }
 
 // SAFETY: it only reads what the map holds, which lives as long as this.
-unsafe impl<T: AnyBits> Send for Part<T> {}
+unsafe impl<T: Element> Send for Part<T> {}
 // SAFETY: as above.
-unsafe impl<T: AnyBits> Sync for Part<T> {}
+unsafe impl<T: Element> Sync for Part<T> {}
 
-impl<T: AnyBits> AsRef<[T]> for Part<T> {
+impl<T: Element> AsRef<[T]> for Part<T> {
     fn as_ref(&self) -> &[T] {
         // SAFETY: `part` checked that so many numbers lie there, aligned; any bits are one, and the map is kept.
         unsafe { std::slice::from_raw_parts(self.first, self.len) }
@@ -129,6 +137,8 @@ impl<T: AnyBits> AsRef<[T]> for Part<T> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+
+    use half::bf16;
 
     use super::*;
     use crate::testing::noise;

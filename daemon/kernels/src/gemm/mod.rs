@@ -11,6 +11,7 @@ mod kernel;
 mod operand;
 mod output;
 mod panels;
+mod prepacked;
 mod shared;
 
 #[cfg(test)]
@@ -20,13 +21,14 @@ use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
+pub(crate) use self::prepacked::Prepacked;
 pub use self::shared::Shared;
 use self::{
     kernel::{Kernel, Portable, TILE_VALUES_MAX},
     operand::Block,
     output::Output,
     panels::Panels,
-    shared::{Packed, panels},
+    shared::PanelsOnce,
 };
 use crate::{
     element::{Element, Precision},
@@ -70,8 +72,19 @@ pub(crate) struct Product<'a, L, R> {
     pub(crate) factor: f32,
     pub(crate) lhs: &'a Shared<'a, L>,
     pub(crate) rhs: Mat<'a, R>,
+    /// The transpose of `rhs`, packed.
+    pub(crate) prepacked: Option<&'a Prepacked>,
     /// Of an inner dimension of at most [`DEPTH`].
-    pub(crate) second: Option<(Mat<'a, L>, Mat<'a, R>)>,
+    pub(crate) second: Option<Second<'a, L, R>>,
+}
+
+/// The second pair of operands of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Second<'a, L, R> {
+    pub(crate) lhs: Mat<'a, L>,
+    pub(crate) rhs: Mat<'a, R>,
+    /// As that of a [`Product`].
+    pub(crate) prepacked: Option<&'a Prepacked>,
 }
 
 /// `dst (+)= factor · lhs · rhs`. In [`Precision::Bf16`] operands are rounded to bf16, where the processor multiplies those;
@@ -89,7 +102,7 @@ pub fn gemm<L: Element, R: Element>(
     threads: Threads,
 ) {
     let lhs = &Shared::new(lhs, 1);
-    gemm_all(vec![Product { dst, into, factor, lhs, rhs, second: None }], precision, threads);
+    gemm_all(vec![Product { dst, into, factor, lhs, rhs, prepacked: None, second: None }], precision, threads);
 }
 
 /// Several products, none of which reads what another writes, as if each were computed by [`gemm`]: threads wait for each
@@ -125,22 +138,51 @@ struct Job<'a, L, R> {
     scale: Scale,
     left: Mat<'a, L>,
     right: Mat<'a, R>,
-    /// Where the right one's panels are kept for other products.
-    packed: Option<&'a Packed>,
-    second: Option<(Mat<'a, L>, Mat<'a, R>)>,
+    packed: Packed<'a>,
+    second: Option<(Mat<'a, L>, Mat<'a, R>, Packed<'a>)>,
+}
+
+/// Where a right operand's panels are, but for those that are made for one product.
+#[derive(Clone, Copy)]
+enum Packed<'a> {
+    Nowhere,
+    /// With whichever product needs them first.
+    Shared(&'a PanelsOnce),
+    /// With the weight.
+    Prepacked(&'a Prepacked),
+}
+
+impl<'a> Packed<'a> {
+    fn with(prepacked: Option<&'a Prepacked>) -> Self {
+        prepacked.map_or(Self::Nowhere, Self::Prepacked)
+    }
+
+    /// The panels of a right operand from `first` on.
+    fn panels<K: Kernel, R: Element>(self, right: Mat<'_, R>, first: usize, threads: Threads) -> Arc<Panels<K>> {
+        let length = DEPTH.min(right.cols - first);
+        let fresh = || Arc::new(Panels::new(right, first, length, threads));
+        match self {
+            Self::Nowhere => fresh(),
+            Self::Prepacked(prepacked) => prepacked.panels(first).unwrap_or_else(fresh),
+            // Only operands of a single stretch are kept.
+            Self::Shared(once) if right.cols <= DEPTH => shared::panels(once, fresh),
+            Self::Shared(_) => fresh(),
+        }
+    }
 }
 
 /// Chooses for each product which operand is the right one.
 fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>, threads: Threads) {
     let (mut as_given, mut turned) = (Vec::with_capacity(products.len()), Vec::with_capacity(products.len()));
-    for Product { dst, into, factor, lhs, rhs, second } in products {
-        let fit = |(lhs, rhs): &(Mat<'_, L>, Mat<'_, R>)| {
-            lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols
-        };
-        let shared = lhs;
+    for Product { dst, into, factor, lhs: shared, rhs, prepacked, second } in products {
+        let fit =
+            |lhs: &Mat<'_, L>, rhs: &Mat<'_, R>| lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols;
         let lhs = shared.mat;
-        assert!(fit(&(lhs, rhs)), "dimensions of a product");
-        assert!(second.iter().all(|pair| fit(pair) && pair.0.cols <= DEPTH), "dimensions of a second product");
+        assert!(fit(&lhs, &rhs), "dimensions of a product");
+        assert!(
+            second.is_none_or(|second| fit(&second.lhs, &second.rhs) && second.lhs.cols <= DEPTH),
+            "dimensions of a second product"
+        );
         let (scale, rhs, across_rows) = (Scale { into, factor }, rhs.t(), dst.col_stride != 1);
         if dst.rows == 0 || dst.cols == 0 {
             continue;
@@ -148,14 +190,17 @@ fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>,
         if lhs.cols == 0 {
             debug_assert!(second.is_none(), "a second product of nothing");
             clear(&dst, into);
-        } else if cost(&lhs, &rhs, across_rows, |values| values)
-            < cost(&rhs, &lhs, !across_rows, |values| shared.share_of(values))
-        {
-            let second = second.map(|(lhs, rhs)| (lhs, rhs.t()));
-            as_given.push(Job { dst, scale, left: lhs, right: rhs, packed: None, second });
+            continue;
+        }
+        let of_given = || cost(&lhs, &rhs, across_rows, |values| values);
+        let of_turned = || cost(&rhs, &lhs, !across_rows, |values| shared.share_of(values));
+        if prepacked.is_some() || of_given() < of_turned() {
+            let second = second.map(|second| (second.lhs, second.rhs.t(), Packed::with(second.prepacked)));
+            as_given.push(Job { dst, scale, left: lhs, right: rhs, packed: Packed::with(prepacked), second });
         } else {
-            let second = second.map(|(lhs, rhs)| (rhs.t(), lhs));
-            turned.push(Job { dst: dst.t(), scale, left: rhs, right: lhs, packed: Some(shared.packed()), second });
+            let second = second.map(|second| (second.rhs.t(), second.lhs, Packed::Nowhere));
+            let packed = Packed::Shared(shared.panels());
+            turned.push(Job { dst: dst.t(), scale, left: rhs, right: lhs, packed, second });
         }
     }
     run::<K, L, R>(&as_given, threads);
@@ -238,10 +283,10 @@ impl<'a, K: Kernel, L: Element> Pass<'a, K, L> {
     fn new<R: Element>(job: &'a Job<'a, L, R>, first: usize, threads: Threads) -> Self {
         let Job { dst, scale, left, right, packed, second } = job;
         let length = DEPTH.min(right.cols - first);
-        let panels = panels(*right, first, *packed, threads);
+        let panels = packed.panels(*right, first, threads);
         let pair = Pair::new(left.part(0..left.rows, first..first + length), panels);
-        let second =
-            second.filter(|_| first == 0).map(|(left, right)| Pair::new(left, self::panels(right, 0, None, threads)));
+        let second = second.filter(|_| first == 0);
+        let second = second.map(|(left, right, packed)| Pair::new(left, packed.panels(right, 0, threads)));
         let down = dst.rows.div_ceil(TASK_ROWS);
         let across = TASKS.div_ceil(down).min(dst.cols.div_ceil(K::COLS));
         let into = if first == 0 { scale.into } else { Into::Add };

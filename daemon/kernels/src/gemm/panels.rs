@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::{Threads, kernel::Kernel};
-use crate::{convert::convert_task, element::Element, isa::vectorized, mat::Mat, scratch};
+use crate::{convert::convert_task, element::Element, isa::vectorized, mat::Mat, scratch, weight_bytes::Part};
 
 /// Steps of the inner dimension that are packed at once, so that what is written stays in the first-level cache.
 const BLOCK_STEPS: usize = 32;
@@ -13,51 +13,94 @@ const ALIGNMENT_BYTES: usize = 64;
 /// The right operand in panels of as many rows as a tile has columns: `[panel, step, row, element of the step]`. Steps beyond
 /// the inner dimension are zero; rows that a last panel has over are anything, and so are their sums.
 pub(super) struct Panels<K: Kernel> {
-    data: Vec<K::E>,
-    /// Where the first panel is.
-    start: usize,
+    storage: Storage<K::E>,
     pub(super) count: usize,
     /// Steps of the kernel along the inner dimension.
     pub(super) steps: usize,
 }
 
+enum Storage<E: Element> {
+    /// For one product: a thread's buffer, and where panels start in it.
+    Scratch(Vec<E>, usize),
+    /// For every product with a weight.
+    Kept(Part<E>),
+}
+
+/// How many panels there are of a matrix of so many rows, and how many steps and values each has.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) count: usize,
+    pub(super) steps: usize,
+    pub(super) panel_len: usize,
+}
+
+impl Layout {
+    pub(super) fn new<K: Kernel>(rows: usize, length: usize) -> Self {
+        let steps = length.div_ceil(K::STEP).next_multiple_of(K::STEPS_MULTIPLE);
+        Self { count: rows.div_ceil(K::COLS), steps, panel_len: steps * K::COLS * K::STEP }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.count * self.panel_len
+    }
+}
+
 impl<K: Kernel> Panels<K> {
     /// Packs `length` columns of a matrix from `first` on.
     pub(super) fn new<R: Element>(mat: Mat<'_, R>, first: usize, length: usize, threads: Threads) -> Self {
-        let steps = length.div_ceil(K::STEP).next_multiple_of(K::STEPS_MULTIPLE);
-        let panel_len = steps * K::COLS * K::STEP;
-        let count = mat.rows.div_ceil(K::COLS);
-        let len = count * panel_len;
-        let mut data: Vec<K::E> = scratch::take(len + ALIGNMENT_BYTES / size_of::<K::E>());
+        let layout = Layout::new::<K>(mat.rows, length);
+        let mut data: Vec<K::E> = scratch::take(layout.len() + ALIGNMENT_BYTES / size_of::<K::E>());
         let start = data.as_ptr().align_offset(ALIGNMENT_BYTES);
-        let panels = &mut data[start..start + len];
-        let fill = |(index, panel): (usize, &mut [K::E])| {
-            let from = index * K::COLS;
-            let rows = K::COLS.min(mat.rows - from);
-            panel[length / K::STEP * K::STEP * K::COLS..].fill(K::E::default());
-            let source = Source { data: &mat.data[from * mat.row_stride + first * mat.col_stride..], rows, length };
-            match (mat.row_stride, mat.col_stride) {
-                (1, stride) => source.pack_across(panel, K::COLS, K::STEP, stride),
-                (stride, 1) => source.pack_along(panel, K::COLS, K::STEP, stride),
-                (row_stride, col_stride) => source.pack(panel, K::COLS, K::STEP, row_stride, col_stride),
-            }
-        };
-        match threads {
-            Threads::Pool => panels.par_chunks_exact_mut(panel_len).enumerate().for_each(fill),
-            Threads::One => panels.chunks_exact_mut(panel_len).enumerate().for_each(fill),
-        }
-        Self { data, start, count, steps }
+        fill::<K, R>(&mut data[start..start + layout.len()], layout, mat, first, length, threads);
+        Self { storage: Storage::Scratch(data, start), count: layout.count, steps: layout.steps }
+    }
+
+    /// Panels that [`fill`] filled.
+    pub(super) fn kept(part: Part<K::E>, layout: Layout) -> Self {
+        Self { storage: Storage::Kept(part), count: layout.count, steps: layout.steps }
     }
 
     pub(super) fn panel(&self, index: usize) -> *const K::E {
         let len = self.steps * K::COLS * K::STEP;
-        self.data[self.start + index * len..][..len].as_ptr()
+        let panels = match &self.storage {
+            Storage::Scratch(data, start) => &data[*start..],
+            Storage::Kept(part) => part.as_ref(),
+        };
+        panels[index * len..][..len].as_ptr()
     }
 }
 
 impl<K: Kernel> Drop for Panels<K> {
     fn drop(&mut self) {
-        scratch::give(std::mem::take(&mut self.data));
+        if let Storage::Scratch(data, _) = &mut self.storage {
+            scratch::give(std::mem::take(data));
+        }
+    }
+}
+
+/// Packs `length` columns of a matrix from `first` on.
+pub(super) fn fill<K: Kernel, R: Element>(
+    panels: &mut [K::E],
+    layout: Layout,
+    mat: Mat<'_, R>,
+    first: usize,
+    length: usize,
+    threads: Threads,
+) {
+    let fill = |(index, panel): (usize, &mut [K::E])| {
+        let from = index * K::COLS;
+        let rows = K::COLS.min(mat.rows - from);
+        panel[length / K::STEP * K::STEP * K::COLS..].fill(K::E::default());
+        let source = Source { data: &mat.data[from * mat.row_stride + first * mat.col_stride..], rows, length };
+        match (mat.row_stride, mat.col_stride) {
+            (1, stride) => source.pack_across(panel, K::COLS, K::STEP, stride),
+            (stride, 1) => source.pack_along(panel, K::COLS, K::STEP, stride),
+            (row_stride, col_stride) => source.pack(panel, K::COLS, K::STEP, row_stride, col_stride),
+        }
+    };
+    match threads {
+        Threads::Pool => panels.par_chunks_exact_mut(layout.panel_len).enumerate().for_each(fill),
+        Threads::One => panels.chunks_exact_mut(layout.panel_len).enumerate().for_each(fill),
     }
 }
 

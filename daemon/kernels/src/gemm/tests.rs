@@ -1,7 +1,7 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Into, Kernel, Portable, Product, Shared, Threads, gemm, kernel, multiply};
+use super::{Into, Kernel, Portable, Product, Second, Shared, Threads, gemm, kernel, multiply};
 use crate::{
     element::{Element, Precision},
     isa::Isa,
@@ -73,12 +73,28 @@ fn check<L: Element, R: Element>(kernels: Kernels, lhs: Mat<'_, L>, rhs: Mat<'_,
             let mut wide = vec![0.25; rows * (cols + 3)];
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
             multiply(
-                vec![Product { dst, into: Into::Set, factor: 1.0, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                vec![Product {
+                    dst,
+                    into: Into::Set,
+                    factor: 1.0,
+                    lhs: &Shared::new(lhs, 1),
+                    rhs,
+                    prepacked: None,
+                    second: None,
+                }],
                 threads,
             );
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
             multiply(
-                vec![Product { dst, into: Into::Add, factor: 0.5, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                vec![Product {
+                    dst,
+                    into: Into::Add,
+                    factor: 0.5,
+                    lhs: &Shared::new(lhs, 1),
+                    rhs,
+                    prepacked: None,
+                    second: None,
+                }],
                 threads,
             );
             let got: Vec<f32> = wide.chunks_exact(cols + 3).flat_map(|row| &row[..cols]).map(|x| x / 1.5).collect();
@@ -179,6 +195,7 @@ fn a_nan_beyond_a_row_is_not_read() {
                 factor: 1.0,
                 lhs: &Shared::new(lhs, 1),
                 rhs,
+                prepacked: None,
                 second: None,
             }],
             Threads::One,
@@ -203,6 +220,7 @@ fn a_row_does_not_depend_on_the_others() {
                     factor: 1.0,
                     lhs: &Shared::new(lhs, 1),
                     rhs,
+                    prepacked: None,
                     second: None,
                 }],
                 Threads::One,
@@ -247,6 +265,7 @@ fn kernels_agree_on_what_bf16_holds_exactly() {
                 factor: 1.0,
                 lhs: &Shared::new(lhs, 1),
                 rhs,
+                prepacked: None,
                 second: None,
             }],
             Threads::Pool,
@@ -282,7 +301,15 @@ fn several_products_are_as_each_by_itself() {
                 let mut y = vec![0.0; rows * rhs.cols];
                 let dst = MatMut::new(&mut y, rows, rhs.cols);
                 multiply(
-                    vec![Product { dst, into: Into::Set, factor: 1.0, lhs: &Shared::new(lhs, 1), rhs, second: None }],
+                    vec![Product {
+                        dst,
+                        into: Into::Set,
+                        factor: 1.0,
+                        lhs: &Shared::new(lhs, 1),
+                        rhs,
+                        prepacked: None,
+                        second: None,
+                    }],
                     Threads::One,
                 );
                 y
@@ -292,7 +319,8 @@ fn several_products_are_as_each_by_itself() {
             let products = together.iter_mut().zip(shapes).map(|(y, (outputs, with_second))| {
                 let (dst, rhs, lhs) = (MatMut::new(y, rows, outputs), first(outputs).1, &shared);
                 let second = with_second.then(|| second(outputs));
-                Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, second }
+                let second = second.map(|(lhs, rhs)| Second { lhs, rhs, prepacked: None });
+                Product { dst, into: Into::Set, factor: 1.0, lhs, rhs, prepacked: None, second }
             });
             multiply(products.collect(), Threads::Pool);
             for (together, (outputs, with_second)) in together.into_iter().zip(shapes) {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{GenerateError, GenerateOptions, sequence::Sequence};
 use crate::{
     adapter::Adapter,
-    model::{Attention, LoraWeights, Model, Rows, Workspace},
+    model::{Attention, Decoder, LoraWeights, Model, Rows, Workspace},
     rollout::Rollout,
 };
 
@@ -23,6 +23,8 @@ const RESERVED_NEW_TOKENS_MAX: usize = 512;
 /// own prompt, seed and options, to the bit, and not on what runs beside it.
 pub(crate) struct Batch<'a> {
     model: &'a Model,
+    /// The model's, packed.
+    decoder: &'a Decoder,
     lora: Option<LoraWeights>,
     options: &'a GenerateOptions,
     prompts: &'a [Vec<u32>],
@@ -53,10 +55,12 @@ impl<'a> Batch<'a> {
         generations: usize,
         options: &'a GenerateOptions,
     ) -> Result<Self, GenerateError> {
-        let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
-        let cache = model.decoder.cache();
+        let decoder = model.decoder.for_few_rows();
+        let lora = adapter.map(|adapter| LoraWeights::new(adapter, decoder.precision())).transpose()?;
+        let (lora, cache) = (lora.map(LoraWeights::for_few_rows), decoder.cache());
         Ok(Self {
             model,
+            decoder,
             lora,
             options,
             prompts,
@@ -97,7 +101,7 @@ impl<'a> Batch<'a> {
     }
 
     fn decode(&mut self) -> Result<(), GenerateError> {
-        let Self { model, lora, cache, running, workspace, .. } = self;
+        let Self { model, decoder, lora, cache, running, workspace, .. } = self;
         if running.is_empty() {
             return Ok(());
         }
@@ -106,8 +110,8 @@ impl<'a> Batch<'a> {
         let rows = Rows { tokens: running.iter().map(|sequence| sequence.last).collect(), positions };
         let spans: Vec<Span> = running.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
         let attention = Attention::Cached { cache, spans: &spans };
-        let hidden = model.decoder.hidden(&rows, attention, lora.as_ref(), workspace)?;
-        let mut logits = model.decoder.logits(&hidden, workspace);
+        let hidden = decoder.hidden(&rows, attention, lora.as_ref(), workspace)?;
+        let mut logits = decoder.logits(&hidden, workspace);
         let vocab = logits.cols();
         let each = running.par_iter_mut().zip(logits.values_mut().par_chunks_exact_mut(vocab));
         each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
@@ -163,9 +167,9 @@ impl<'a> Batch<'a> {
         let span = |prompt: &Vec<u32>| Span { slot: self.cache.insert(prompt.len()), rows: prompt.len() };
         let spans: Vec<Span> = prompts.iter().map(span).collect();
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let hidden = self.model.decoder.hidden(&rows, attention, self.lora.as_ref(), &mut self.workspace)?;
+        let hidden = self.decoder.hidden(&rows, attention, self.lora.as_ref(), &mut self.workspace)?;
         let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
-        let logits = self.model.decoder.logits(&hidden.select(&last), &mut self.workspace);
+        let logits = self.decoder.logits(&hidden.select(&last), &mut self.workspace);
         let each = spans.iter().zip(logits.rows());
         self.prefilled.extend(each.map(|(span, logits)| Prefilled { slot: span.slot, logits: logits.to_vec() }));
         Ok(())

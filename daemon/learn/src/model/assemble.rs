@@ -39,6 +39,7 @@ impl Decoder {
             rope: Self::rope_table(config),
             heads: Heads { q_heads: config.heads, kv_heads: config.kv_heads, dim: config.head_dim },
             eps: config.rms_norm_eps as f32,
+            packed: Arc::default(),
         })
     }
 

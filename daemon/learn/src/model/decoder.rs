@@ -1,10 +1,12 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, bail};
 use half::bf16;
 use perennial_kernels::{
     Heads, Into, KvCache, Mat, MatMut, Precision, RopeTable, Span, Weight, in_pool, rms_norm, rms_norm_backward,
 };
+
+use tracing::warn;
 
 use super::{
     Branches, LoraWeights, Matrix, ModelConfig, Rows,
@@ -27,6 +29,8 @@ pub struct Decoder {
     pub(super) rope: Arc<RopeTable>,
     pub(super) heads: Heads,
     pub(super) eps: f32,
+    /// See [`Decoder::for_few_rows`].
+    pub(super) packed: Arc<OnceLock<Box<Decoder>>>,
 }
 
 /// What the rows of a forward pass may look at.
@@ -171,6 +175,21 @@ impl Decoder {
     /// What operands of products are rounded to.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The same decoder with its weights packed for the kernels as well: passes over few rows are faster with it, and nothing else
+    /// about them is different. They are packed when they are first asked for, and kept as long as the model: the memory of its
+    /// weights once more.
+    pub fn for_few_rows(&self) -> &Self {
+        self.packed.get_or_init(|| {
+            let mut packed = Self { packed: Arc::default(), ..self.clone() };
+            let head = packed.head.as_mut().unwrap_or(&mut packed.embeddings);
+            let weights = packed.layers.iter_mut().flat_map(Layer::weights_mut);
+            if let Err(error) = Weight::prepack(weights.chain([head]).collect()) {
+                warn!(%error, "no memory for packed weights: rollouts are slower without them");
+            }
+            Box::new(packed)
+        })
     }
 
     /// The number of layers.

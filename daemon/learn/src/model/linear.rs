@@ -49,12 +49,7 @@ pub(super) fn forward<E: Stored, const LAYERS: usize>(
         Some(WeightProduct { weight, transposed: false, x, low_rank: None, y, into: Into::Set })
     });
     products(first.collect());
-    let downs: [Option<Vec<E>>; LAYERS] = inner.map(|down| {
-        let down = down?;
-        let rounded = workspace.copy(&down);
-        workspace.give(down);
-        Some(rounded)
-    });
+    let downs: [Option<Vec<E>>; LAYERS] = inner.map(|down| Some(E::rounded(down?, workspace)));
     let second =
         layers.iter_mut().zip(&downs).map(|(Output { linear: Linear { weight, .. }, lora, y, into }, down)| {
             let low_rank = lora.zip(down.as_ref()).map(|(lora, down)| (&lora.b, Mat::new(down, rows, lora.b.inputs())));
@@ -95,8 +90,7 @@ impl Linear {
             let mut d_down: Vec<f32> = workspace.take(rows * rank);
             let (weight, y) = (&lora.b, MatMut::new(&mut d_down, rows, rank));
             products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank: None, y, into: Into::Set }]);
-            let d_down_rounded: Vec<E> = workspace.copy(&d_down);
-            workspace.give(d_down);
+            let d_down_rounded = E::rounded(d_down, workspace);
             let d_down = Mat::new(&d_down_rounded, rows, rank);
             let (weight, low_rank) = (&self.weight, Some((&lora.a, d_down)));
             products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank, y: dx, into }]);

@@ -1,5 +1,6 @@
 use half::bf16;
 use perennial_kernels::{Precision, Weight};
+use tracing::warn;
 
 use super::linear::Lora;
 use crate::adapter::{Adapter, Projection};
@@ -48,6 +49,15 @@ impl LoraWeights {
             self.layers.resize_with(layer + 1, Default::default);
         }
         self.layers[layer][projection as usize] = Some(lora);
+    }
+
+    /// With its matrices packed, as [`Decoder::for_few_rows`](super::Decoder::for_few_rows) has those of the model.
+    pub fn for_few_rows(mut self) -> Self {
+        let slots = self.layers.iter_mut().flatten().flatten();
+        if let Err(error) = Weight::prepack(slots.flat_map(|lora| [&mut lora.a, &mut lora.b]).collect()) {
+            warn!(%error, "no memory for a packed adapter: rollouts are slower without it");
+        }
+        self
     }
 
     pub(super) fn get(&self, layer: usize, projection: Projection) -> Option<&Lora> {

@@ -19,17 +19,30 @@ pub(super) struct Pool<T> {
 /// The types of numbers that a workspace has buffers of.
 pub(super) trait Stored: Element {
     fn pool(workspace: &mut Workspace) -> &mut Pool<Self>;
+
+    /// A buffer's values, rounded; the buffer itself where there is nothing to round.
+    fn rounded(values: Vec<f32>, workspace: &mut Workspace) -> Vec<Self>;
 }
 
 impl Stored for f32 {
     fn pool(workspace: &mut Workspace) -> &mut Pool<Self> {
         &mut workspace.f32
     }
+
+    fn rounded(values: Vec<f32>, _workspace: &mut Workspace) -> Vec<Self> {
+        values
+    }
 }
 
 impl Stored for bf16 {
     fn pool(workspace: &mut Workspace) -> &mut Pool<Self> {
         &mut workspace.bf16
+    }
+
+    fn rounded(values: Vec<f32>, workspace: &mut Workspace) -> Vec<Self> {
+        let rounded = workspace.copy(&values);
+        workspace.give(values);
+        rounded
     }
 }
 

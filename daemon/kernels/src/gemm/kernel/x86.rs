@@ -1,5 +1,5 @@
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm256_dpbf16_ps, _mm256_fmadd_ps,
+    __m256bh, __m256i, __m512bh, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_dpbf16_ps, _mm256_fmadd_ps,
     _mm256_loadu_ps, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_storeu_ps,
@@ -23,6 +23,8 @@ pub(in crate::gemm) struct Avx512Bf16Narrow;
 /// How many blocks of rows ahead the left operand is fetched into the second-level cache: where it is a weight that comes
 /// from memory, a row at a time is not what the processor's own prefetching is made for.
 const BLOCKS_AHEAD: usize = 2;
+/// How many steps ahead a panel, which is longer than the first-level cache, is fetched into that.
+const STEPS_AHEAD: usize = 12;
 const CACHE_LINE_BYTES: usize = 64;
 
 /// Defines a kernel whose tile is so many rows of up to so many vectors, and the products for each number of vectors.
@@ -83,6 +85,8 @@ macro_rules! define_kernel {
                         // SAFETY: a panel has a vector.
                         let mut values = [unsafe { $load(panel) }; VECTORS];
                         for (vector, value) in values.iter_mut().enumerate() {
+                            let ahead = (step + STEPS_AHEAD) * <Self as Kernel>::COLS + vector * $width;
+                            _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(ahead * $step).cast());
                             let at = (step * <Self as Kernel>::COLS + vector * $width) * $step;
                             // SAFETY: a panel has a tile's columns at each step, no fewer than those of VECTORS vectors.
                             *value = unsafe { $load(panel.add(at)) };

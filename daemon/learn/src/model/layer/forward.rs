@@ -56,26 +56,25 @@ impl Layer {
             rope(&mut k, heads.dim, context.rope, &rows.positions, Turn::Forth);
         }
         let mut attended: Vec<E> = workspace.take(q.len());
-        let mut rounded = || [&q, &k, &v].map(|values| workspace.copy::<E>(values));
-        let ([q_kept, k_kept, v_kept], log_sums) = match attention {
+        let (kept, log_sums) = match attention {
             Attention::Packed(cu_seqlens) => {
-                let kept = rounded();
+                let kept = [q, k, v].map(|values| E::rounded(values, workspace));
                 let [q, k, v] = kept.each_ref().map(Vec::as_slice);
                 let log_sums = PackedAttention { heads, cu_seqlens, q, k, v }.forward(&mut attended);
                 (kept, log_sums)
             }
             Attention::Branches(branches) => {
-                let kept = rounded();
+                let kept = [q, k, v].map(|values| E::rounded(values, workspace));
                 let log_sums = branches.attend(heads, kept.each_ref().map(Vec::as_slice), &mut attended);
                 (kept, log_sums)
             }
             Attention::Cached { cache, spans } => {
                 cached_attention(heads, (&q, &k, &v), cache, index, spans, &mut attended)?;
+                [q, k, v].into_iter().for_each(|buffer| workspace.give(buffer));
                 // What the cache holds is never gone back through.
                 Default::default()
             }
         };
-        [q, k, v].into_iter().for_each(|buffer| workspace.give(buffer));
 
         let mut middle: Vec<f32> = workspace.copy(&residual);
         let o = Output { linear: &self.o, lora: lora(Projection::OProj), y: &mut middle, into: Into::Add };
@@ -84,11 +83,7 @@ impl Layer {
         let mut x: Vec<E> = workspace.take(middle.len());
         rms_norm(&mut x, &middle, &self.feed_forward_norm, eps);
         let of = [(&self.gate, Projection::GateProj), (&self.up, Projection::UpProj)];
-        let [gate, up] = project(of, lora, &x, &mut downs, rows.len(), workspace).map(|y| {
-            let rounded: Vec<E> = workspace.copy(&y);
-            workspace.give(y);
-            rounded
-        });
+        let [gate, up] = project(of, lora, &x, &mut downs, rows.len(), workspace).map(|y| E::rounded(y, workspace));
         workspace.give(x);
         let mut activated: Vec<E> = workspace.take(gate.len());
         swiglu(&mut activated, &gate, &up);
@@ -97,7 +92,7 @@ impl Layer {
         [downs[Projection::DownProj as usize]] = linear::forward([down], &activated, rows.len(), workspace);
         workspace.give(activated);
 
-        let (q, k, v) = (q_kept, k_kept, v_kept);
+        let [q, k, v] = kept;
         Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, log_sums, gate, up, downs }))
     }
 }

@@ -8,7 +8,7 @@ mod forward;
 
 use std::sync::Arc;
 
-use perennial_kernels::{Heads, RopeTable};
+use perennial_kernels::{Heads, RopeTable, Weight};
 
 use super::{
     LoraWeights, Rows,
@@ -73,6 +73,11 @@ pub(super) struct Kept<E> {
 }
 
 impl Layer {
+    pub(super) fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weight> {
+        let Self { q, k, v, o, gate, up, down, .. } = self;
+        [q, k, v, o, gate, up, down].into_iter().map(|linear| &mut linear.weight)
+    }
+
     /// The bytes of what [`Kept`] holds of one row.
     pub(super) fn kept_bytes<E>(&self, heads: Heads, lora: impl Fn(Projection) -> Option<usize>) -> usize {
         let stream = 2 * self.attention_norm.len() * size_of::<f32>();
