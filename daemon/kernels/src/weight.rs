@@ -20,7 +20,7 @@ pub struct Weight {
     prepacked: Option<Prepacked>,
 }
 
-/// Numbers that something keeps alive: a vector, or a file in memory.
+/// Numbers that something keeps alive: a vector, or the bytes of many weights.
 pub(crate) type Kept<T> = Arc<dyn AsRef<[T]> + Send + Sync>;
 
 #[derive(Clone)]
@@ -33,21 +33,21 @@ impl Weight {
     /// # Panics
     /// Where there are not as many values as the shape says.
     pub fn from_f32(values: Vec<f32>, outputs: usize, inputs: usize) -> Self {
-        Self::from_shared_f32(Arc::new(values), outputs, inputs)
+        Self::from_kept_f32(Arc::new(values), outputs, inputs)
     }
 
     /// # Panics
     /// As [`from_f32`](Self::from_f32).
     pub fn from_bf16(values: Vec<bf16>, outputs: usize, inputs: usize) -> Self {
-        Self::from_shared_bf16(Arc::new(values), outputs, inputs)
+        Self::from_kept_bf16(Arc::new(values), outputs, inputs)
     }
 
-    pub(crate) fn from_shared_f32(values: Kept<f32>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn from_kept_f32(values: Kept<f32>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
         Self { values: Values::F32(values), start: 0, outputs, inputs, prepacked: None }
     }
 
-    pub(crate) fn from_shared_bf16(values: Kept<bf16>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn from_kept_bf16(values: Kept<bf16>, outputs: usize, inputs: usize) -> Self {
         assert_eq!((*values).as_ref().len(), outputs * inputs, "values of a weight");
         Self { values: Values::Bf16(values), start: 0, outputs, inputs, prepacked: None }
     }
@@ -275,5 +275,29 @@ mod tests {
                 assert_eq!(one, other);
             }
         }
+    }
+
+    #[test]
+    fn an_adapter_may_be_wider_than_a_stretch() {
+        let (inputs, rank, outputs) = (8, 2051, 20);
+        let (x, down) = (noise(inputs, 1), noise(rank, 2));
+        let weights = || {
+            let b = Weight::from_f32(noise(outputs * rank, 4), outputs, rank);
+            [Weight::from_f32(noise(outputs * inputs, 3), outputs, inputs), b]
+        };
+        let run = |[w, b]: &[Weight; 2]| {
+            let mut y = vec![0.0; outputs];
+            let (x, low_rank) = (&Shared::new(Mat::new(&x, 1, inputs), 1), Some((b, Mat::new(&down, 1, rank))));
+            let dst = MatMut::new(&mut y, 1, outputs);
+            products(vec![WeightProduct { weight: w, transposed: false, x, low_rank, y: dst, into: Into::Set }]);
+            y
+        };
+        let (plain, mut packed) = (weights(), weights());
+        let mut expected = vec![0.0; outputs];
+        plain[0].product(MatMut::new(&mut expected, 1, outputs), Into::Set, Mat::new(&x, 1, inputs));
+        plain[1].product(MatMut::new(&mut expected, 1, outputs), Into::Add, Mat::new(&down, 1, rank));
+        assert_close(&run(&plain), &expected, 1e-5);
+        Weight::prepack(packed.iter_mut().collect()).unwrap();
+        assert_eq!(run(&packed), run(&plain));
     }
 }

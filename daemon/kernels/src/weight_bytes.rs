@@ -97,8 +97,8 @@ impl WeightBytes {
             return None;
         }
         match precision {
-            Precision::F32 => Some(Weight::from_shared_f32(Arc::new(self.part(bytes, len)?), outputs, inputs)),
-            Precision::Bf16 => Some(Weight::from_shared_bf16(Arc::new(self.part(bytes, len)?), outputs, inputs)),
+            Precision::F32 => Some(Weight::from_kept_f32(Arc::new(self.part(bytes, len)?), outputs, inputs)),
+            Precision::Bf16 => Some(Weight::from_kept_bf16(Arc::new(self.part(bytes, len)?), outputs, inputs)),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! One operand, the *right* one, is packed into panels that are as wide as a tile of the result; of the other, the *left*
 //! one, rows are read as they lie. Either operand can be either: `c = a · b` is `cᵀ = bᵀ · aᵀ`. So a weight that is multiplied
-//! with few rows is read once, in place, whereas the rows are packed.
+//! with few rows is read once, in place, whereas the rows are packed; unless the weight was packed once for all products.
 //!
 //! Each element is summed along the inner dimension in order, in stretches of [`DEPTH`], whichever operand is packed, and
 //! whatever is computed beside it: a row's result does not depend on the other rows, nor on the number of threads.
@@ -24,7 +24,7 @@ use rayon::prelude::*;
 pub(crate) use self::prepacked::Prepacked;
 pub use self::shared::Shared;
 use self::{
-    kernel::{Kernel, Portable, TILE_VALUES_MAX},
+    kernel::{Kernel, TILE_VALUES_MAX},
     operand::Block,
     output::Output,
     panels::Panels,
@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     element::{Element, Precision},
-    isa::{self, Isa},
+    isa::Isa,
     mat::{Mat, MatMut},
 };
 
@@ -45,6 +45,24 @@ const TASK_ROWS: usize = 96;
 const PANELS_TO_COPY_FOR: usize = 4;
 /// Tasks that a product is cut into where it has that many tiles.
 const TASKS: usize = 16;
+
+/// Calls a function of a kernel with the one that is in use for a precision.
+macro_rules! with_kernel {
+    ($precision:expr, $function:ident, [$($element:ty),+], ($($arg:expr),+)) => {
+        match ($crate::isa::current(), $precision) {
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Amx, Precision::Bf16) => $function::<kernel::Amx, $($element),+>($($arg),+),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512Bf16, Precision::Bf16) => $function::<kernel::Avx512Bf16, $($element),+>($($arg),+),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, _) => $function::<kernel::Avx512, $($element),+>($($arg),+),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, _) => $function::<kernel::Avx2, $($element),+>($($arg),+),
+            _ => $function::<kernel::Portable, $($element),+>($($arg),+),
+        }
+    };
+}
+use with_kernel;
 
 /// What a product does to the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +92,6 @@ pub(crate) struct Product<'a, L, R> {
     pub(crate) rhs: Mat<'a, R>,
     /// The transpose of `rhs`, packed.
     pub(crate) prepacked: Option<&'a Prepacked>,
-    /// Of an inner dimension of at most [`DEPTH`].
     pub(crate) second: Option<Second<'a, L, R>>,
 }
 
@@ -112,17 +129,7 @@ pub(crate) fn gemm_all<L: Element, R: Element>(
     precision: Precision,
     threads: Threads,
 ) {
-    match (isa::current(), precision) {
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Amx, Precision::Bf16) => multiply::<kernel::Amx, L, R>(products, threads),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Bf16, Precision::Bf16) => multiply::<kernel::Avx512Bf16, L, R>(products, threads),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, _) => multiply::<kernel::Avx512, L, R>(products, threads),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, _) => multiply::<kernel::Avx2, L, R>(products, threads),
-        _ => multiply::<Portable, L, R>(products, threads),
-    }
+    with_kernel!(precision, multiply, [L, R], (products, threads))
 }
 
 /// What is done with a sum.
@@ -157,9 +164,14 @@ impl<'a> Packed<'a> {
         prepacked.map_or(Self::Nowhere, Self::Prepacked)
     }
 
-    /// The panels of a right operand from `first` on.
-    fn panels<K: Kernel, R: Element>(self, right: Mat<'_, R>, first: usize, threads: Threads) -> Arc<Panels<K>> {
-        let length = DEPTH.min(right.cols - first);
+    /// The panels of a stretch of a right operand.
+    fn panels<K: Kernel, R: Element>(
+        self,
+        right: Mat<'_, R>,
+        first: usize,
+        length: usize,
+        threads: Threads,
+    ) -> Arc<Panels<K>> {
         let fresh = || Arc::new(Panels::new(right, first, length, threads));
         match self {
             Self::Nowhere => fresh(),
@@ -179,10 +191,7 @@ fn multiply<K: Kernel, L: Element, R: Element>(products: Vec<Product<'_, L, R>>,
             |lhs: &Mat<'_, L>, rhs: &Mat<'_, R>| lhs.cols == rhs.rows && dst.rows == lhs.rows && dst.cols == rhs.cols;
         let lhs = shared.mat;
         assert!(fit(&lhs, &rhs), "dimensions of a product");
-        assert!(
-            second.is_none_or(|second| fit(&second.lhs, &second.rhs) && second.lhs.cols <= DEPTH),
-            "dimensions of a second product"
-        );
+        assert!(second.is_none_or(|second| fit(&second.lhs, &second.rhs)), "dimensions of a second product");
         let (scale, rhs, across_rows) = (Scale { into, factor }, rhs.t(), dst.col_stride != 1);
         if dst.rows == 0 || dst.cols == 0 {
             continue;
@@ -283,10 +292,14 @@ impl<'a, K: Kernel, L: Element> Pass<'a, K, L> {
     fn new<R: Element>(job: &'a Job<'a, L, R>, first: usize, threads: Threads) -> Self {
         let Job { dst, scale, left, right, packed, second } = job;
         let length = DEPTH.min(right.cols - first);
-        let panels = packed.panels(*right, first, threads);
+        let panels = packed.panels(*right, first, length, threads);
         let pair = Pair::new(left.part(0..left.rows, first..first + length), panels);
         let second = second.filter(|_| first == 0);
-        let second = second.map(|(left, right, packed)| Pair::new(left, packed.panels(right, 0, threads)));
+        // Whole, however long it is: adapters are narrow.
+        let second = second.map(|(left, right, packed)| {
+            let packed = if right.cols > DEPTH { Packed::Nowhere } else { packed };
+            Pair::new(left, packed.panels(right, 0, right.cols, threads))
+        });
         let down = dst.rows.div_ceil(TASK_ROWS);
         let across = TASKS.div_ceil(down).min(dst.cols.div_ceil(K::COLS));
         let into = if first == 0 { scale.into } else { Into::Add };

@@ -1,14 +1,14 @@
 use std::{any::Any, io, sync::Arc};
 
 use super::{
-    DEPTH,
-    kernel::{self, Kernel, Portable},
+    DEPTH, Threads,
+    kernel::{self, Kernel},
     panels::{Layout, Panels, fill},
+    with_kernel,
 };
 use crate::{
     element::{Element, Precision},
-    gemm::Threads,
-    isa::{self, Isa},
+    isa::Isa,
     mat::Mat,
     weight_bytes::WeightBytes,
 };
@@ -23,17 +23,7 @@ impl Prepacked {
     /// # Errors
     /// Where there is no memory for them.
     pub(crate) fn all<R: Element>(mats: &[Mat<'_, R>], precision: Precision) -> io::Result<Vec<Self>> {
-        match (isa::current(), precision) {
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Amx, Precision::Bf16) => pack::<kernel::Amx, R>(mats),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512Bf16, Precision::Bf16) => pack::<kernel::Avx512Bf16, R>(mats),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, _) => pack::<kernel::Avx512, R>(mats),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, _) => pack::<kernel::Avx2, R>(mats),
-            _ => pack::<Portable, R>(mats),
-        }
+        with_kernel!(precision, pack, [R], (mats))
     }
 
     /// The panels of the stretch of the inner dimension that starts at `first`; none for another kernel.

@@ -1,7 +1,7 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Into, Kernel, Portable, Product, Second, Shared, Threads, gemm, kernel, multiply};
+use super::{Into, Kernel, Product, Second, Shared, Threads, gemm, kernel, kernel::Portable, multiply};
 use crate::{
     element::{Element, Precision},
     isa::Isa,
@@ -22,6 +22,19 @@ fn reference<L: Element, R: Element>(lhs: Mat<'_, L>, rhs: Mat<'_, R>, precision
 }
 
 type Multiply<L, R> = fn(Vec<Product<'_, L, R>>, Threads);
+
+/// `dst (+)= factor · lhs · rhs` by itself.
+fn one<L: Element, R: Element>(
+    multiply: Multiply<L, R>,
+    dst: MatMut<'_>,
+    (into, factor): (Into, f32),
+    lhs: Mat<'_, L>,
+    rhs: Mat<'_, R>,
+    threads: Threads,
+) {
+    let lhs = &Shared::new(lhs, 1);
+    multiply(vec![Product { dst, into, factor, lhs, rhs, prepacked: None, second: None }], threads);
+}
 
 /// Which kernels a test runs.
 #[derive(Clone, Copy, Debug)]
@@ -72,31 +85,9 @@ fn check<L: Element, R: Element>(kernels: Kernels, lhs: Mat<'_, L>, rhs: Mat<'_,
             // Columns of a wider matrix, of which the others must stay.
             let mut wide = vec![0.25; rows * (cols + 3)];
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            multiply(
-                vec![Product {
-                    dst,
-                    into: Into::Set,
-                    factor: 1.0,
-                    lhs: &Shared::new(lhs, 1),
-                    rhs,
-                    prepacked: None,
-                    second: None,
-                }],
-                threads,
-            );
+            one(multiply, dst, (Into::Set, 1.0), lhs, rhs, threads);
             let dst = MatMut::strided(&mut wide, rows, cols, cols + 3);
-            multiply(
-                vec![Product {
-                    dst,
-                    into: Into::Add,
-                    factor: 0.5,
-                    lhs: &Shared::new(lhs, 1),
-                    rhs,
-                    prepacked: None,
-                    second: None,
-                }],
-                threads,
-            );
+            one(multiply, dst, (Into::Add, 0.5), lhs, rhs, threads);
             let got: Vec<f32> = wide.chunks_exact(cols + 3).flat_map(|row| &row[..cols]).map(|x| x / 1.5).collect();
             assert_close(&got, &expected, 2e-5);
             assert!(wide.chunks_exact(cols + 3).all(|row| row[cols..] == [0.25; 3]));
@@ -188,18 +179,7 @@ fn a_nan_beyond_a_row_is_not_read() {
     for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![0.0; 4 * 60];
         let (lhs, rhs) = (Mat::strided(&a, 4, 5, 8), Mat::new(&b, 5, 60));
-        multiply(
-            vec![Product {
-                dst: MatMut::new(&mut dst, 4, 60),
-                into: Into::Set,
-                factor: 1.0,
-                lhs: &Shared::new(lhs, 1),
-                rhs,
-                prepacked: None,
-                second: None,
-            }],
-            Threads::One,
-        );
+        one(multiply, MatMut::new(&mut dst, 4, 60), (Into::Set, 1.0), lhs, rhs, Threads::One);
         assert_eq!(dst, vec![5.0; 4 * 60]);
     }
 }
@@ -213,18 +193,7 @@ fn a_row_does_not_depend_on_the_others() {
             let rows = x.len() / inputs;
             let mut y = vec![0.0; rows * outputs];
             let (lhs, rhs) = (Mat::new(x, rows, inputs), Mat::new(&w, outputs, inputs).t());
-            multiply(
-                vec![Product {
-                    dst: MatMut::new(&mut y, rows, outputs),
-                    into: Into::Set,
-                    factor: 1.0,
-                    lhs: &Shared::new(lhs, 1),
-                    rhs,
-                    prepacked: None,
-                    second: None,
-                }],
-                Threads::One,
-            );
+            one(multiply, MatMut::new(&mut y, rows, outputs), (Into::Set, 1.0), lhs, rhs, Threads::One);
             y
         };
         let together = run(&x);
@@ -258,18 +227,7 @@ fn kernels_agree_on_what_bf16_holds_exactly() {
     let expected = reference(lhs, rhs, Precision::F32);
     for (_, multiply) in KERNELS.iter().flat_map(|kernels| kernels.products::<f32, f32>()) {
         let mut dst = vec![f32::NAN; 37 * 83];
-        multiply(
-            vec![Product {
-                dst: MatMut::new(&mut dst, 37, 83),
-                into: Into::Set,
-                factor: 1.0,
-                lhs: &Shared::new(lhs, 1),
-                rhs,
-                prepacked: None,
-                second: None,
-            }],
-            Threads::Pool,
-        );
+        one(multiply, MatMut::new(&mut dst, 37, 83), (Into::Set, 1.0), lhs, rhs, Threads::Pool);
         assert_eq!(dst, expected);
     }
 }
@@ -300,18 +258,7 @@ fn several_products_are_as_each_by_itself() {
             let alone = |(lhs, rhs): (Mat<'_, f32>, Mat<'_, f32>)| {
                 let mut y = vec![0.0; rows * rhs.cols];
                 let dst = MatMut::new(&mut y, rows, rhs.cols);
-                multiply(
-                    vec![Product {
-                        dst,
-                        into: Into::Set,
-                        factor: 1.0,
-                        lhs: &Shared::new(lhs, 1),
-                        rhs,
-                        prepacked: None,
-                        second: None,
-                    }],
-                    Threads::One,
-                );
+                one(multiply, dst, (Into::Set, 1.0), lhs, rhs, Threads::One);
                 y
             };
             let (shapes, shared) = ([(300, true), (17, false), (64, true)], Shared::new(first(1).0, 3));

@@ -16,6 +16,9 @@ const PREFILL_TOKENS_MAX: usize = 2048;
 /// Tokens to come that a sequence's cache has room for at once; beyond that it grows.
 const RESERVED_NEW_TOKENS_MAX: usize = 512;
 
+/// Steps that are worth packing the weights for; results are the same.
+const STEPS_TO_PACK_FOR: usize = 64;
+
 /// Completions under generation, several for each prompt: one that finishes leaves, and the next one joins.
 ///
 /// Each prompt runs through the model once, and its completions share its keys and values. Each step then takes the last
@@ -23,7 +26,7 @@ const RESERVED_NEW_TOKENS_MAX: usize = 512;
 /// own prompt, seed and options, to the bit, and not on what runs beside it.
 pub(crate) struct Batch<'a> {
     model: &'a Model,
-    /// The model's, packed.
+    /// The model's, packed where that pays.
     decoder: &'a Decoder,
     lora: Option<LoraWeights>,
     options: &'a GenerateOptions,
@@ -55,9 +58,13 @@ impl<'a> Batch<'a> {
         generations: usize,
         options: &'a GenerateOptions,
     ) -> Result<Self, GenerateError> {
-        let decoder = model.decoder.for_few_rows();
+        let turns = prompts.len().saturating_mul(generations).div_ceil(options.batch_max.max(1));
+        let steps = turns.saturating_mul(options.max_new_tokens);
+        let packs = steps >= STEPS_TO_PACK_FOR;
+        let decoder = if packs { model.decoder.for_few_rows() } else { &model.decoder };
         let lora = adapter.map(|adapter| LoraWeights::new(adapter, decoder.precision())).transpose()?;
-        let (lora, cache) = (lora.map(LoraWeights::for_few_rows), decoder.cache());
+        let lora = if packs { lora.map(LoraWeights::for_few_rows) } else { lora };
+        let cache = decoder.cache();
         Ok(Self {
             model,
             decoder,

@@ -107,7 +107,7 @@ fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {
     write(path, format!("{value:#}\n").as_bytes())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     let partial = path.with_extension("partial");
     let mut file = File::create(&partial).map_err(ModelError::io(&partial))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ModelError::io(&partial))?;

@@ -1,6 +1,5 @@
 use std::{
     fs::{self, File, Metadata},
-    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -17,8 +16,8 @@ use super::{
     safetensors,
 };
 
-/// Weights that had to be converted, in the form that is read as it lies, and the fingerprints of weight files: so that a model that
-/// was loaded before is there at once. Without a folder nothing is remembered.
+/// Weights that had to be converted, in the form that is read as it lies, and the fingerprints of weight files: so that a
+/// model that was loaded before is there at once. Without a folder nothing is remembered.
 pub(super) struct WeightCache<'a>(Option<&'a Path>);
 
 impl<'a> WeightCache<'a> {
@@ -52,8 +51,7 @@ impl<'a> WeightCache<'a> {
             }
         }
         let mut tensors = read()?;
-        let kept = fs::create_dir_all(folder)
-            .map_err(ModelError::io(folder))
+        let kept = make(folder)
             .and_then(|()| export::write_weights(&file, &tensors))
             .and_then(|()| safetensors::read(std::slice::from_ref(&file), precision));
         match kept {
@@ -90,11 +88,18 @@ impl<'a> WeightCache<'a> {
         let mut hasher = Hasher::new();
         hasher.update_reader(file).map_err(ModelError::io(path))?;
         let fingerprint = Fingerprint::from_bytes(*hasher.finalize().as_bytes());
-        if let Some(Err(error)) = known.map(|known| remember(&known, fingerprint)) {
-            warn!(%error, "a fingerprint cannot be kept: it is computed again the next time");
+        if let (Some(folder), Some(known)) = (self.0, known) {
+            let kept = make(folder).and_then(|()| export::write(&known, format!("{fingerprint}\n").as_bytes()));
+            if let Err(error) = kept {
+                warn!(%error, "a fingerprint cannot be kept: it is computed again the next time");
+            }
         }
         Ok(fingerprint)
     }
+}
+
+fn make(folder: &Path) -> Result<(), ModelError> {
+    fs::create_dir_all(folder).map_err(ModelError::io(folder))
 }
 
 fn gather(tensors: &mut Tensors) {
@@ -115,13 +120,4 @@ fn known_as(file: &Metadata) -> String {
     let mut fingerprint = Fingerprinter::new();
     times.iter().chain(&identity).for_each(|value| fingerprint.add(value));
     format!("{}.fingerprint", fingerprint.finish())
-}
-
-fn remember(path: &Path, fingerprint: Fingerprint) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let partial = path.with_extension("partial");
-    fs::write(&partial, format!("{fingerprint}\n"))?;
-    fs::rename(&partial, path)
 }
