@@ -71,15 +71,15 @@ impl Column {
         }
     }
 
-    fn extend(&mut self, more: &[f32]) {
+    fn extend<E: Element>(&mut self, more: &[E]) {
         match self {
-            Self::F32(values) => values.extend_from_slice(more),
-            Self::Bf16(values) => values.extend(more.iter().map(|value| bf16::from_f32(*value))),
+            Self::F32(values) => extend(values, more),
+            Self::Bf16(values) => extend(values, more),
         }
     }
 
     /// Puts the key of a token in its place.
-    fn put_key(&mut self, token: usize, key: &[f32]) {
+    fn put_key<E: Element>(&mut self, token: usize, key: &[E]) {
         let (start, lane) = (token / KEYS_TOGETHER * KEYS_TOGETHER * key.len(), token % KEYS_TOGETHER);
         match self {
             Self::F32(keys) => put_lane(keys, start, lane, key),
@@ -88,14 +88,21 @@ impl Column {
     }
 }
 
+fn extend<T: Element, E: Element>(values: &mut Vec<T>, more: &[E]) {
+    match T::of_slice(more) {
+        Some(more) => values.extend_from_slice(more),
+        None => values.extend(more.iter().map(|value| T::from_f32(value.to_f32()))),
+    }
+}
+
 /// Puts the values of a token into its lane of the block at `start`, which comes to be where it is not there.
-fn put_lane<E: Element>(blocks: &mut Vec<E>, start: usize, lane: usize, values: &[f32]) {
+fn put_lane<T: Element, E: Element>(blocks: &mut Vec<T>, start: usize, lane: usize, values: &[E]) {
     let end = start + values.len() * KEYS_TOGETHER;
     if blocks.len() < end {
-        blocks.resize(end, E::default());
+        blocks.resize(end, T::default());
     }
     for (lanes, value) in blocks[start..end].chunks_exact_mut(KEYS_TOGETHER).zip(values) {
-        lanes[lane] = E::from_f32(*value);
+        lanes[lane] = T::from_f32(value.to_f32());
     }
 }
 
@@ -269,7 +276,7 @@ impl CachedLayer<'_> {
     }
 
     /// Appends rows `[rows, kv_heads · head_dim]` of keys and values.
-    pub(crate) fn append(&mut self, keys: &[f32], values: &[f32]) {
+    pub(crate) fn append<E: Element>(&mut self, keys: &[E], values: &[E]) {
         let head_dim = self.head_dim;
         let heads = self.first..self.first + self.kv_heads;
         let own = &mut self.sequence.own;

@@ -18,23 +18,25 @@ const BLOCK: usize = 32;
 const TOGETHER: usize = 8;
 
 /// Appends the keys and values of new tokens to one layer of the cache and attends from them, causally, to all tokens of
-/// their sequence. For inference: there is no backward pass.
+/// their sequence.
 ///
 /// q `[rows, heads · head_dim]`, k and v `[rows, kv_heads · head_dim]`; `spans` says which rows belong to which sequence,
-/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated. `out` is as q.
+/// in the order of the rows, each slot at most once. Keys are cached as they are given: rotated. Fills `out`, of the shape of q,
+/// and gives the log-sums of [`Attended`](crate::Attended): with those, the backward pass of [`Attention`](crate::Attention)
+/// goes back through whole sequences.
 ///
 /// # Errors
 /// Where shapes, spans or the cache do not fit together. The cache may then hold the tokens in some layers:
 /// [`KvCache::truncate`] repairs that.
 pub fn cached_attention<E: Element>(
     heads: Heads,
-    (q, k, v): (&[f32], &[f32], &[f32]),
+    (q, k, v): (&[E], &[E], &[E]),
     cache: &mut KvCache,
     layer: usize,
     spans: &[Span],
     out: &mut [E],
-) -> Result<()> {
-    let (q_cols, kv_cols) = (heads.q_cols(), heads.kv_cols());
+) -> Result<Vec<f32>> {
+    let (q_cols, kv_cols, q_heads) = (heads.q_cols(), heads.kv_cols(), heads.q_heads);
     if cache.heads() != (heads.kv_heads, heads.dim) {
         bail!("{OP}: the cache is of {:?} key heads and values each, but there are {heads:?}", cache.heads());
     }
@@ -44,30 +46,39 @@ pub fn cached_attention<E: Element>(
     }
 
     let layers = cache.layers_mut(layer, spans.iter().map(|span| span.slot))?;
-    let (mut row, mut rest) = (0, out);
+    let mut all_log_sums = vec![0.0; rows * q_heads];
+    let (mut row, mut rest, mut rest_sums) = (0, out, all_log_sums.as_mut_slice());
     let tasks: Vec<_> = spans
         .iter()
         .zip(layers)
         .map(|(span, layer)| {
-            let out;
+            let (out, log_sums);
             (out, rest) = std::mem::take(&mut rest).split_at_mut(span.rows * q_cols);
+            (log_sums, rest_sums) = std::mem::take(&mut rest_sums).split_at_mut(span.rows * q_heads);
             let (queries, values) =
                 (row * q_cols..(row + span.rows) * q_cols, row * kv_cols..(row + span.rows) * kv_cols);
             row += span.rows;
-            (layer, &q[queries], &k[values.clone()], &v[values], out)
+            (layer, &q[queries], &k[values.clone()], &v[values], (out, log_sums))
         })
         .collect();
-    tasks.into_par_iter().for_each(|(mut layer, q, k, v, out)| {
+    tasks.into_par_iter().for_each(|(mut layer, q, k, v, (out, log_sums))| {
         let before = layer.len();
         layer.append(k, v);
-        let blocks = q.par_chunks(BLOCK * q_cols).zip(out.par_chunks_mut(BLOCK * q_cols)).enumerate();
-        blocks.for_each(|(block, (q, out))| attend(heads, &layer, before + block * BLOCK + 1, q, out));
+        let results = out.par_chunks_mut(BLOCK * q_cols).zip(log_sums.par_chunks_mut(BLOCK * q_heads));
+        let blocks = q.par_chunks(BLOCK * q_cols).zip(results).enumerate();
+        blocks.for_each(|(block, (q, to))| attend(heads, &layer, before + block * BLOCK + 1, q, to));
     });
-    Ok(())
+    Ok(all_log_sums)
 }
 
-/// What some rows of a sequence attend to, the first of which sees so many tokens of it, itself included.
-fn attend<E: Element>(heads: Heads, layer: &CachedLayer<'_>, seen: usize, q: &[f32], out: &mut [E]) {
+/// What some rows of a sequence attend to, the first of which sees so many tokens of it, itself included; and their log-sums.
+fn attend<E: Element>(
+    heads: Heads,
+    layer: &CachedLayer<'_>,
+    seen: usize,
+    q: &[E],
+    (out, log_sums): (&mut [E], &mut [f32]),
+) {
     let (dim, group, q_cols) = (heads.dim, heads.group(), heads.q_cols());
     let mut state = State::new(q.len() / q_cols * group, dim);
     for kv_head in 0..heads.kv_heads {
@@ -79,8 +90,10 @@ fn attend<E: Element>(heads: Heads, layer: &CachedLayer<'_>, seen: usize, q: &[f
                 Segment::Bf16 { keys, values } => state.add(seen, group, keys, values),
             }
         }
-        for (row, out) in out.chunks_exact_mut(q_cols).enumerate() {
-            state.finish(row * group, &mut out[columns.clone()]);
+        let results = out.chunks_exact_mut(q_cols).zip(log_sums.chunks_exact_mut(heads.q_heads));
+        for (row, (out, log_sums)) in results.enumerate() {
+            let log_sums = &mut log_sums[kv_head * group..(kv_head + 1) * group];
+            state.finish(row * group, &mut out[columns.clone()], log_sums);
         }
     }
 }
@@ -115,10 +128,10 @@ impl State {
     }
 
     /// Begins anew.
-    fn start<'a>(&mut self, queries: impl Iterator<Item = &'a f32>, scale: f32) {
+    fn start<'a, E: Element>(&mut self, queries: impl Iterator<Item = &'a E>, scale: f32) {
         self.tokens = 0;
         self.queries.clear();
-        self.queries.extend(queries.map(|value| value * scale));
+        self.queries.extend(queries.map(|value| value.to_f32() * scale));
         self.out.fill(0.0);
         self.maxima.fill(f32::NEG_INFINITY);
         self.sums.fill(0.0);
@@ -146,11 +159,14 @@ impl State {
         self.tokens += tokens;
     }
 
-    /// What the queries from `first` on attend to.
-    fn finish<E: Element>(&self, first: usize, out: &mut [E]) {
-        let attended = self.out[first * self.dim..].chunks_exact(self.dim).zip(&self.sums[first..]);
-        for (out, (attended, sum)) in out.chunks_exact_mut(self.dim).zip(attended) {
+    /// What the queries from `first` on attend to, and their log-sums.
+    fn finish<E: Element>(&self, first: usize, out: &mut [E], log_sums: &mut [f32]) {
+        let attended = self.out[first * self.dim..].chunks_exact(self.dim);
+        let softmax = self.maxima[first..].iter().zip(&self.sums[first..]);
+        let to = out.chunks_exact_mut(self.dim).zip(log_sums);
+        for ((out, log_sum), (attended, (max, sum))) in to.zip(attended.zip(softmax)) {
             out.iter_mut().zip(attended).for_each(|(out, value)| *out = E::from_f32(value / sum));
+            *log_sum = max + sum.ln();
         }
     }
 }
@@ -245,6 +261,7 @@ fn add_columns<const QUERIES: usize, E: Element>(out: &mut [f32], weights: &[f32
 mod tests {
     use super::*;
     use crate::{
+        attention::Attention,
         element::Precision,
         testing::{assert_close, assert_independent_of_threads, noise, reference_attention},
     };
@@ -306,6 +323,22 @@ mod tests {
                 assert_eq!(cache.len(slot).unwrap(), first);
             }
         }
+    }
+
+    #[test]
+    fn log_sums_are_those_of_whole_sequences() {
+        let (case, mut cache) = (case(1), cache());
+        let (q, k, v) = case.rows(0, LENGTH);
+        let whole = Attention { heads: HEADS, cu_seqlens: &[0, LENGTH as u32], q, k, v };
+        let expected = whole.forward(&mut vec![0.0; q.len()]);
+        let slot = cache.insert(0);
+        let mut log_sums = Vec::new();
+        for (first, rows) in [(0, 50), (50, 1), (51, LENGTH - 51)] {
+            let (qkv, spans) = (case.rows(first, rows), [Span { slot, rows }]);
+            let mut out = vec![0.0; qkv.0.len()];
+            log_sums.extend(cached_attention(HEADS, qkv, &mut cache, 0, &spans, &mut out).unwrap());
+        }
+        assert_close(&log_sums, &expected, 2e-6);
     }
 
     #[test]

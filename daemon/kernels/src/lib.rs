@@ -12,7 +12,7 @@
 //! | [`swiglu()`] | [`swiglu_backward()`] |
 //! | [`Attention::forward`] | [`Attention::backward`] |
 //! | [`token_logprobs()`] | [`token_logprobs_and_gradients()`]: in one pass |
-//! | [`cached_attention()`] | none: inference only |
+//! | [`cached_attention()`] | [`Attention::backward`], over whole sequences |
 //!
 //! Results depend on the inputs and on the instruction set ([`Isa`]), never on the number of threads: work is cut into pieces
 //! by shape alone, and each sum is taken in a fixed order.

@@ -11,7 +11,7 @@ use common::{Arguments, Failure};
 use perennial_learn::{
     adapter::Adapter,
     model::Model,
-    rollout::{Rollout, RolloutOptions, rollouts},
+    rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
         StopFlag, TrainConfig,
         grpo::{Environment, EnvironmentError, GrpoConfig, GrpoPrompt, ScoredGroup, train_grpo},
@@ -41,9 +41,10 @@ impl Environment for Letters<'_> {
         adapter: &Adapter,
         prompts: &[usize],
         seed: u64,
+        activation_memory: &ActivationMemory,
     ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
         let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| self.prompts[*prompt].tokens.clone()).collect();
-        let options = RolloutOptions { seed, ..self.options.clone() };
+        let options = RolloutOptions { seed, activation_memory: activation_memory.clone(), ..self.options.clone() };
         let drawn = rollouts(self.model, Some(adapter), &tokens, &options, &StopFlag::new(), &mut |_, _| {})?;
         let group = |group: &[Rollout]| ScoredGroup {
             completions: group.iter().map(Into::into).collect(),

@@ -108,7 +108,8 @@ impl Case {
 impl Rollout {
     fn sample(&self, advantage: f64) -> GrpoSample {
         let logprobs = self.logprobs.iter().map(|logprob| logprob.unwrap_or(f32::NAN)).collect();
-        let completion = Completion { tokens: self.completion.clone(), logprobs, truncated: self.truncated };
+        let completion =
+            Completion { tokens: self.completion.clone(), logprobs, truncated: self.truncated, activations: None };
         GrpoSample::new(&self.prompt, completion, advantage)
     }
 }

@@ -17,7 +17,7 @@ use perennial_learn::{
     adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
     compute::Precision,
     model::Model,
-    rollout::{Rollout, RolloutOptions, rollouts},
+    rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
         METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainError, Trained,
         grpo::{Environment, EnvironmentError, GrpoConfig, GrpoProgress, GrpoPrompt, ScoredGroup, train_grpo},
@@ -56,9 +56,10 @@ impl Environment for Rewarded<'_> {
         adapter: &Adapter,
         prompts: &[usize],
         seed: u64,
+        activation_memory: &ActivationMemory,
     ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
         let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| self.prompts[*prompt].tokens.clone()).collect();
-        let options = RolloutOptions { seed, ..self.options.clone() };
+        let options = RolloutOptions { seed, activation_memory: activation_memory.clone(), ..self.options.clone() };
         if self.stop_in_call == Some(self.calls) {
             self.stop.raise();
         }
@@ -209,6 +210,35 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
     assert_eq!(weights(&finish(stopped.path(), &config, EVEN).0.adapter), expected);
     for dir in [&whole, &stopped] {
         assert_eq!(metrics(dir.path()).iter().map(|step| step.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_run_learns_the_same_from_activations_that_it_keeps() {
+    let once = GrpoConfig { steps_per_generation: 1, num_iterations: 1, steps_max: Some(6), ..config() };
+    // Room for about half of a step's tokens.
+    for rollout_activation_bytes_max in [1 << 30, 100_000] {
+        let (whole, again, computed) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let config = GrpoConfig { rollout_activation_bytes_max, ..once.clone() };
+        let (trained, steps) = finish(whole.path(), &config, EVEN);
+        let computing = GrpoConfig { rollout_activation_bytes_max: 0, ..once.clone() };
+        let (_, expected) = finish(computed.path(), &computing, EVEN);
+        for (step, expected) in steps.iter().zip(&expected) {
+            let off = (step.gradient_norm - expected.gradient_norm).abs() / expected.gradient_norm;
+            assert!(off < 1e-3 && (step.loss - expected.loss).abs() < 1e-4, "{off} {step:?}");
+            assert!(step.tokens > 0 && step.tokens == expected.tokens);
+        }
+
+        let (model, prompts) = (model(), prompts());
+        let mut environment = environment(&model, &prompts, &config, EVEN);
+        let outcome = run(again.path(), &config, &mut environment, &mut |step, stop| {
+            if step.step == 3 {
+                stop.raise();
+            }
+        });
+        assert!(matches!(outcome, Ok(Outcome::Stopped { step: 3 })), "{outcome:?}");
+        assert_eq!(weights(&finish(again.path(), &config, EVEN).0.adapter), weights(&trained.adapter));
     }
 }
 

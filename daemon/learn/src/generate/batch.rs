@@ -7,7 +7,7 @@ use super::{GenerateError, GenerateOptions, sequence::Sequence};
 use crate::{
     adapter::Adapter,
     model::{Attention, Decoder, LoraWeights, Model, Rows, Workspace},
-    rollout::Rollout,
+    rollout::{ActivationMemory, ActivationStore, Rollout, RolloutActivations, StoredRow},
 };
 
 /// Prompt tokens that are taken in between two steps, so that neither those running nor a stop wait for a crowd of long
@@ -39,6 +39,7 @@ pub(crate) struct Batch<'a> {
     prefilled: VecDeque<Prefilled>,
     cache: KvCache,
     running: Vec<Sequence<'a>>,
+    activations: ActivationStore,
     workspace: Workspace,
 }
 
@@ -46,6 +47,8 @@ pub(crate) struct Batch<'a> {
 struct Prefilled {
     slot: usize,
     logits: Vec<f32>,
+    /// Where activations are kept.
+    activations: Option<Arc<[StoredRow]>>,
 }
 
 impl<'a> Batch<'a> {
@@ -76,8 +79,21 @@ impl<'a> Batch<'a> {
             prefilled: VecDeque::new(),
             cache,
             running: Vec::new(),
+            activations: ActivationStore::default(),
             workspace: Workspace::default(),
         })
+    }
+
+    /// Keeps what a backward pass through the adapter needs of the completions, as far as the memory goes.
+    pub(crate) fn keep_activations(&mut self, memory: &ActivationMemory) {
+        if let Some(lora) = &self.lora {
+            self.activations = ActivationStore::new(memory, self.decoder, lora);
+        }
+    }
+
+    /// What was kept of a completion, which has ended.
+    pub(crate) fn take_activations(&mut self, rollout: &Rollout) -> Option<RolloutActivations> {
+        self.activations.take((rollout.prompt, rollout.generation))
     }
 
     /// Draws one token for every running sequence, and lets waiting ones join with their first. Whether there are any.
@@ -108,7 +124,7 @@ impl<'a> Batch<'a> {
     }
 
     fn decode(&mut self) -> Result<(), GenerateError> {
-        let Self { model, decoder, lora, cache, running, workspace, .. } = self;
+        let Self { model, decoder, lora, cache, running, activations, workspace, .. } = self;
         if running.is_empty() {
             return Ok(());
         }
@@ -116,8 +132,13 @@ impl<'a> Batch<'a> {
         let positions = running.iter().map(position).collect::<candle_core::Result<Arc<[u32]>>>()?;
         let rows = Rows { tokens: running.iter().map(|sequence| sequence.last).collect(), positions };
         let spans: Vec<Span> = running.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
+        let names = || running.iter().map(|sequence| (sequence.prompt, sequence.generation));
+        let is_kept = names().enumerate().filter(|(_, name)| activations.has(*name));
+        let mut kept: Vec<_> = is_kept.map(|(row, _)| (row, activations.row(decoder, lora.as_ref()))).collect();
         let attention = Attention::Cached { cache, spans: &spans };
-        let hidden = decoder.hidden(&rows, attention, lora.as_ref(), workspace)?;
+        let hidden = decoder.hidden_keeping(&rows, attention, lora.as_ref(), &mut kept, workspace)?;
+        let names: Vec<_> = names().collect();
+        activations.append(kept.into_iter().map(|(row, kept)| (names[row], kept)));
         let mut logits = decoder.logits(&hidden, workspace);
         let vocab = logits.cols();
         let each = running.par_iter_mut().zip(logits.values_mut().par_chunks_exact_mut(vocab));
@@ -140,12 +161,15 @@ impl<'a> Batch<'a> {
                 tokens += more;
                 self.prefill(prompts)?;
             }
-            let Some(Prefilled { slot, logits }) = self.prefilled.front() else { return Ok(()) };
+            let Some(Prefilled { slot, logits, activations }) = self.prefilled.front() else { return Ok(()) };
             let room = self.model.config.positions_max - self.prompts[prompt].len();
             let new_tokens_max = self.options.max_new_tokens.min(room);
             let fork = self.cache.fork(*slot, new_tokens_max.min(RESERVED_NEW_TOKENS_MAX))?;
             let mut sequence = Sequence::new(self.next, fork, new_tokens_max, self.model, self.options);
             sequence.advance(&mut logits.clone(), self.model)?;
+            if let Some(of_prompt) = activations {
+                self.activations.join(self.next, of_prompt);
+            }
             self.running.push(sequence);
             self.next = (prompt, generation + 1);
             if generation + 1 == self.generations {
@@ -173,12 +197,24 @@ impl<'a> Batch<'a> {
         let (rows, cu_seqlens) = Rows::packed(prompts);
         let span = |prompt: &Vec<u32>| Span { slot: self.cache.insert(prompt.len()), rows: prompt.len() };
         let spans: Vec<Span> = prompts.iter().map(span).collect();
+        let starts = cu_seqlens.iter().map(|start| *start as usize);
+        let (first, activations) = (self.next.0, &mut self.activations);
+        let has_room = |(at, (start, prompt)): &(usize, (usize, &Vec<u32>))| {
+            activations.has_room(first + at, *start, prompt.len())
+        };
+        let kept_prompts = starts.zip(prompts).enumerate().take_while(has_room).count();
+        let kept_rows = 0..cu_seqlens[kept_prompts] as usize;
+        let lora = self.lora.as_ref();
+        let mut kept: Vec<_> = kept_rows.map(|row| (row, self.activations.row(self.decoder, lora))).collect();
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let hidden = self.decoder.hidden(&rows, attention, self.lora.as_ref(), &mut self.workspace)?;
+        let hidden = self.decoder.hidden_keeping(&rows, attention, lora, &mut kept, &mut self.workspace)?;
         let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
         let logits = self.decoder.logits(&hidden.select(&last), &mut self.workspace);
-        let each = spans.iter().zip(logits.rows());
-        self.prefilled.extend(each.map(|(span, logits)| Prefilled { slot: span.slot, logits: logits.to_vec() }));
+        let mut kept = kept.into_iter().map(|(_, row)| row);
+        for (at, (span, logits)) in spans.iter().zip(logits.rows()).enumerate() {
+            let activations = (at < kept_prompts).then(|| self.activations.prompt(kept.by_ref().take(span.rows)));
+            self.prefilled.push_back(Prefilled { slot: span.slot, logits: logits.to_vec(), activations });
+        }
         Ok(())
     }
 }

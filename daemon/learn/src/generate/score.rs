@@ -72,7 +72,7 @@ fn score_pass(
         return Ok(scores);
     }
     let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), lora, workspace)?.select(&sources);
-    let logprobs = token_logprobs(hidden.values(), model.decoder.head_weight(), &targets)?;
+    let logprobs = token_logprobs(hidden.values(), model.decoder.head_weight(), 1.0, &targets)?;
     for (owner, logprob) in owners.into_iter().zip(logprobs) {
         scores[owner].nll_sum -= f64::from(logprob);
         scores[owner].tokens += 1;

@@ -8,7 +8,7 @@ use crate::{model::Model, rollout::Rollout};
 /// A completion under generation.
 pub(crate) struct Sequence<'a> {
     pub(super) prompt: usize,
-    generation: usize,
+    pub(super) generation: usize,
     pub(super) slot: usize,
     /// The last token, which the cache does not hold yet.
     pub(super) last: u32,
@@ -76,6 +76,7 @@ impl<'a> Sequence<'a> {
     pub(super) fn into_rollout(self) -> Rollout {
         let (tokens, text) = self.stream.into_parts();
         let Self { prompt, generation, logprobs, finish, .. } = self;
-        Rollout { prompt, generation, tokens, logprobs, text, finish: finish.unwrap_or(Finish::Interrupted) }
+        let finish = finish.unwrap_or(Finish::Interrupted);
+        Rollout { prompt, generation, tokens, logprobs, text, finish, activations: None }
     }
 }

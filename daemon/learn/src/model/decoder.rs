@@ -10,8 +10,8 @@ use tracing::warn;
 
 use super::{
     Branches, LoraWeights, Matrix, ModelConfig, Rows,
-    layer::{Context, Kept, Layer},
-    workspace::{Stored, Workspace},
+    layer::{Context, Kept, KeptIn, KeptRow, KeptStart, KeptWidths, Layer},
+    workspace::Workspace,
 };
 
 /// The weights of a model and its passes, by hand on the CPU. Cloning is cheap: weights are shared.
@@ -67,21 +67,23 @@ impl<'a> From<Packing<'a>> for Attention<'a> {
     }
 }
 
-/// A forward pass that a backward pass can follow: [`Decoder::forward`].
+/// A forward pass that a backward pass can follow: [`Decoder::forward`] or [`Decoder::recall`].
 pub struct Tape<'a> {
     decoder: &'a Decoder,
     rows: &'a Rows,
     packing: Packing<'a>,
     lora: &'a LoraWeights,
-    kept: Record,
+    kept: Record<'a>,
     /// The residual stream before the final norm.
     last: Vec<f32>,
 }
 
 /// What the layers left behind, in the decoder's precision.
-enum Record {
+enum Record<'a> {
     F32(Vec<Trace<f32>>),
     Bf16(Vec<Trace<bf16>>),
+    /// Row by row.
+    Rows(&'a [&'a KeptRow]),
 }
 
 /// What one layer left behind for its backward pass.
@@ -104,9 +106,30 @@ impl Decoder {
         lora: Option<&LoraWeights>,
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
+        self.hidden_keeping(rows, attention, lora, &mut [], workspace)
+    }
+
+    /// As [`hidden`](Self::hidden), and what some of the rows leave behind for a backward pass, which [`recall`](Self::recall)
+    /// begins: each is given by its index, with an [`empty_row`](Self::empty_row).
+    ///
+    /// # Errors
+    /// As [`hidden`](Self::hidden).
+    pub fn hidden_keeping(
+        &self,
+        rows: &Rows,
+        attention: Attention<'_>,
+        lora: Option<&LoraWeights>,
+        kept_rows: &mut [(usize, KeptRow)],
+        workspace: &mut Workspace,
+    ) -> Result<Matrix> {
         in_pool(|| {
-            let residual = self.residual(self.layers.len(), rows, attention, lora, workspace)?;
-            Ok(self.normed(&residual))
+            let residual = self.residual(self.layers.len(), rows, attention, lora, kept_rows, workspace)?;
+            for (row, kept) in kept_rows {
+                kept.push_stream(&residual[*row * self.norm.len()..][..self.norm.len()]);
+            }
+            let hidden = self.normed(&residual);
+            workspace.give(residual);
+            Ok(hidden)
         })
     }
 
@@ -122,7 +145,7 @@ impl Decoder {
         attention: Attention<'_>,
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
-        let residual = in_pool(|| self.residual(layers, rows, attention, None, workspace))?;
+        let residual = in_pool(|| self.residual(layers, rows, attention, None, &mut [], workspace))?;
         Ok(Matrix::new(residual, self.embeddings.inputs()))
     }
 
@@ -151,6 +174,42 @@ impl Decoder {
         })?;
         let hidden = self.normed(&last);
         Ok((hidden, Tape { decoder: self, rows, packing, lora, kept, last }))
+    }
+
+    /// The forward pass of sequences all of whose rows were kept by [`hidden_keeping`](Self::hidden_keeping), with the same
+    /// adapter: as [`forward`](Self::forward), but that nothing is computed. `kept_rows` are those of [`Branches::rows`].
+    ///
+    /// # Errors
+    /// Where the rows are not so many, or of another model.
+    pub fn recall<'a>(
+        &'a self,
+        kept_rows: &'a [&'a KeptRow],
+        branches: &'a Branches,
+        lora: &'a LoraWeights,
+        workspace: &mut Workspace,
+    ) -> Result<(Matrix, Tape<'a>)> {
+        let (rows, hidden) = (branches.rows(), self.norm.len());
+        let end = self.kept_starts(lora).last().copied().unwrap_or_default();
+        if kept_rows.len() != rows.len() || kept_rows.iter().any(|row| row.stream(end).map(<[_]>::len) != Some(hidden))
+        {
+            bail!("{} rows that were kept do not make up the {} rows of a pass", kept_rows.len(), rows.len());
+        }
+        let mut last: Vec<f32> = workspace.take(rows.len() * hidden);
+        for (last, row) in last.chunks_exact_mut(hidden).zip(kept_rows) {
+            last.copy_from_slice(row.stream(end).unwrap_or_default());
+        }
+        let normed = in_pool(|| self.normed(&last));
+        let packing = Packing::Branches(branches);
+        Ok((normed, Tape { decoder: self, rows, packing, lora, kept: Record::Rows(kept_rows), last }))
+    }
+
+    /// A row to be kept, with nothing in it yet.
+    pub fn empty_row(&self, lora: Option<&LoraWeights>) -> KeptRow {
+        let end = self.kept_starts(lora.unwrap_or(&LoraWeights::default())).last().copied().unwrap_or_default();
+        match self.precision {
+            Precision::F32 => KeptRow::with_capacity::<f32>(end, self.norm.len()),
+            Precision::Bf16 => KeptRow::with_capacity::<bf16>(end, self.norm.len()),
+        }
     }
 
     /// The logits of hidden states: `[rows, hidden]` to `[rows, vocab]`. Best given back with [`Workspace::give_matrix`].
@@ -199,14 +258,32 @@ impl Decoder {
 
     /// The bytes that a layer's backward pass needs of each row of the forward pass, and those of the residual stream alone.
     pub fn row_bytes(&self, lora: &LoraWeights) -> [usize; 2] {
-        let most = self.layers.iter().enumerate().map(|(index, layer)| {
-            let rank = |projection| Some(lora.get(index, projection)?.a.outputs());
-            match self.precision {
-                Precision::F32 => layer.kept_bytes::<f32>(self.heads, rank),
-                Precision::Bf16 => layer.kept_bytes::<bf16>(self.heads, rank),
-            }
+        let layers = self.kept_widths(lora).map(|widths| match self.precision {
+            Precision::F32 => widths.bytes::<f32>(),
+            Precision::Bf16 => widths.bytes::<bf16>(),
         });
-        [most.max().unwrap_or(0), self.norm.len() * size_of::<f32>()]
+        [layers.max().unwrap_or(0), self.norm.len() * size_of::<f32>()]
+    }
+
+    /// The bytes of a [`KeptRow`].
+    pub fn kept_row_bytes(&self, lora: &LoraWeights) -> usize {
+        let [layer, stream] = self.row_bytes(lora);
+        self.layers.len() * layer + stream
+    }
+
+    fn kept_widths(&self, lora: &LoraWeights) -> impl Iterator<Item = KeptWidths> {
+        self.layers.iter().enumerate().map(|(index, layer)| {
+            layer.kept_widths(self.heads, |projection| Some(lora.get(index, projection)?.a.outputs()))
+        })
+    }
+
+    /// Where each layer begins in a [`KeptRow`], and where they end.
+    fn kept_starts(&self, lora: &LoraWeights) -> Vec<KeptStart> {
+        let mut starts = vec![KeptStart::default()];
+        for (at, widths) in self.kept_widths(lora).enumerate() {
+            starts.push(widths.end(starts[at]));
+        }
+        starts
     }
 
     /// An empty cache of this model's shape.
@@ -230,6 +307,7 @@ impl Decoder {
         rows: &Rows,
         mut attention: Attention<'_>,
         lora: Option<&LoraWeights>,
+        kept_rows: &mut [(usize, KeptRow)],
         workspace: &mut Workspace,
     ) -> Result<Vec<f32>> {
         let Some(layers) = self.layers.get(..layers) else {
@@ -237,19 +315,16 @@ impl Decoder {
         };
         let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, lora));
         for (index, layer) in layers.iter().enumerate() {
-            match self.precision {
-                Precision::F32 => {
-                    layer.forward::<f32>(index, &mut residual, &mut attention, &context, workspace)?;
-                }
-                Precision::Bf16 => {
-                    layer.forward::<bf16>(index, &mut residual, &mut attention, &context, workspace)?;
-                }
-            }
+            let attention = &mut attention;
+            residual = match self.precision {
+                Precision::F32 => layer.forward::<f32>(index, residual, attention, &context, kept_rows, workspace)?,
+                Precision::Bf16 => layer.forward::<bf16>(index, residual, attention, &context, kept_rows, workspace)?,
+            };
         }
         Ok(residual)
     }
 
-    fn record<E: Stored>(
+    fn record<E: KeptIn>(
         &self,
         rows: &Rows,
         packing: Packing<'_>,
@@ -306,14 +381,19 @@ impl Tape<'_> {
         workspace.give(last);
         let back = Back { decoder, packing, context: decoder.context(rows, Some(lora)) };
         in_pool(|| match kept {
-            Record::F32(traces) => back.run(traces, &mut d, gradients, workspace),
-            Record::Bf16(traces) => back.run(traces, &mut d, gradients, workspace),
+            Record::F32(traces) => back.retrace(traces, &mut d, gradients, workspace),
+            Record::Bf16(traces) => back.retrace(traces, &mut d, gradients, workspace),
+            Record::Rows(kept) => match decoder.precision {
+                Precision::F32 => back.recall::<f32>(kept, lora, &mut d, gradients, workspace),
+                Precision::Bf16 => back.recall::<bf16>(kept, lora, &mut d, gradients, workspace),
+            },
         })?;
         workspace.give(d);
         Ok(())
     }
 }
 
+/// The way back through all layers.
 struct Back<'a> {
     decoder: &'a Decoder,
     packing: Packing<'a>,
@@ -321,24 +401,54 @@ struct Back<'a> {
 }
 
 impl Back<'_> {
-    fn run<E: Stored>(
+    fn retrace<E: KeptIn>(
         &self,
-        traces: Vec<Trace<E>>,
+        mut traces: Vec<Trace<E>>,
         d: &mut [f32],
         gradients: &mut [Vec<f32>],
         workspace: &mut Workspace,
     ) -> Result<()> {
-        let (packing, context) = (self.packing, &self.context);
-        for ((index, layer), trace) in self.decoder.layers.iter().enumerate().zip(traces).rev() {
+        while let Some(trace) = traces.pop() {
+            let index = traces.len();
+            let layer = &self.decoder.layers[index];
             let kept = match trace {
                 Trace::Kept(kept) => *kept,
                 Trace::Residual(residual) => {
-                    let again = layer.forward_kept(index, residual, &mut packing.into(), context, workspace)?;
+                    let again =
+                        layer.forward_kept(index, residual, &mut self.packing.into(), &self.context, workspace)?;
                     workspace.give(again.0);
                     again.1
                 }
             };
-            layer.backward(index, d, kept, packing, context, gradients, workspace);
+            layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);
+        }
+        Ok(())
+    }
+
+    fn recall<E: KeptIn>(
+        &self,
+        rows: &[&KeptRow],
+        lora: &LoraWeights,
+        d: &mut [f32],
+        gradients: &mut [Vec<f32>],
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let seen: Vec<&KeptRow>;
+        let seen = match self.packing {
+            Packing::Branches(branches) => match branches.spread_rows() {
+                (_, Some(spread)) => {
+                    seen = spread.iter().map(|row| rows[*row as usize]).collect();
+                    &seen
+                }
+                (_, None) => rows,
+            },
+            Packing::Sequences(_) => rows,
+        };
+        let starts = self.decoder.kept_starts(lora);
+        let widths: Vec<KeptWidths> = self.decoder.kept_widths(lora).collect();
+        for (index, layer) in self.decoder.layers.iter().enumerate().rev() {
+            let kept = Kept::<E>::of_rows(rows, seen, &widths[index], starts[index], workspace);
+            layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);
         }
         Ok(())
     }

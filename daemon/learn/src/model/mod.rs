@@ -34,6 +34,7 @@ pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
 pub use decoder::{Attention, Decoder, Packing, Tape};
 pub use error::ModelError;
 pub use files::ModelSource;
+pub use layer::KeptRow;
 pub use lora_weights::LoraWeights;
 pub use matrix::Matrix;
 use perennial_types::{Body, Content, Fingerprint};

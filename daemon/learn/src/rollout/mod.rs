@@ -1,9 +1,16 @@
 //! Rollouts: several completions of each prompt, as the model says them now, for it to learn from.
 
+mod activation_store;
+mod activations;
 mod options;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+pub(crate) use activation_store::ActivationStore;
+pub(crate) use activations::StoredRow;
+pub use activations::{ActivationMemory, RolloutActivations};
 pub use options::RolloutOptions;
 
 use crate::{
@@ -29,6 +36,9 @@ pub struct Rollout {
     pub text: String,
     /// Why it ends here; [`Finish::Length`] is a truncated one.
     pub finish: Finish,
+    /// What training need not compute again, where [`activation_memory`](RolloutOptions::activation_memory) had room for it.
+    /// [`rollouts`] alone gives it, when all have ended.
+    pub activations: Option<Arc<RolloutActivations>>,
 }
 
 /// Completes each prompt [`num_generations`](RolloutOptions::num_generations) times: a group. At most
@@ -58,8 +68,9 @@ pub fn rollouts(
     let mut rollouts: Vec<Rollout> = (0..prompts.len() * generations).map(|at| not_begun(at, generations)).collect();
     let mut left = vec![generations; prompts.len()];
 
-    let options = options.generate_options();
-    let mut batch = Batch::new(model, adapter, prompts, generations, &options)?;
+    let generate_options = options.generate_options();
+    let mut batch = Batch::new(model, adapter, prompts, generations, &generate_options)?;
+    batch.keep_activations(&options.activation_memory);
     while !stop.is_raised() && batch.advance()? {
         for rollout in batch.take_finished() {
             let Rollout { prompt, generation, .. } = rollout;
@@ -70,6 +81,9 @@ pub fn rollouts(
                 on_group(prompt, &rollouts[first..first + generations]);
             }
         }
+    }
+    for rollout in &mut rollouts {
+        rollout.activations = batch.take_activations(rollout).map(Arc::new);
     }
     for rollout in batch.into_unfinished() {
         let Rollout { prompt, generation, .. } = rollout;
@@ -86,5 +100,6 @@ fn not_begun(at: usize, generations: usize) -> Rollout {
         logprobs: Vec::new(),
         text: String::new(),
         finish: Finish::Interrupted,
+        activations: None,
     }
 }

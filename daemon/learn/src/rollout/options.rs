@@ -1,7 +1,8 @@
+use super::ActivationMemory;
 use crate::generate::{GenerateError, GenerateOptions};
 
 /// How rollouts are drawn. Names and defaults are those of TRL's `GRPOConfig`, where it has them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RolloutOptions {
     /// Completions per prompt: the size of a group.
     pub num_generations: usize,
@@ -21,6 +22,10 @@ pub struct RolloutOptions {
     pub seed: u64,
     /// Completions that run at the same time: more of them are faster, until the processor is busy, and take more memory.
     pub batch_max: usize,
+    /// Memory for what training need not compute again ([`Rollout::activations`](super::Rollout::activations)). It goes to the
+    /// first rollouts, in the order of prompts and generations, for as many as it lasts. Default: none. Without an adapter,
+    /// nothing is kept.
+    pub activation_memory: ActivationMemory,
 }
 
 impl Default for RolloutOptions {
@@ -35,6 +40,7 @@ impl Default for RolloutOptions {
             stop: Vec::new(),
             seed: 0,
             batch_max: 32,
+            activation_memory: ActivationMemory::default(),
         }
     }
 }

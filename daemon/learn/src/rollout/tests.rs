@@ -1,11 +1,17 @@
-use perennial_kernels::token_logprobs;
+use perennial_kernels::{Precision, token_logprobs};
 
-use super::{Rollout, RolloutOptions, rollouts};
+use super::{ActivationMemory, Rollout, RolloutOptions, rollouts};
 use crate::{
     adapter::{Adapter, LoraConfig, LoraSlot},
     generate::{Finish, GenerateError},
-    model::{Architecture, Attention, LoraWeights, Model, Rows, Workspace, testing::tiny_model},
-    train::StopFlag,
+    model::{
+        Architecture, Attention, LoraWeights, Model, Rows, Workspace,
+        testing::{tiny_config, tiny_decoder, tiny_model},
+    },
+    train::{
+        LossAndGradients, StopFlag, TrainDevice,
+        grpo::{Completion, GrpoConfig, GrpoSample, grpo_loss_and_gradients},
+    },
 };
 
 fn prompts() -> Vec<Vec<u32>> {
@@ -28,8 +34,8 @@ fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: 
     let attention = Attention::Packed(&cu_seqlens);
     let hidden = model.decoder.hidden(&rows, attention, Some(&lora), &mut Workspace::default()).unwrap();
     let predicting: Vec<u32> = (prompt.len() as u32 - 1..).take(rollout.tokens.len()).collect();
-    let scaled: Vec<f32> = hidden.select(&predicting).values().iter().map(|value| value / t).collect();
-    token_logprobs(&scaled, model.decoder.head_weight(), &rollout.tokens).unwrap()
+    let hidden = hidden.select(&predicting);
+    token_logprobs(hidden.values(), model.decoder.head_weight(), t, &rollout.tokens).unwrap()
 }
 
 /// An adapter that changes something, unlike a fresh one.
@@ -57,6 +63,134 @@ fn a_rollout_depends_on_nothing_that_runs_beside_it() {
         let fewer = run(&prompts()[..2], RolloutOptions { num_generations: 2, ..many });
         assert_eq!(fewer, [&alone[..2], &alone[16..18]].concat());
     }
+}
+
+/// Memory for the activations of so many tokens.
+fn memory(model: &Model, adapter: &Adapter, tokens: usize) -> ActivationMemory {
+    let lora = LoraWeights::new(adapter, model.decoder.precision()).unwrap();
+    ActivationMemory::bounded((tokens * model.decoder.kept_row_bytes(&lora)) as u64)
+}
+
+#[test]
+fn activations_are_those_of_the_first_rollouts_that_fit_whatever_runs_beside_them() {
+    let model = tiny_model(Architecture::Qwen3);
+    let adapter = adapter(&model);
+    for tokens in [0, 30, 100, 250, 10_000] {
+        let run = |batch_max: usize| {
+            let activation_memory = memory(&model, &adapter, tokens);
+            let options = RolloutOptions { batch_max, activation_memory, temperature: 2.0, ..options() };
+            rollouts(&model, Some(&adapter), &prompts(), &options, &StopFlag::new(), &mut |_, _| {}).unwrap()
+        };
+        let alone = run(1);
+        let mut rows = 0;
+        for rollout in &alone {
+            let prompt = prompts()[rollout.prompt].len();
+            // The last token of a rollout goes through no pass.
+            rows += if rollout.generation == 0 { prompt } else { 0 } + rollout.tokens.len() - 1;
+            let kept = rollout.activations.as_ref().map(|kept| kept.tokens());
+            assert_eq!(kept, (rows <= tokens).then(|| prompt + rollout.tokens.len() - 1), "{rows} of {tokens}");
+        }
+        for batch_max in [2, 7, 32] {
+            assert_eq!(run(batch_max), alone);
+        }
+    }
+    let options = RolloutOptions { activation_memory: memory(&model, &adapter, 10_000), ..options() };
+    assert!(run(&model, &prompts(), &options).iter().all(|rollout| rollout.activations.is_none()));
+}
+
+#[test]
+fn memory_is_used_again() {
+    let model = tiny_model(Architecture::Llama);
+    let adapter = adapter(&model);
+    let activation_memory = memory(&model, &adapter, 10_000);
+    let options = RolloutOptions { activation_memory: activation_memory.clone(), ..options() };
+    let run = || rollouts(&model, Some(&adapter), &prompts(), &options, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    let first = run();
+    assert_eq!(activation_memory.spare_rows(), 0);
+    drop(first);
+    let spare = activation_memory.spare_rows();
+    assert!(spare > 100);
+    let second = run();
+    assert_eq!(activation_memory.spare_rows(), 0);
+    drop(second);
+    assert_eq!(activation_memory.spare_rows(), spare);
+}
+
+/// What a step of GRPO says of rollouts, with their activations or without.
+fn step(model: &Model, adapter: &Adapter, samples: &[GrpoSample]) -> LossAndGradients {
+    let config = GrpoConfig { num_generations: 4, temperature: 0.8, ..GrpoConfig::default() };
+    grpo_loss_and_gradients(model, adapter, samples, &config, 64, TrainDevice::Cpu).unwrap().0
+}
+
+/// The relative distance of the gradients of two steps.
+fn distance(one: &LossAndGradients, other: &LossAndGradients) -> f64 {
+    let values = |step: &LossAndGradients| -> Vec<f32> {
+        step.gradients.values().flat_map(|gradient| gradient.flatten_all().unwrap().to_vec1().unwrap()).collect()
+    };
+    let (one, other) = (values(one), values(other));
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+    let difference = square(&mut one.iter().zip(&other).map(|(one, other)| one - other));
+    (difference / square(&mut other.iter().copied())).sqrt()
+}
+
+#[test]
+fn training_goes_back_through_what_rollouts_have_left_behind() {
+    for architecture in [Architecture::Llama, Architecture::Qwen3, Architecture::SmolLm3, Architecture::Mistral] {
+        for (precision, tolerance, of_logprobs) in [(Precision::F32, 1e-5, 1e-4), (Precision::Bf16, 5e-2, 1e-4)] {
+            let decoder = tiny_decoder(&tiny_config(architecture), precision);
+            let model = Model { decoder, ..tiny_model(architecture) };
+            let adapter = adapter(&model);
+            let draw = |adapter: &Adapter, tokens: usize| -> Vec<GrpoSample> {
+                let options = RolloutOptions {
+                    temperature: 0.8,
+                    activation_memory: memory(&model, adapter, tokens),
+                    ..options()
+                };
+                let drawn = rollouts(&model, Some(adapter), &prompts(), &options, &StopFlag::new(), &mut |_, _| {});
+                let sample = |rollout: &Rollout| {
+                    let advantage = (rollout.generation as f64) - 1.7;
+                    GrpoSample::new(&prompts()[rollout.prompt], Completion::from(rollout), advantage)
+                };
+                drawn.unwrap().iter().map(sample).collect()
+            };
+            let without = step(&model, &adapter, &draw(&adapter, 0));
+            for (tokens, all) in [(200, false), (10_000, true)] {
+                let samples = draw(&adapter, tokens);
+                assert!(samples[0].activations.is_some());
+                assert_eq!(samples.iter().all(|sample| sample.activations.is_some()), all);
+                let recalled = step(&model, &adapter, &samples);
+                let off = distance(&recalled, &without);
+                assert!(off < tolerance, "{architecture:?} {precision:?}: {off}");
+                assert!((recalled.loss - without.loss).abs() < tolerance);
+                let of_samples = samples.iter().zip(&recalled.logprobs);
+                for (sample, logprobs) in of_samples.filter(|(sample, _)| sample.activations.is_some()) {
+                    for (drawn, recalled) in sample.rollout_logprobs.iter().zip(logprobs) {
+                        let off = (drawn - recalled).abs();
+                        assert!(off < of_logprobs, "{architecture:?} {precision:?}: {drawn} {recalled}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_of_a_policy_that_is_no_more_are_not_gone_back_through() {
+    let model = tiny_model(Architecture::Llama);
+    let adapter = adapter(&model);
+    let options = RolloutOptions { activation_memory: memory(&model, &adapter, 10_000), ..options() };
+    let drawn = rollouts(&model, Some(&adapter), &prompts(), &options, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    let sample = |rollout: &Rollout| GrpoSample::new(&prompts()[rollout.prompt], Completion::from(rollout), 1.0);
+    let recalled: Vec<GrpoSample> = drawn.iter().map(sample).collect();
+    let old = |sample: GrpoSample| GrpoSample { old_logprobs: Some(sample.rollout_logprobs.clone()), ..sample };
+    let older: Vec<GrpoSample> = recalled.iter().cloned().map(old).collect();
+    let forgotten = |sample: GrpoSample| GrpoSample { activations: None, ..sample };
+    let computed: Vec<GrpoSample> = older.iter().cloned().map(forgotten).collect();
+    let fresh = Adapter::init(adapter.config(), &model.config, 1).unwrap();
+    let now = step(&model, &fresh, &computed);
+    assert_eq!(distance(&step(&model, &fresh, &older), &now), 0.0);
+    // Which would not be so.
+    assert!(distance(&step(&model, &fresh, &recalled), &now) > 0.1);
 }
 
 #[test]

@@ -3,22 +3,30 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 
 use super::{StopFlag, packing::pack, parameters::Parameters, passes::Passes};
-use crate::{adapter::Adapter, model::Branches, tokenize::Encoded};
+use crate::{
+    adapter::Adapter,
+    model::{Branches, KeptRow},
+    rollout::RolloutActivations,
+    tokenize::Encoded,
+};
 
 /// Examples that go through the model together, without padding. What comes before the first target is computed once for all
-/// examples that have it in common, as the completions of one prompt do.
-pub(super) struct MicroBatch {
+/// examples that have it in common, as the completions of one prompt do; what comes after all that predicts a target is left
+/// out.
+pub(super) struct MicroBatch<'a> {
     pub(super) branches: Branches,
+    /// What rollouts have left behind of all rows.
+    pub(super) kept_rows: Option<Vec<&'a KeptRow>>,
     /// The rows that predict a target.
     pub(super) predicting: Vec<u32>,
     /// The targets, example after example.
     pub(super) targets: Vec<u32>,
 }
 
-impl MicroBatch {
+impl<'a> MicroBatch<'a> {
     pub(super) fn new(examples: &[&Encoded]) -> Self {
         let sequences: Vec<(&[u32], usize)> =
-            examples.iter().map(|example| (example.tokens.as_slice(), prompt_of(example).len())).collect();
+            examples.iter().map(|example| (predicting_of(example), prompt_of(example).len())).collect();
         let branches = Branches::new(&sequences);
         let (mut predicting, mut targets) = (Vec::new(), Vec::new());
         for (index, example) in examples.iter().enumerate() {
@@ -28,7 +36,22 @@ impl MicroBatch {
                 targets.push(example.tokens[place]);
             }
         }
-        Self { branches, predicting, targets }
+        Self { branches, kept_rows: None, predicting, targets }
+    }
+
+    /// With what rollouts have left behind of the examples, where that is all that there is to compute.
+    pub(super) fn recalling(examples: &[&Encoded], activations: &[Option<&'a RolloutActivations>]) -> Self {
+        let mut micro_batch = Self::new(examples);
+        let branches = &micro_batch.branches;
+        let mut kept_rows = vec![None; branches.rows().len()];
+        for (index, (example, activations)) in examples.iter().zip(activations).enumerate() {
+            let Some(activations) = activations else { return micro_batch };
+            for place in 0..predicting_of(example).len() {
+                kept_rows[branches.row_of(index, place) as usize] = activations.row(place);
+            }
+        }
+        micro_batch.kept_rows = kept_rows.into_iter().collect();
+        micro_batch
     }
 
     /// Divides examples into micro-batches of at most so many tokens to compute, those with the same prompt together.
@@ -93,6 +116,11 @@ pub(super) fn split<'a, T>(values: &'a [T], examples: &'a [&Encoded]) -> impl It
     })
 }
 
+/// All of an example that is looked at to predict its targets.
+fn predicting_of(example: &Encoded) -> &[u32] {
+    &example.tokens[..targets_of(example).last().unwrap_or(0)]
+}
+
 /// What comes before an example's first target.
 fn prompt_of(example: &Encoded) -> &[u32] {
     &example.tokens[..targets_of(example).next().unwrap_or(0)]
@@ -112,7 +140,7 @@ mod tests {
         let one = Encoded { tokens: vec![5, 6, 7], supervised: vec![true, false, true] };
         let two = Encoded { tokens: vec![8, 9], supervised: vec![false, true] };
         let micro_batch = MicroBatch::new(&[&two, &one]);
-        assert_eq!(micro_batch.predicting, [0, 3]);
+        assert_eq!(micro_batch.predicting, [0, 2]);
         assert_eq!(micro_batch.targets, [9, 7]);
         assert_eq!(split(&[1, 2], &[&two, &one]).collect::<Vec<_>>(), [[1], [2]]);
     }
@@ -126,7 +154,8 @@ mod tests {
         let examples = [example(7, 5), example(3, 5), example(7, 6), example(7, 4), example(3, 2)];
         let examples: Vec<&Encoded> = examples.iter().collect();
         let shared = MicroBatch::new(&examples);
-        assert_eq!(shared.branches.rows().len(), 2 * 10 + 22);
+        // Nothing is predicted from the last of each.
+        assert_eq!(shared.branches.rows().len(), 2 * 10 + 22 - 5);
         assert_eq!(MicroBatch::plan(&examples, 21), [vec![0, 2], vec![1, 4], vec![3]]);
         assert_eq!(MicroBatch::plan(&examples, 100), [vec![0, 2, 3, 1, 4]]);
         assert_eq!(MicroBatch::plan(&examples, 1), [vec![2], vec![0], vec![1], vec![3], vec![4]]);

@@ -9,7 +9,7 @@ use super::{
     passes::{Passes, Policy},
     sft,
 };
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+use crate::{adapter::Adapter, model::Model, rollout::RolloutActivations, tokenize::Encoded};
 
 /// What a batch says about an adapter.
 #[derive(Debug)]
@@ -40,7 +40,14 @@ pub fn loss_and_gradients(
     let parameters = Parameters::from_adapter(adapter)?;
     let examples: Vec<&Encoded> = examples.iter().collect();
     let names: Vec<usize> = (0..examples.len()).collect();
-    let batch = Batch { examples: &examples, names: &names, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+    let batch = Batch {
+        examples: &examples,
+        activations: &[],
+        names: &names,
+        temperature: 1.0,
+        tokens_per_micro_batch,
+        step: 1,
+    };
     let mut objective = sft::Objective::over(&examples)?;
     let mut passes = Passes::on(device, model)?;
     let result = batch.run(&mut passes, &parameters, &mut objective, &StopFlag::new())?;
@@ -66,6 +73,8 @@ pub(super) struct Targets<'a> {
 /// The examples of one optimiser step.
 pub(super) struct Batch<'a> {
     pub(super) examples: &'a [&'a Encoded],
+    /// What the passes of this policy that drew the first of the examples have left behind.
+    pub(super) activations: &'a [Option<&'a RolloutActivations>],
     /// What the examples are called in error messages.
     pub(super) names: &'a [usize],
     /// Divides the logits.
@@ -117,13 +126,29 @@ impl Batch<'_> {
             logprobs: vec![Vec::new(); self.examples.len()],
             gradients: parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect(),
         };
-        for row in MicroBatch::plan(self.examples, self.tokens_per_micro_batch) {
+        for row in self.micro_batches() {
             if stop.is_raised() {
                 return Ok(None);
             }
             self.add_micro_batch(&row, &mut *policy, objective, &mut result)?;
         }
         Ok(Some(result))
+    }
+
+    /// Those that need no forward pass apart from the others.
+    fn micro_batches(&self) -> Vec<Vec<usize>> {
+        let all = 0..self.examples.len();
+        let (recalled, computed): (Vec<usize>, Vec<usize>) = all.partition(|at| self.activations_of(*at).is_some());
+        let plan = |part: Vec<usize>| {
+            let examples: Vec<&Encoded> = part.iter().map(|at| self.examples[*at]).collect();
+            let rows = MicroBatch::plan(&examples, self.tokens_per_micro_batch).into_iter();
+            rows.map(move |row| row.into_iter().map(|at| part[at]).collect())
+        };
+        plan(recalled).chain(plan(computed)).collect()
+    }
+
+    fn activations_of(&self, at: usize) -> Option<&RolloutActivations> {
+        self.activations.get(at).copied().flatten()
     }
 
     /// Adds the share of the examples in `row` to the result.
@@ -149,7 +174,9 @@ impl Batch<'_> {
             }
             if loss.is_finite() { Ok(slopes) } else { Err(not_finite("the loss")) }
         };
-        policy.learn(&MicroBatch::new(&chosen), self.temperature, &mut slopes, &mut result.gradients)?;
+        let activations: Vec<Option<&RolloutActivations>> = row.iter().map(|at| self.activations_of(*at)).collect();
+        let micro_batch = MicroBatch::recalling(&chosen, &activations);
+        policy.learn(&micro_batch, self.temperature, &mut slopes, &mut result.gradients)?;
         result.loss += loss;
         if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));

@@ -66,6 +66,7 @@ pub fn train(
         let examples: Vec<&Encoded> = names.iter().map(|name| &examples[*name]).collect();
         let batch = Batch {
             examples: &examples,
+            activations: &[],
             names: &names,
             temperature: 1.0,
             tokens_per_micro_batch: config.tokens_per_micro_batch,

@@ -81,12 +81,13 @@ fn model(session: &Session) -> anyhow::Result<String> {
         config.base,
         model.config.architecture,
         model.config.layers,
-        memory(&session.config().train, &model)?,
+        memory(session.config(), &model)?,
     ))
 }
 
 /// What a training step keeps, and what that costs.
-fn memory(train: &config::Train, model: &Model) -> anyhow::Result<String> {
+fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
+    let train = &config.train;
     if train.device == config::TrainDevice::Cuda {
         return Ok("trained on a GPU, with every layer computed forth twice".to_owned());
     }
@@ -99,7 +100,13 @@ fn memory(train: &config::Train, model: &Model) -> anyhow::Result<String> {
         0 => String::new(),
         layers => format!(", for which {layers} of {} layers are computed forth twice", plan.layers),
     };
-    Ok(format!("a micro-batch of {rows} tokens keeps {gigabytes:.2} GB for its backward pass{twice}"))
+    let kept = if train.has(config::Objective::Grpo) && config.rollout.server.is_none() {
+        let tokens = config.grpo.rollout_activation_bytes_max / model.decoder.kept_row_bytes(&weights) as u64;
+        format!("; room to keep {tokens} tokens of completions that are drawn")
+    } else {
+        String::new()
+    };
+    Ok(format!("a micro-batch of {rows} tokens keeps {gigabytes:.2} GB for its backward pass{twice}{kept}"))
 }
 
 fn plugins(session: &Session) -> anyhow::Result<Option<Plugins>> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use perennial_learn::{
     adapter::Adapter,
     model::Model,
-    rollout::{Rollout, RolloutOptions, rollouts},
+    rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
         StopFlag,
         grpo::{Completion, Environment, EnvironmentError, ScoredGroup},
@@ -80,12 +80,14 @@ impl Environment for PluginEnvironment<'_> {
         adapter: &Adapter,
         prompts: &[usize],
         seed: u64,
+        activation_memory: &ActivationMemory,
     ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
         let asked: Vec<(&RewardPrompt, Panel)> =
             prompts.iter().map(|at| self.with_panel(&self.prompts[*at])).collect::<anyhow::Result<_>>()?;
         let stop = StopFlag::from(self.stop.flag());
         let threads = NonZeroUsize::new(self.stage.sandbox.threads).unwrap_or(NonZeroUsize::MIN);
-        let (drawn, judged) = reward::pool(threads, |pool| self.draw(adapter, &asked, seed, &stop, pool));
+        let (drawn, judged) =
+            reward::pool(threads, |pool| self.draw(adapter, &asked, seed, activation_memory, &stop, pool));
         let drawn = drawn?;
         if stop.is_raised() {
             return Ok(None);
@@ -111,6 +113,7 @@ impl PluginEnvironment<'_> {
         adapter: &Adapter,
         asked: &[(&RewardPrompt, Panel)],
         seed: u64,
+        activation_memory: &ActivationMemory,
         stop: &StopFlag,
         pool: &Pool,
     ) -> anyhow::Result<Vec<Vec<Drawn>>> {
@@ -125,7 +128,7 @@ impl PluginEnvironment<'_> {
                 let (stage, base_name) = (self.stage, self.base_name);
                 server.draw(&Request { stage, adapter, base_name, prompts: &prompts, seed }, &on_group)
             }
-            None => self.draw_here(adapter, &prompts, seed, stop, &on_group),
+            None => self.draw_here(adapter, &prompts, seed, activation_memory, stop, &on_group),
         }
     }
 
@@ -134,6 +137,7 @@ impl PluginEnvironment<'_> {
         adapter: &Adapter,
         prompts: &[Vec<u32>],
         seed: u64,
+        activation_memory: &ActivationMemory,
         stop: &StopFlag,
         on_group: &dyn Fn(usize, &[Drawn]),
     ) -> anyhow::Result<Vec<Vec<Drawn>>> {
@@ -148,6 +152,7 @@ impl PluginEnvironment<'_> {
             stop: rollout.stop.clone(),
             seed,
             batch_max: rollout.batch_max,
+            activation_memory: activation_memory.clone(),
         };
         let mut report = |at: usize, group: &[Rollout]| on_group(at, &group.iter().map(drawn).collect::<Vec<_>>());
         let rollouts = rollouts(self.model, Some(adapter), prompts, &options, stop, &mut report)?;

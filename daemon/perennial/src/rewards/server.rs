@@ -176,5 +176,6 @@ fn drawn(choice: Choice) -> anyhow::Result<Drawn> {
     );
     let logprobs = logprobs.into_iter().map(|logprob| logprob.unwrap_or(f32::NAN)).collect();
     let truncated = choice.finish_reason.as_deref() == Some("length");
-    Ok(Drawn { text: choice.text, completion: Completion { tokens, logprobs, truncated } })
+    let completion = Completion { tokens, logprobs, truncated, activations: None };
+    Ok(Drawn { text: choice.text, completion })
 }

@@ -130,14 +130,14 @@ fn targets_agree_with_the_head_by_hand() {
     let (decoder, head) = (Decoder::new(&model, &Device::Cpu).unwrap(), model.decoder.head_weight());
     let values: Vec<f32> = (0..6 * 32).map(|at| ((at * 61 % 97) as f32 - 48.0) / 24.0).collect();
     let (h, targets) = (Tensor::from_slice(&values, (6, 32), &Device::Cpu).unwrap(), [0, 258, 7, 7, 100, 31]);
-    let (expected, slopes) = token_logprobs_and_gradients(&values, head, &targets).unwrap();
+    let (expected, slopes) = token_logprobs_and_gradients(&values, head, 1.0, &targets).unwrap();
     let got = decoder.targets(&h, &targets).unwrap();
     assert_close(&got.logprobs, &expected, 1e-6);
     assert_close(&flat(&got.d_logprobs), &slopes, 1e-5);
     assert_eq!(decoder.token_logprobs(&h, &targets).unwrap(), got.logprobs);
     for (row, entropy) in values.chunks_exact(32).zip(&got.entropies) {
         let every: Vec<u32> = (0..259).collect();
-        let logprobs = token_logprobs(&row.repeat(259), head, &every).unwrap();
+        let logprobs = token_logprobs(&row.repeat(259), head, 1.0, &every).unwrap();
         let expected = -logprobs.iter().map(|logprob| logprob.exp() * logprob).sum::<f32>();
         assert!((entropy - expected).abs() < 1e-4, "{entropy} is not {expected}");
     }

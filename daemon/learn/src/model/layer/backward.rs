@@ -3,7 +3,7 @@ use perennial_kernels::{
     swiglu_backward,
 };
 
-use super::{Context, Kept, Layer};
+use super::{Context, Kept, Layer, kept::KeptIn};
 use crate::{
     adapter::Projection,
     model::{
@@ -17,7 +17,7 @@ impl Layer {
     /// Turns the gradient of the residual stream after the layer into that before it, and adds those of the adapter's
     /// matrices to `gradients`.
     #[expect(clippy::too_many_arguments, reason = "all of them are what the way back is made of")]
-    pub(in crate::model) fn backward<E: Stored>(
+    pub(in crate::model) fn backward<E: KeptIn>(
         &self,
         index: usize,
         d: &mut [f32],

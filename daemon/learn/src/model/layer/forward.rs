@@ -1,7 +1,7 @@
 use candle_core::Result;
 use perennial_kernels::{Attention as PackedAttention, Into, Turn, cached_attention, rms_norm, rope, swiglu};
 
-use super::{Context, Kept, Layer};
+use super::{Context, Kept, KeptRow, Layer, kept::KeptIn};
 use crate::{
     adapter::Projection,
     model::{
@@ -12,23 +12,24 @@ use crate::{
 };
 
 impl Layer {
-    /// The residual stream after the layer, in the place of that before it.
-    pub(in crate::model) fn forward<E: Stored>(
+    /// The residual stream after the layer. What some rows leave behind is appended to `kept_rows`.
+    pub(in crate::model) fn forward<E: KeptIn>(
         &self,
         index: usize,
-        residual: &mut Vec<f32>,
+        residual: Vec<f32>,
         attention: &mut Attention<'_>,
         context: &Context<'_>,
+        kept_rows: &mut [(usize, KeptRow)],
         workspace: &mut Workspace,
-    ) -> Result<()> {
-        let (after, kept) = self.forward_kept::<E>(index, std::mem::take(residual), attention, context, workspace)?;
+    ) -> Result<Vec<f32>> {
+        let (after, kept) = self.forward_kept::<E>(index, residual, attention, context, workspace)?;
+        kept.append_to(context.rows.len(), kept_rows);
         kept.give(workspace);
-        *residual = after;
-        Ok(())
+        Ok(after)
     }
 
     /// The residual stream after the layer, and what its backward pass needs.
-    pub(in crate::model) fn forward_kept<E: Stored>(
+    pub(in crate::model) fn forward_kept<E: KeptIn>(
         &self,
         index: usize,
         residual: Vec<f32>,
@@ -56,23 +57,13 @@ impl Layer {
             rope(&mut k, heads.dim, context.rope, &rows.positions, Turn::Forth);
         }
         let mut attended: Vec<E> = workspace.take(q.len());
-        let (kept, log_sums) = match attention {
-            Attention::Packed(cu_seqlens) => {
-                let kept = [q, k, v].map(|values| E::rounded(values, workspace));
-                let [q, k, v] = kept.each_ref().map(Vec::as_slice);
-                let log_sums = PackedAttention { heads, cu_seqlens, q, k, v }.forward(&mut attended);
-                (kept, log_sums)
-            }
-            Attention::Branches(branches) => {
-                let kept = [q, k, v].map(|values| E::rounded(values, workspace));
-                let log_sums = branches.attend(heads, kept.each_ref().map(Vec::as_slice), &mut attended);
-                (kept, log_sums)
-            }
+        let kept = [q, k, v].map(|values| E::rounded(values, workspace));
+        let [q, k, v] = kept.each_ref().map(Vec::as_slice);
+        let log_sums = match attention {
+            Attention::Packed(cu_seqlens) => PackedAttention { heads, cu_seqlens, q, k, v }.forward(&mut attended),
+            Attention::Branches(branches) => branches.attend(heads, [q, k, v], &mut attended),
             Attention::Cached { cache, spans } => {
-                cached_attention(heads, (&q, &k, &v), cache, index, spans, &mut attended)?;
-                [q, k, v].into_iter().for_each(|buffer| workspace.give(buffer));
-                // What the cache holds is never gone back through.
-                Default::default()
+                cached_attention(heads, (q, k, v), cache, index, spans, &mut attended)?
             }
         };
 

@@ -122,6 +122,10 @@ pub struct GrpoConfig {
     /// How often the groups of a generation whose rewards are all equal, which teach nothing, are replaced by those of
     /// other prompts (dynamic sampling, arXiv 2503.14476). Default 0: never.
     pub dynamic_sampling_rounds_max: u32,
+    /// Memory, in bytes, for what was computed to draw completions and need not be computed again to learn from them: the forward
+    /// pass of the only step after a generation. It is held beside what a micro-batch keeps, and goes to the first completions,
+    /// for as many as it lasts. Default 1 GiB; 0 keeps nothing.
+    pub rollout_activation_bytes_max: u64,
     /// Default none.
     pub sampling_correction: SamplingCorrection,
     /// The lower bound of the correction's weights. Default 0.
@@ -153,6 +157,7 @@ impl Default for GrpoConfig {
             scale_rewards: ScaleRewards::Group,
             mask_truncated_completions: false,
             dynamic_sampling_rounds_max: 0,
+            rollout_activation_bytes_max: 1 << 30,
             sampling_correction: SamplingCorrection::None,
             sampling_correction_min: 0.0,
             sampling_correction_max: 3.0,

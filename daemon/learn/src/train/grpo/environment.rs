@@ -1,8 +1,12 @@
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use perennial_types::Fingerprint;
 
-use crate::{adapter::Adapter, generate::Finish, rollout::Rollout};
+use crate::{
+    adapter::Adapter,
+    generate::Finish,
+    rollout::{ActivationMemory, Rollout, RolloutActivations},
+};
 
 /// A prompt to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +25,19 @@ pub struct Completion {
     pub logprobs: Vec<f32>,
     /// Whether it was cut off at the limit instead of ending.
     pub truncated: bool,
+    /// What the passes with the adapter under training that drew it have left behind, where they have.
+    pub activations: Option<Arc<RolloutActivations>>,
 }
 
 impl From<&Rollout> for Completion {
     fn from(rollout: &Rollout) -> Self {
-        let Rollout { tokens, logprobs, finish, .. } = rollout;
-        Self { tokens: tokens.clone(), logprobs: logprobs.clone(), truncated: *finish == Finish::Length }
+        let Rollout { tokens, logprobs, finish, activations, .. } = rollout;
+        Self {
+            tokens: tokens.clone(),
+            logprobs: logprobs.clone(),
+            truncated: *finish == Finish::Length,
+            activations: activations.clone(),
+        }
     }
 }
 
@@ -50,7 +61,8 @@ pub trait Environment {
 
     /// Answers each of the prompts, given by their indices, [`num_generations`](super::GrpoConfig::num_generations) times,
     /// drawing from `seed`: one group per prompt, in order. The same prompt may stand there twice; its answers then differ.
-    /// `None` where it was asked to stop before it was through.
+    /// `None` where it was asked to stop before it was through. What has [`rollouts`](crate::rollout::rollouts) draw them passes
+    /// the memory on, which spares training their forward pass.
     ///
     /// # Errors
     /// Whatever must end the run. What concerns one answer alone is no error but the reward `None`.
@@ -59,5 +71,6 @@ pub trait Environment {
         adapter: &Adapter,
         prompts: &[usize],
         seed: u64,
+        activation_memory: &ActivationMemory,
     ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError>;
 }

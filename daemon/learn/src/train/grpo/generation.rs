@@ -4,7 +4,7 @@ use super::{
     advantages::{advantages, varies},
     prompts::PromptOrder,
 };
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+use crate::{adapter::Adapter, model::Model, rollout::ActivationMemory, tokenize::Encoded};
 
 /// The completions that a few steps learn from.
 pub(super) struct Generation {
@@ -26,6 +26,7 @@ pub(super) struct Generator<'a> {
     pub(super) config: &'a GrpoConfig,
     pub(super) train: &'a TrainConfig,
     pub(super) stop: &'a StopFlag,
+    pub(super) activation_memory: ActivationMemory,
 }
 
 /// The groups that were drawn for a generation.
@@ -77,19 +78,26 @@ impl Generator<'_> {
         let mut order = PromptOrder::new(self.prompts.len(), self.train.seed);
         let wanted = self.config.prompts_per_generation();
         let mut collected = Collected { varied: Vec::new(), flat: Vec::new(), drawn };
+        let mut memory = self.activation_memory.clone();
         for _ in 0..=self.config.dynamic_sampling_rounds_max {
             let chosen = order.draw(collected.drawn, wanted - collected.varied.len());
             // Every call starts at a place of its own in the order of the prompts: that is what its draws are seeded by.
             let seed = seed_of(self.train.seed, collected.drawn);
-            let answered = environment.rollouts(adapter, &chosen, seed);
+            let answered = environment.rollouts(adapter, &chosen, seed, &memory);
             let Some(groups) = answered.map_err(|source| TrainError::Environment { step: step + 1, source })? else {
                 return Ok(None);
             };
             self.check(&chosen, &groups)?;
             collected.drawn += chosen.len() as u64;
-            for (prompt, group) in chosen.into_iter().zip(groups) {
-                let pile = if varies(&group.rewards) { &mut collected.varied } else { &mut collected.flat };
-                pile.push((prompt, group));
+            for (prompt, mut group) in chosen.into_iter().zip(groups) {
+                if varies(&group.rewards) {
+                    memory = memory.left(memory.bytes_max().saturating_sub(activation_bytes(&group)));
+                    collected.varied.push((prompt, group));
+                } else {
+                    // No advantage is learned from.
+                    group.completions.iter_mut().for_each(|completion| completion.activations = None);
+                    collected.flat.push((prompt, group));
+                }
             }
             if collected.varied.len() == wanted {
                 break;
@@ -170,6 +178,10 @@ impl Generation {
         let border = |part: usize| part * self.order.len() / parts;
         &self.order[border(part)..border(part + 1)]
     }
+}
+
+fn activation_bytes(group: &ScoredGroup) -> u64 {
+    group.completions.iter().filter_map(|completion| Some(completion.activations.as_ref()?.bytes())).sum()
 }
 
 /// What is wrong with a group, as the rest of a sentence.

@@ -7,6 +7,9 @@
 //! A step's loss is a function of the log-probabilities of the completions' tokens alone. Its derivative by each of them is
 //! computed by hand, in f64, and the rest of the backward pass is that of supervised fine-tuning with these as weights.
 //!
+//! The forward pass of a step that is the first and only one after its generation was computed when its completions were drawn
+//! ([`RolloutActivations`](crate::rollout::RolloutActivations)).
+//!
 //! Completions whose advantage is 0 have no gradient, and are left out of the passes where nothing is measured on them; they
 //! count in the loss's divisor all the same. A step in which nothing is left still is one: the optimiser's momentum goes on.
 

@@ -123,6 +123,7 @@ mod tests {
                 tokens: vec![1; *length],
                 logprobs: vec![-1.0; *length],
                 truncated: *length == 8,
+                activations: None,
             };
             (0, ScoredGroup { completions: lengths.iter().map(completion).collect(), rewards: rewards.to_vec() })
         };

@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use super::{super::forward, Completion, GrpoConfig};
 use crate::{
     adapter::Adapter,
     model::Model,
+    rollout::RolloutActivations,
     tokenize::Encoded,
     train::{StopFlag, TrainDevice, TrainError, passes::Passes},
 };
@@ -21,6 +24,8 @@ pub struct GrpoSample {
     pub old_logprobs: Option<Vec<f32>>,
     /// The same under the reference; `None` where none is needed.
     pub reference_logprobs: Option<Vec<f32>>,
+    /// What was computed when it was drawn. Of use where the policy of this step is that which drew it: `old_logprobs` is `None`.
+    pub activations: Option<Arc<RolloutActivations>>,
 }
 
 impl GrpoSample {
@@ -36,6 +41,7 @@ impl GrpoSample {
             rollout_logprobs: completion.logprobs,
             old_logprobs: None,
             reference_logprobs: None,
+            activations: completion.activations,
         }
     }
 
@@ -47,6 +53,11 @@ impl GrpoSample {
     /// Whether its loss has a gradient, or something is measured on it.
     pub(super) fn is_learned_from(&self, config: &GrpoConfig) -> bool {
         !self.is_masked(config) && (self.advantage != 0.0 || config.needs_reference())
+    }
+
+    /// What need not be computed again for a step.
+    pub(super) fn recalled(&self) -> Option<&RolloutActivations> {
+        self.activations.as_deref().filter(|_| self.old_logprobs.is_none())
     }
 
     /// Tokens that count in the loss.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     adapter::Adapter,
     model::Model,
+    rollout::RolloutActivations,
     tokenize::Encoded,
     train::{StopFlag, TrainDevice, TrainError, parameters::Parameters, passes::Passes},
 };
@@ -69,8 +70,11 @@ impl Step<'_> {
             sums: Sums::default(),
         };
         let examples: Vec<&Encoded> = objective.samples.iter().map(|sample| &sample.example).collect();
+        let activations: Vec<Option<&RolloutActivations>> =
+            objective.samples.iter().map(|sample| sample.recalled()).collect();
         let batch = Batch {
             examples: &examples,
+            activations: &activations,
             names: &names,
             temperature: self.config.temperature,
             tokens_per_micro_batch: self.tokens_per_micro_batch,

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     adapter::Adapter,
     model::Model,
+    rollout::ActivationMemory,
     train::{
         Outcome, StopFlag, TrainConfig, TrainError,
         metrics::Line,
@@ -61,9 +62,10 @@ pub fn train_grpo(
     let name = fingerprint_of(model, parent.as_ref(), reference, prompts, config, train, environment)?;
     let steps = config.steps(prompts.len());
     let mut run = Run::<GrpoProgress>::open(start_of(model, parent, train)?, name, steps, train, checkpoint_dir)?;
-    let generator = Generator { model, prompts, reference, config, train, stop };
-
     let mut passes = Passes::new(model, train)?;
+    let recalls = passes.recall() && config.updates_per_generation() == 1;
+    let activation_memory = ActivationMemory::bounded(if recalls { config.rollout_activation_bytes_max } else { 0 });
+    let generator = Generator { model, prompts, reference, config, train, stop, activation_memory };
     while !run.is_through() {
         let (started, border) = (Instant::now(), run.state.clone());
         let adapter = run.state.parameters.to_adapter()?;

@@ -33,14 +33,14 @@ impl Composed {
 
 impl ComposedPolicy<'_> {
     /// Which rows predict the targets.
-    fn predicting(&self, micro_batch: &MicroBatch) -> candle_core::Result<Gather> {
+    fn predicting(&self, micro_batch: &MicroBatch<'_>) -> candle_core::Result<Gather> {
         let rows: Vec<Option<u32>> = micro_batch.predicting.iter().copied().map(Some).collect();
         Gather::new(&rows, micro_batch.branches.rows().len(), self.decoder.device())
     }
 }
 
 impl Policy for ComposedPolicy<'_> {
-    fn logprobs(&mut self, micro_batch: &MicroBatch, temperature: f64) -> candle_core::Result<Vec<f32>> {
+    fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>> {
         if micro_batch.targets.is_empty() {
             return Ok(Vec::new());
         }
@@ -52,7 +52,7 @@ impl Policy for ComposedPolicy<'_> {
 
     fn learn(
         &mut self,
-        micro_batch: &MicroBatch,
+        micro_batch: &MicroBatch<'_>,
         temperature: f64,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],

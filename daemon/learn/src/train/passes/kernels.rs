@@ -34,49 +34,44 @@ impl<'a> Kernels<'a> {
 }
 
 impl Policy for KernelsPolicy<'_> {
-    fn logprobs(&mut self, micro_batch: &MicroBatch, temperature: f64) -> candle_core::Result<Vec<f32>> {
+    fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>> {
         let (decoder, branches) = (&self.model.decoder, &micro_batch.branches);
         let attention = Attention::Branches(branches);
         let hidden = decoder.hidden(branches.rows(), attention, Some(&self.lora), self.workspace)?;
-        let hidden = predicting(micro_batch, &hidden, temperature);
-        token_logprobs(hidden.values(), decoder.head_weight(), &micro_batch.targets)
+        let hidden = hidden.select(&micro_batch.predicting);
+        token_logprobs(hidden.values(), decoder.head_weight(), temperature as f32, &micro_batch.targets)
     }
 
     fn learn(
         &mut self,
-        micro_batch: &MicroBatch,
+        micro_batch: &MicroBatch<'_>,
         temperature: f64,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
     ) -> Result<(), TrainError> {
         let Self { model, memory_bytes_max, workspace, lora } = self;
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
-        let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), *memory_bytes_max);
-        let (hidden, tape) = model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?;
-        let hidden = predicting(micro_batch, &hidden, temperature);
-        let head = Head::new(&hidden, model, &micro_batch.targets)?;
+        let (hidden, tape) = match &micro_batch.kept_rows {
+            Some(kept_rows) => model.decoder.recall(kept_rows, &micro_batch.branches, lora, workspace)?,
+            None => {
+                let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), *memory_bytes_max);
+                model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?
+            }
+        };
+        let hidden = hidden.select(&micro_batch.predicting);
+        let head = Head::new(&hidden, model, temperature as f32, &micro_batch.targets)?;
         let slopes = slopes(&head.logprobs, &head.entropies)?;
-        let d_hidden = spread(micro_batch, &head.gradient(&slopes), hidden.cols(), temperature);
+        let d_hidden = spread(micro_batch, &head.gradient(&slopes), hidden.cols());
         Ok(tape.backward(&d_hidden, gradients, workspace)?)
     }
 }
 
-/// The final hidden states of the rows that predict a target, divided by `temperature`: `[targets, hidden]`.
-fn predicting(micro_batch: &MicroBatch, hidden: &Matrix, temperature: f64) -> Matrix {
-    let mut hidden = hidden.select(&micro_batch.predicting);
-    if temperature != 1.0 {
-        // The logits are linear in these.
-        hidden.values_mut().iter_mut().for_each(|value| *value /= temperature as f32);
-    }
-    hidden
-}
-
-/// The gradient of the hidden states of all rows, given that of those that [`predicting`] gives.
-fn spread(micro_batch: &MicroBatch, d_hidden: &[f32], cols: usize, temperature: f64) -> Matrix {
+/// The gradient of the hidden states of all rows, given that of those that predict a target.
+fn spread(micro_batch: &MicroBatch<'_>, d_hidden: &[f32], cols: usize) -> Matrix {
     let mut spread = vec![0.0; micro_batch.branches.rows().len() * cols];
     for (row, d_hidden) in micro_batch.predicting.iter().zip(d_hidden.chunks_exact(cols)) {
         let sums = spread[*row as usize * cols..][..cols].iter_mut();
-        sums.zip(d_hidden).for_each(|(sum, value)| *sum += value / temperature as f32);
+        sums.zip(d_hidden).for_each(|(sum, value)| *sum += value);
     }
     Matrix::new(spread, cols)
 }
@@ -90,11 +85,11 @@ struct Head {
 }
 
 impl Head {
-    fn new(hidden: &Matrix, model: &Model, targets: &[u32]) -> candle_core::Result<Self> {
+    fn new(hidden: &Matrix, model: &Model, temperature: f32, targets: &[u32]) -> candle_core::Result<Self> {
         let head = model.decoder.head_weight();
-        let (logprobs, d_logprobs) = token_logprobs_and_gradients(hidden.values(), head, targets)?;
-        // d log p / dh = w_target − Σ p·w, so that h · d log p / dh = logit_target − Σ p·logit, and less log p that is the
-        // entropy log Σ exp(logit) − Σ p·logit.
+        let (logprobs, d_logprobs) = token_logprobs_and_gradients(hidden.values(), head, temperature, targets)?;
+        // d log p / dh = (w_target − Σ p·w) / temperature, so that h · d log p / dh = logit_target − Σ p·logit, and less log p
+        // that is the entropy log Σ exp(logit) − Σ p·logit.
         let rows = hidden.rows().zip(d_logprobs.chunks_exact(hidden.cols())).zip(&logprobs);
         let dot = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
         let entropies = rows.map(|((hidden, slope), logprob)| dot(hidden, slope) - logprob).collect();

@@ -20,12 +20,12 @@ pub(super) enum Passes<'a> {
 /// The passes of a base model with an adapter.
 pub(super) trait Policy {
     /// The log-probability of each target, the logits divided by `temperature`.
-    fn logprobs(&mut self, micro_batch: &MicroBatch, temperature: f64) -> candle_core::Result<Vec<f32>>;
+    fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>>;
 
     /// Forward, the objective, and back: adds the gradients of the adapter's matrices to `gradients`, in their order.
     fn learn(
         &mut self,
-        micro_batch: &MicroBatch,
+        micro_batch: &MicroBatch<'_>,
         temperature: f64,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
@@ -47,6 +47,11 @@ impl<'a> Passes<'a> {
     /// On a device, with no bound on memory.
     pub(super) fn on(device: TrainDevice, model: &'a Model) -> Result<Self, TrainError> {
         Self::new(model, &TrainConfig { device, ..TrainConfig::default() })
+    }
+
+    /// Whether they can go back through what rollouts have left behind.
+    pub(super) fn recall(&self) -> bool {
+        matches!(self, Self::Kernels(_))
     }
 
     /// Those of the model with an adapter, or of the model alone.
