@@ -52,7 +52,7 @@ impl Workspace {
         let free = &mut T::pool(self).free;
         let fitting = free.iter().enumerate().filter(|(_, buffer)| (len..=2 * len).contains(&buffer.capacity()));
         let smallest = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at);
-        let mut buffer = smallest.map_or_else(Vec::new, |at| free.swap_remove(at));
+        let mut buffer = smallest.map_or_else(|| Vec::with_capacity(roomy(len)), |at| free.swap_remove(at));
         buffer.resize(len, T::default());
         buffer
     }
@@ -74,6 +74,12 @@ impl Workspace {
             T::pool(self).free.push(buffer);
         }
     }
+}
+
+/// A length for buffers that somewhat longer ones are to fit into as well, at most an eighth above what is asked for: passes are
+/// seldom over just as many rows as the last.
+fn roomy(len: usize) -> usize {
+    len.next_multiple_of((len.next_power_of_two() / 16).max(1))
 }
 
 #[cfg(test)]
