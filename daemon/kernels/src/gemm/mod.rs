@@ -43,6 +43,8 @@ const DEPTH: usize = 2048;
 const TASK_ROWS: usize = 96;
 /// Where the rows of a task meet as many panels, it may copy them to have them in better order.
 const PANELS_TO_COPY_FOR: usize = 4;
+/// Products of at most so many multiply-adds are done before another thread has come to help.
+const MULTIPLY_ADDS_ALONE: usize = 1 << 19;
 /// Tasks that a product is cut into where it has that many tiles.
 const TASKS: usize = 16;
 
@@ -263,9 +265,10 @@ fn run_tasks<K: Kernel, L: Element>(passes: &[Pass<'_, K, L>], threads: Threads)
             }
         }
     };
+    let multiply_adds: usize = passes.iter().map(|pass| pass.dst.rows * pass.dst.cols * pass.pair.left.cols).sum();
     match threads {
-        Threads::Pool => (0..count).into_par_iter().for_each(task),
-        Threads::One => (0..count).for_each(task),
+        Threads::Pool if multiply_adds > MULTIPLY_ADDS_ALONE => (0..count).into_par_iter().for_each(task),
+        _ => (0..count).for_each(task),
     }
 }
 
