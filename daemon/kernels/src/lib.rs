@@ -50,7 +50,7 @@ pub use element::{Element, Precision};
 pub use gemm::{Into, Shared, Threads, gemm};
 pub use isa::{Isa, IsaError, choose as choose_isa, current as current_isa};
 pub use mat::{Mat, MatMut};
-pub use pool::in_pool;
+pub use pool::{in_pool, in_wakeful_pool};
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{RopeTable, Turn, rope};
 pub use softmax::Softmax;

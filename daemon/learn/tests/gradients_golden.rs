@@ -25,6 +25,10 @@ use serde::Deserialize;
 
 /// What the design allows.
 const RELATIVE_ERROR_MAX: f64 = 1e-4;
+
+/// The same for single values of gradients that have been through 30 layers, whose sums each instruction set takes in an order of
+/// its own.
+const SMOLLM2_ERROR_MAX: f64 = 2e-4;
 /// By how much a gradient in bf16 differs from that in f32, by their norms: eight bits of significand are rounded by up to
 /// 0.4 %, many times through the layers and back. What differs by less was not rounded.
 const BF16_ERROR: Range<f64> = 1e-4..0.05;
@@ -128,8 +132,12 @@ fn check_tiny(device: TrainDevice) {
 #[test]
 fn smollm2_agrees_with_peft() {
     let Some(path) = smollm2() else { return };
+    under_every_isa("smollm2_agrees_with_peft", || check_smollm2(&path));
+}
+
+fn check_smollm2(path: &Path) {
     let golden = Golden::read("grads_smollm2.json");
-    let model = Model::load(&path, Precision::F32).unwrap();
+    let model = Model::load(path, Precision::F32).unwrap();
     let adapter = formula_adapter(&model, golden.r, golden.alpha);
     let got = loss_and_gradients(&model, &adapter, &golden.examples(), 1024, TrainDevice::Cpu).unwrap();
     golden.check_loss(&got);
@@ -149,7 +157,7 @@ fn smollm2_agrees_with_peft() {
             f64::from(worst.fold(0.0_f32, f32::max)),
         ];
         assert!(
-            errors.iter().all(|error| *error < RELATIVE_ERROR_MAX),
+            errors.iter().all(|error| *error < SMOLLM2_ERROR_MAX),
             "{name}: norm, dot, values are off by {errors:?}"
         );
     }

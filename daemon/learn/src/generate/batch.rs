@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use perennial_kernels::{KvCache, Span};
+use perennial_kernels::{KvCache, Span, in_wakeful_pool};
 use rayon::prelude::*;
 
 use super::{GenerateError, GenerateOptions, sequence::Sequence};
@@ -98,9 +98,11 @@ impl<'a> Batch<'a> {
 
     /// Draws one token for every running sequence, and lets waiting ones join with their first. Whether there are any.
     pub(crate) fn advance(&mut self) -> Result<bool, GenerateError> {
-        self.decode()?;
-        self.admit()?;
-        Ok(!self.running.is_empty())
+        in_wakeful_pool(|| {
+            self.decode()?;
+            self.admit()?;
+            Ok(!self.running.is_empty())
+        })
     }
 
     /// The sequences that have drawn a token in the last step, in the order in which they joined.

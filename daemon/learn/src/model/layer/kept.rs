@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use half::bf16;
 use perennial_kernels::Heads;
 use rayon::prelude::*;
@@ -182,20 +184,13 @@ impl<E: KeptIn> Kept<E> {
     ) -> Self {
         let mut kept = Self::new(rows.len(), seen.len(), widths, workspace);
         let Self { residual, middle, log_sums, .. } = &mut kept;
-        let sums = [(residual, widths.stream, rows), (middle, widths.stream, rows), (log_sums, widths.heads, seen)];
-        let starts = sums.into_iter().scan(start.sums, |at, (part, width, rows)| {
-            *at += width;
-            Some((part, width, rows, *at - width))
-        });
-        let starts: Vec<_> = starts.collect();
-        starts.into_par_iter().for_each(|(part, width, rows, at)| fill(part, width, rows, |row| &row.sums[at..]));
-        let starts = kept.values_mut().scan(start.values, |at, part| {
-            let width = part.len() / rows.len().max(1);
-            *at += width;
-            Some((part, width, *at - width))
-        });
-        let starts: Vec<_> = starts.collect();
-        starts.into_par_iter().for_each(|(part, width, at)| fill(part, width, rows, |row| &E::of(row)[at..]));
+        let mut at = start.sums;
+        let sums =
+            [(residual, rows), (middle, rows), (log_sums, seen)].map(|(part, rows)| Part::new(part, rows, &mut at));
+        sums.into_par_iter().for_each(|part| part.fill(|row| &row.sums));
+        let mut at = start.values;
+        let values: Vec<_> = kept.values_mut().map(|part| Part::new(part, rows, &mut at)).collect();
+        values.into_par_iter().for_each(|part| part.fill(E::of));
         kept
     }
 
@@ -248,8 +243,25 @@ fn row_of<T>(part: &[T], row: usize, rows: usize) -> &[T] {
     &part[row * width..(row + 1) * width]
 }
 
-fn fill<'a, T: Copy + 'a>(part: &mut [T], width: usize, rows: &[&'a KeptRow], of: impl Fn(&'a KeptRow) -> &'a [T]) {
-    for (to, row) in part.chunks_exact_mut(width.max(1)).zip(rows) {
-        to.copy_from_slice(&of(row)[..width]);
+/// A part of [`Kept`] that is to be made up of rows.
+struct Part<'a, T> {
+    to: &'a mut [T],
+    rows: &'a [&'a KeptRow],
+    /// Where it is in each of them.
+    columns: Range<usize>,
+}
+
+impl<'a, T: Copy> Part<'a, T> {
+    /// That which begins at `at` in each row, and moves that to its end.
+    fn new(to: &'a mut [T], rows: &'a [&'a KeptRow], at: &mut usize) -> Self {
+        let first = *at;
+        *at += to.len() / rows.len().max(1);
+        Self { to, rows, columns: first..*at }
+    }
+
+    fn fill(self, of: impl Fn(&KeptRow) -> &Vec<T>) {
+        for (to, row) in self.to.chunks_exact_mut(self.columns.len().max(1)).zip(self.rows) {
+            to.copy_from_slice(&of(row)[self.columns.clone()]);
+        }
     }
 }
