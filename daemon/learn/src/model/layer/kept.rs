@@ -30,8 +30,8 @@ pub(in crate::model) struct Kept<E> {
     pub(super) downs: [Option<Vec<E>>; Projection::ALL.len()],
 }
 
-/// What one row of a forward pass leaves behind for a backward pass, in all layers: what [`Kept`] has of it, and last the
-/// residual stream before the final norm. Rows of different passes can be gone back through together.
+/// What one row of a forward pass leaves behind for a backward pass: what each layer keeps, and last the residual stream before
+/// the final norm. Rows of different passes can be gone back through together.
 #[derive(Default, PartialEq)]
 pub struct KeptRow {
     /// Residual streams and log-sums.
