@@ -14,8 +14,8 @@ use crate::{
 const BLOCK_ROWS: usize = 1024;
 const BLOCK_TOKENS: usize = 1024;
 
-/// The log-probability of one target token per row: `log softmax(h · headᵀ / temperature)[target]`, without ever holding the logits of the
-/// whole vocabulary (fused linear cross-entropy, arXiv 2411.09009). h is `[rows, hidden]`, head `[vocab, hidden]`.
+/// The log-probability of one target token per row: `log softmax(h · headᵀ / temperature)[target]`, without ever holding the
+/// logits of the whole vocabulary (fused linear cross-entropy, arXiv 2411.09009). h is `[rows, hidden]`, head `[vocab, hidden]`.
 ///
 /// # Errors
 /// Where shapes do not fit together, or a target is outside of the vocabulary.
@@ -25,8 +25,8 @@ pub fn token_logprobs(h: &[f32], head: &Weight, temperature: f32, targets: &[u32
 
 /// As [`token_logprobs`], and the gradient of each by its row of h: `[rows, hidden]`.
 ///
-/// The gradient of a row is (head\[target\] − Σᵥ pᵥ · head\[v\]) / temperature. That sum is an attention over the vocabulary, so it is taken
-/// along with the log-sum in one pass, as FlashAttention does it: the logits are computed once, not twice.
+/// The gradient of a row is (head\[target\] − Σᵥ pᵥ · head\[v\]) / temperature. That sum is an attention over the vocabulary, so it
+/// is taken along with the log-sum in one pass, as FlashAttention does it: the logits are computed once, not twice.
 ///
 /// # Errors
 /// As [`token_logprobs`].

@@ -82,8 +82,11 @@ pub struct Tape<'a> {
 enum Record<'a> {
     F32(Vec<Trace<f32>>),
     Bf16(Vec<Trace<bf16>>),
-    /// Row by row.
-    Rows(&'a [&'a KeptRow]),
+    /// Row by row, and those that attention saw, which may stand for several places.
+    Rows {
+        rows: &'a [&'a KeptRow],
+        seen: Vec<&'a KeptRow>,
+    },
 }
 
 /// What one layer left behind for its backward pass.
@@ -199,8 +202,12 @@ impl Decoder {
             last.copy_from_slice(row.stream(end).unwrap_or_default());
         }
         let normed = in_pool(|| self.normed(&last));
-        let packing = Packing::Branches(branches);
-        Ok((normed, Tape { decoder: self, rows, packing, lora, kept: Record::Rows(kept_rows), last }))
+        let seen = match branches.spread_rows() {
+            (_, Some(spread)) => spread.iter().map(|row| kept_rows[*row as usize]).collect(),
+            (_, None) => kept_rows.to_vec(),
+        };
+        let (packing, kept) = (Packing::Branches(branches), Record::Rows { rows: kept_rows, seen });
+        Ok((normed, Tape { decoder: self, rows, packing, lora, kept, last }))
     }
 
     /// A row to be kept, with nothing in it yet.
@@ -383,10 +390,13 @@ impl Tape<'_> {
         in_pool(|| match kept {
             Record::F32(traces) => back.retrace(traces, &mut d, gradients, workspace),
             Record::Bf16(traces) => back.retrace(traces, &mut d, gradients, workspace),
-            Record::Rows(kept) => match decoder.precision {
-                Precision::F32 => back.recall::<f32>(kept, lora, &mut d, gradients, workspace),
-                Precision::Bf16 => back.recall::<bf16>(kept, lora, &mut d, gradients, workspace),
-            },
+            Record::Rows { rows, seen } => {
+                match decoder.precision {
+                    Precision::F32 => back.recall::<f32>(rows, &seen, lora, &mut d, gradients, workspace),
+                    Precision::Bf16 => back.recall::<bf16>(rows, &seen, lora, &mut d, gradients, workspace),
+                }
+                Ok(())
+            }
         })?;
         workspace.give(d);
         Ok(())
@@ -428,28 +438,17 @@ impl Back<'_> {
     fn recall<E: KeptIn>(
         &self,
         rows: &[&KeptRow],
+        seen: &[&KeptRow],
         lora: &LoraWeights,
         d: &mut [f32],
         gradients: &mut [Vec<f32>],
         workspace: &mut Workspace,
-    ) -> Result<()> {
-        let seen: Vec<&KeptRow>;
-        let seen = match self.packing {
-            Packing::Branches(branches) => match branches.spread_rows() {
-                (_, Some(spread)) => {
-                    seen = spread.iter().map(|row| rows[*row as usize]).collect();
-                    &seen
-                }
-                (_, None) => rows,
-            },
-            Packing::Sequences(_) => rows,
-        };
+    ) {
         let starts = self.decoder.kept_starts(lora);
         let widths: Vec<KeptWidths> = self.decoder.kept_widths(lora).collect();
         for (index, layer) in self.decoder.layers.iter().enumerate().rev() {
             let kept = Kept::<E>::of_rows(rows, seen, &widths[index], starts[index], workspace);
             layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);
         }
-        Ok(())
     }
 }
