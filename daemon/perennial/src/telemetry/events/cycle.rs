@@ -1,0 +1,182 @@
+//! A cycle and its phases.
+
+use std::time::Duration;
+
+use perennial_registry::Phase as State;
+use perennial_types::CycleId;
+use tracing::{error, info};
+
+use crate::{
+    ports::{Cause, CycleEnd},
+    telemetry::{Activity, Event, Telemetry},
+};
+
+/// A cycle's phases as work under way. (The registry records the states that they end in: `train` ends in `trained`.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Choosing the new samples.
+    Collect,
+    /// Drawing and freezing the training set.
+    Mix,
+    /// Training the candidate.
+    Train,
+    /// Scoring champion and candidate.
+    Evaluate,
+    /// The gate's decision.
+    Decide,
+    /// Putting the new champion where production reads it.
+    Publish,
+}
+
+impl From<State> for Phase {
+    /// The work that ends in this state.
+    fn from(state: State) -> Self {
+        match state {
+            State::Collected => Self::Collect,
+            State::Mixed => Self::Mix,
+            State::Trained => Self::Train,
+            State::Evaluated => Self::Evaluate,
+            State::Decided => Self::Decide,
+            State::Published => Self::Publish,
+        }
+    }
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Collect, Self::Mix, Self::Train, Self::Evaluate, Self::Decide, Self::Publish];
+
+    /// The name in logs, metrics and the status.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Mix => "mix",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Decide => "decide",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// A cycle was begun, or goes on after a restart.
+pub(crate) struct CycleStarted {
+    /// Which.
+    pub(crate) cycle: CycleId,
+    /// Why; `None` where it goes on.
+    pub(crate) cause: Option<Cause>,
+}
+
+impl Event for CycleStarted {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { cycle, cause } = self;
+        match cause {
+            Some(cause) => info!(%cycle, ?cause, "cycle begun"),
+            None => info!(%cycle, "cycle goes on"),
+        }
+        telemetry.board().update(|activity| {
+            *activity = Activity { cycle: Some(cycle), ..Default::default() };
+        });
+    }
+}
+
+/// A run of a cycle is over.
+pub(crate) struct CycleEnded<'a> {
+    /// Which.
+    pub(crate) cycle: CycleId,
+    /// How, or the error that kept it from going on.
+    pub(crate) end: Result<&'a CycleEnd, &'a anyhow::Error>,
+}
+
+impl Event for CycleEnded<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let cycle = self.cycle;
+        let (outcome, trouble) = match self.end {
+            Ok(CycleEnd::Promoted(adapter)) => {
+                info!(%cycle, %adapter, "cycle ended: candidate promoted");
+                ("promoted", None)
+            }
+            Ok(CycleEnd::Rejected(adapter)) => {
+                info!(%cycle, %adapter, "cycle ended: candidate rejected");
+                ("rejected", None)
+            }
+            Ok(CycleEnd::Stopped) => {
+                info!(%cycle, "cycle stopped at a safe point; it goes on at the next start");
+                ("stopped", None)
+            }
+            Err(problem) => {
+                error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on");
+                ("failed", Some(format!("cycle {cycle}: {problem:#}")))
+            }
+        };
+        let metrics = &telemetry.metrics().cycle;
+        metrics.ended.with_label_values(&[outcome]).inc();
+        for phase in Phase::ALL {
+            metrics.phase.with_label_values(&[phase.as_str()]).set(0);
+        }
+        telemetry.board().update(|activity| *activity = Activity { trouble, ..Default::default() });
+        telemetry.progress().finish();
+    }
+}
+
+/// A phase of a cycle begins.
+pub(crate) struct PhaseStarted {
+    /// The cycle.
+    pub(crate) cycle: CycleId,
+    /// The phase.
+    pub(crate) phase: Phase,
+}
+
+impl Event for PhaseStarted {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { cycle, phase } = self;
+        info!(%cycle, phase = phase.as_str(), "phase begun");
+        for other in Phase::ALL {
+            telemetry.metrics().cycle.phase.with_label_values(&[other.as_str()]).set(i64::from(other == phase));
+        }
+        telemetry.board().update(|activity| {
+            activity.cycle = Some(cycle);
+            activity.phase = Some(phase.as_str().to_owned());
+            (activity.step, activity.loss, activity.tokens_per_second) = (None, None, None);
+        });
+        telemetry.progress().phase(phase.as_str());
+    }
+}
+
+/// A phase of a cycle is done and recorded.
+pub(crate) struct PhaseEnded {
+    /// The cycle.
+    pub(crate) cycle: CycleId,
+    /// The phase.
+    pub(crate) phase: Phase,
+    /// How long it took in this run.
+    pub(crate) took: Duration,
+}
+
+impl Event for PhaseEnded {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { cycle, phase, took } = self;
+        let seconds = took.as_secs_f64();
+        info!(%cycle, phase = phase.as_str(), seconds, "phase done");
+        telemetry.metrics().cycle.phase_duration.with_label_values(&[phase.as_str()]).observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    #[test]
+    fn one_phase_at_most_is_under_way() {
+        let telemetry = telemetry();
+        let cycle = CycleId(1);
+        telemetry.emit(PhaseStarted { cycle, phase: Phase::Mix });
+        telemetry.emit(PhaseStarted { cycle, phase: Phase::Train });
+        assert!(exports(&telemetry, r#"perennial_cycle_phase{phase="mix"} 0"#));
+        assert!(exports(&telemetry, r#"perennial_cycle_phase{phase="train"} 1"#));
+        telemetry.emit(CycleEnded { cycle, end: Ok(&CycleEnd::Stopped) });
+        assert!(exports(&telemetry, r#"perennial_cycle_phase{phase="train"} 0"#));
+        assert_eq!(telemetry.board().current(), crate::telemetry::Activity::default());
+    }
+}

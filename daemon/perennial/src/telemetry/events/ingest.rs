@@ -1,0 +1,141 @@
+//! Rows and files in, and the replay buffer.
+
+use std::time::Duration;
+
+use perennial_types::Domain;
+use tracing::{debug, error, info, warn};
+
+use super::whole;
+use crate::{
+    ports::IntakeReport,
+    telemetry::{Event, Telemetry},
+};
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileOutcome {
+    /// Taken in.
+    Taken,
+    /// Not rows at all: moved to quarantine.
+    Quarantined,
+    /// Could not be stored; it is tried again.
+    Failed,
+}
+
+impl FileOutcome {
+    /// Every outcome.
+    pub(crate) const ALL: [Self; 3] = [Self::Taken, Self::Quarantined, Self::Failed];
+
+    /// The name in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Quarantined => "quarantined",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Rows of a file or a request were taken in.
+pub(crate) struct RowsTaken<'a> {
+    /// The file's name or the channel.
+    pub(crate) source: &'a str,
+    /// What became of the rows.
+    pub(crate) report: &'a IntakeReport,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Event for RowsTaken<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { source, report, took } = self;
+        let metrics = &telemetry.metrics().ingest;
+        let IntakeReport { accepted, duplicates, rejected, held_out, .. } = *report;
+        for (outcome, rows) in [("accepted", accepted), ("duplicate", duplicates), ("rejected", rejected)] {
+            metrics.rows.with_label_values(&[outcome]).inc_by(rows);
+        }
+        metrics.duration.observe(took.as_secs_f64());
+        info!(source, accepted, duplicates, rejected, held_out, seconds = took.as_secs_f64(), "rows taken in");
+        if let Some(quarantine) = report.quarantine.as_ref().filter(|_| rejected > 0) {
+            warn!(source, rejected, quarantine = %quarantine.display(), "rows refused");
+        }
+    }
+}
+
+/// A file of the inbox was dealt with.
+pub(crate) struct FileHandled<'a> {
+    /// The file's name.
+    pub(crate) file: &'a str,
+    /// What became of it.
+    pub(crate) outcome: FileOutcome,
+    /// Why it was not taken.
+    pub(crate) reason: Option<String>,
+}
+
+impl Event for FileHandled<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { file, outcome, reason } = self;
+        telemetry.metrics().ingest.files.with_label_values(&[outcome.as_str()]).inc();
+        let reason = reason.unwrap_or_default();
+        match outcome {
+            FileOutcome::Taken => debug!(file, "file moved to taken"),
+            FileOutcome::Quarantined => warn!(file, reason, "file moved to quarantine"),
+            FileOutcome::Failed => error!(file, reason, "file not taken in; it stays and is tried again"),
+        }
+    }
+}
+
+/// How many domains have a metric label of their own; the rest are counted together as `other`.
+const DOMAINS_LABELLED_MAX: usize = 64;
+
+/// The replay buffer holds this many training samples now.
+pub(crate) struct BufferSized<'a> {
+    /// Samples per domain, each domain once, in order.
+    pub(crate) domains: &'a [(Domain, u64)],
+}
+
+impl Event for BufferSized<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let gauge = &telemetry.metrics().buffer.samples;
+        let (labelled, rest) = self.domains.split_at(self.domains.len().min(DOMAINS_LABELLED_MAX));
+        for (domain, samples) in labelled {
+            gauge.with_label_values(&[domain.as_str()]).set(whole(*samples));
+        }
+        if !rest.is_empty() {
+            gauge.with_label_values(&["other"]).set(whole(rest.iter().map(|(_, samples)| samples).sum()));
+        }
+    }
+}
+
+/// So many samples wait for a cycle now.
+pub(crate) struct SamplesWaiting(pub(crate) u64);
+
+impl Event for SamplesWaiting {
+    fn emit(self, telemetry: &Telemetry) {
+        telemetry.metrics().cycle.waiting.set(whole(self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, *};
+
+    #[test]
+    fn rows_move_the_counters_by_outcome() {
+        let telemetry = telemetry();
+        let report = IntakeReport { accepted: 5, duplicates: 2, rejected: 1, ..Default::default() };
+        telemetry.emit(RowsTaken { source: "a.jsonl", report: &report, took: Duration::from_millis(3) });
+        assert!(exports(&telemetry, r#"perennial_ingest_rows_total{outcome="accepted"} 5"#));
+        assert!(exports(&telemetry, r#"perennial_ingest_rows_total{outcome="duplicate"} 2"#));
+        assert_eq!(telemetry.board().beats(), 1);
+    }
+
+    #[test]
+    fn domains_beyond_the_limit_share_a_label() {
+        let telemetry = telemetry();
+        let domains: Vec<_> = (0..70).map(|n| (Domain::new(&format!("d{n:02}")).unwrap(), 2)).collect();
+        telemetry.emit(BufferSized { domains: &domains });
+        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="d63"} 2"#));
+        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="other"} 12"#));
+    }
+}

@@ -1,0 +1,26 @@
+//! What can happen, a file an area.
+
+mod cycle;
+mod gate;
+mod ingest;
+mod reward;
+mod train;
+
+pub(crate) use self::{cycle::*, gate::*, ingest::*, reward::*, train::*};
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod testing {
+    use crate::telemetry::{ProgressBar, Telemetry};
+
+    pub(super) fn telemetry() -> Telemetry {
+        Telemetry::new(ProgressBar::hidden()).unwrap()
+    }
+
+    pub(super) fn exports(telemetry: &Telemetry, line: &str) -> bool {
+        telemetry.metrics().render().unwrap().lines().any(|found| found == line)
+    }
+}

@@ -1,0 +1,87 @@
+//! Steps of training.
+
+use perennial_learn::train::grpo::GrpoProgress;
+use prometheus::Gauge;
+use tracing::{debug, info};
+
+use super::whole;
+use crate::telemetry::{Event, Telemetry};
+
+/// A training step was taken.
+pub(crate) struct TrainStep {
+    /// Steps taken, counted from 1.
+    pub(crate) step: u64,
+    /// Steps in all.
+    pub(crate) steps: u64,
+    /// The step's mean loss over supervised tokens.
+    pub(crate) loss: f64,
+    /// The learning rate it was taken with.
+    pub(crate) learning_rate: f64,
+    /// Tokens in the step's batch.
+    pub(crate) tokens: u64,
+    /// Tokens trained on in a second.
+    pub(crate) tokens_per_second: f64,
+}
+
+impl Event for TrainStep {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { step, steps, loss, learning_rate, tokens, tokens_per_second } = self;
+        let metrics = &telemetry.metrics().train;
+        metrics.loss.set(loss);
+        metrics.tokens_per_second.set(tokens_per_second);
+        metrics.step.set(whole(step));
+        metrics.steps.set(whole(steps));
+        metrics.tokens.inc_by(tokens);
+        telemetry.board().update(|activity| {
+            activity.step = Some((step, steps));
+            activity.loss = Some(loss);
+            activity.tokens_per_second = Some(tokens_per_second);
+        });
+        // A bar shows every step already; without one the log does.
+        if telemetry.progress().step(step, steps, loss, tokens_per_second) {
+            debug!(step, steps, loss, learning_rate, tokens_per_second, "step");
+        } else {
+            info!(step, steps, loss, learning_rate, tokens_per_second, "step");
+        }
+    }
+}
+
+/// A step of learning from rewards was taken.
+pub(crate) struct GrpoStep<'a>(pub(crate) &'a GrpoProgress);
+
+impl Event for GrpoStep<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let GrpoProgress { step, steps, loss, learning_rate, tokens, policy, rollouts, .. } = self.0;
+        let seconds = self.0.seconds + self.0.rollout_seconds;
+        let tokens_per_second = if seconds > 0.0 { *tokens as f64 / seconds } else { 0.0 };
+        telemetry.emit(TrainStep {
+            step: *step,
+            steps: *steps,
+            loss: *loss,
+            learning_rate: *learning_rate,
+            tokens: *tokens,
+            tokens_per_second,
+        });
+        let metrics = &telemetry.metrics().grpo;
+        let set = |gauge: &Gauge, value: Option<f64>| value.into_iter().for_each(|value| gauge.set(value));
+        set(&metrics.reward_mean, rollouts.reward_mean);
+        set(&metrics.reward_stddev, rollouts.reward_std);
+        set(&metrics.kl, policy.kl);
+        set(&metrics.entropy, policy.entropy);
+        for (bound, ratio) in [("low", policy.clip_ratio_low), ("high", policy.clip_ratio_high)] {
+            set(&metrics.clip_ratio.with_label_values(&[bound]), ratio);
+        }
+        for (stat, length) in [
+            ("mean", rollouts.completion_length_mean),
+            ("min", rollouts.completion_length_min as f64),
+            ("max", rollouts.completion_length_max as f64),
+        ] {
+            metrics.completion_tokens.with_label_values(&[stat]).set(length);
+        }
+        metrics.truncated_ratio.set(rollouts.truncated_share);
+        metrics.unscored_ratio.set(rollouts.abstained_share);
+        metrics.zero_variance_ratio.set(rollouts.zero_variance_share);
+        let (reward, kl) = (rollouts.reward_mean, policy.kl);
+        info!(step, steps, reward, kl, length = rollouts.completion_length_mean, "learned from rewards");
+    }
+}
