@@ -8,6 +8,7 @@ mod generate;
 mod http;
 mod inbox;
 mod ingest;
+mod intake;
 mod lifecycle;
 mod plugin;
 mod rewards;

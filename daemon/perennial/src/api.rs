@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     ports::{Cycles, Waiting},
     state::StateDir,
-    telemetry::Activity,
+    telemetry::{Activity, IntakeTrouble},
 };
 
 /// How many cycles a list shows.
@@ -27,6 +27,9 @@ pub(crate) struct Status {
     pub(crate) state: String,
     /// What the daemon does; `None` where none runs.
     pub(crate) activity: Option<Activity>,
+    /// What keeps rows from coming in; `None` where no daemon runs.
+    #[serde(default)]
+    pub(crate) intake: Option<IntakeTrouble>,
     /// The adapter in service; `None` is the base model alone.
     pub(crate) champion: Option<AdapterId>,
     /// Since when, in milliseconds since the Unix epoch.
@@ -140,6 +143,7 @@ pub(crate) fn status(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.root().display().to_string(),
         activity,
+        intake: None,
         champion: registry.champion()?,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
         waiting: cycles.waiting()?,

@@ -17,6 +17,7 @@ mod judge;
 mod lock;
 mod models;
 mod ports;
+mod quarantine;
 mod replay;
 mod rewards;
 mod service;

@@ -4,14 +4,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::BufRead,
-    path::{Path, PathBuf},
+    fs::File,
+    io::Read,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use perennial_data::rows::source_name;
 use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
@@ -44,14 +46,18 @@ pub(crate) struct Ports {
     pub(crate) cycles: Arc<dyn Cycles>,
 }
 
-/// Takes rows in. Called by one thread at a time.
+/// Takes rows in. May be called by several threads at a time.
 pub(crate) trait Intake: Send + Sync {
-    /// Takes a file in. When this returns `Ok`, every good row is stored, synced and catalogued and every bad row is in
-    /// quarantine; the caller then moves the file away. Called again for the same file after a crash: ids make that harmless.
-    fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError>;
+    /// Takes an open file in, under this name. When this returns `Ok`, every good row is stored, synced and catalogued and
+    /// every bad row is in quarantine; the caller then moves the file away. Called again for the same file after a crash: ids
+    /// make that harmless.
+    fn take_file(&self, file: File, name: &str, stop: &Stop) -> Result<IntakeReport, IntakeError>;
 
     /// Takes the rows of one request in, with the same promise.
-    fn take_rows(&self, rows: &mut dyn BufRead, origin: &Origin) -> Result<IntakeReport, IntakeError>;
+    fn take_rows(&self, rows: &mut dyn Read, origin: &Origin, stop: &Stop) -> Result<IntakeReport, IntakeError>;
+
+    /// Takes the rows of a quarantine file in again, under the present configuration, and removes what was accepted.
+    fn requeue(&self, file: &str) -> anyhow::Result<RequeueReport>;
 }
 
 /// Where rows come from, for their `source` and for quarantine.
@@ -63,7 +69,19 @@ pub(crate) struct Origin {
     pub(crate) first_line: u64,
 }
 
-/// How many rejected rows a report names; all of them are in quarantine.
+impl Origin {
+    /// With a name that is short and plain, whatever was given.
+    pub(crate) fn new(source: &str, first_line: u64) -> Self {
+        Self { source: source_name(source), first_line: first_line.max(1) }
+    }
+
+    /// The line of the whole source that this line of the part is.
+    pub(crate) fn line(&self, line: u64) -> u64 {
+        line.saturating_add(self.first_line - 1)
+    }
+}
+
+/// How many rejected rows a report names.
 pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
 
 /// What became of the rows of a file or a request.
@@ -73,8 +91,11 @@ pub(crate) struct IntakeReport {
     pub(crate) accepted: u64,
     /// Rows that were stored before.
     pub(crate) duplicates: u64,
-    /// Rows in quarantine.
+    /// Rows that were refused; they are in quarantine.
     pub(crate) rejected: u64,
+    /// Of those, how many quarantine had no room for (`ingest.quarantine_source_bytes_max`, `ingest.quarantine_bytes_max`).
+    #[serde(default)]
+    pub(crate) unkept: u64,
     /// Of the accepted rows, those held out of training.
     pub(crate) held_out: u64,
     /// Accepted rows per domain.
@@ -94,10 +115,10 @@ pub(crate) struct Rejection {
     pub(crate) reason: String,
 }
 
-/// Why a file or a request could not be taken in.
+/// Why a file or a request could not be taken in, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
-    /// The input is not rows at all (binary, a broken archive): a file is moved to quarantine with this reason.
+    /// The input is not rows at all (binary, another kind of archive): a file is moved to quarantine with this reason.
     #[error("{input} cannot be read: {reason}")]
     Unreadable {
         /// The file's name or the channel.
@@ -105,9 +126,44 @@ pub(crate) enum IntakeError {
         /// What is wrong and how to mend it.
         reason: String,
     },
+    /// The input is damaged or goes beyond a bound. The rows before are taken in; a file is moved to quarantine with this
+    /// reason.
+    #[error("{input} was not read to its end: {reason} ({} accepted, {} duplicates, {} rejected)", report.accepted, report.duplicates, report.rejected)]
+    Incomplete {
+        /// The file's name or the channel.
+        input: String,
+        /// What is wrong and how to mend it.
+        reason: String,
+        /// Whether it is a bound, which a key raises.
+        over_bound: bool,
+        /// What became of the rows before.
+        report: Box<IntakeReport>,
+    },
+    /// The disk is full. The input stays where it is and is tried again once there is room.
+    #[error("the disk is full: nothing of this was acknowledged; make room in the state directory")]
+    StorageFull(#[source] anyhow::Error),
     /// The disk, the database or the like failed. The input stays where it is and is tried again.
     #[error("rows could not be stored")]
     Storage(#[source] anyhow::Error),
+    /// Too many requests wait already.
+    #[error("too many requests wait to be read: send it again later")]
+    Busy,
+    /// Whoever asked for it is gone, or the daemon stops.
+    #[error("taking rows in was stopped: send them again")]
+    Stopped,
+}
+
+/// What became of a quarantine file's rows that were taken in again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RequeueReport {
+    /// Rows stored.
+    pub(crate) accepted: u64,
+    /// Rows that were stored before.
+    pub(crate) duplicates: u64,
+    /// Rows that are refused still.
+    pub(crate) rejected: u64,
+    /// Lines that hold no whole row: the source must be sent again.
+    pub(crate) not_whole: u64,
 }
 
 /// Puts stored training samples into the replay buffer.

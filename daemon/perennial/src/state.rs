@@ -47,6 +47,11 @@ impl StateDir {
         self.root.join("quarantine")
     }
 
+    /// Files that were refused as a whole, or not read to their end.
+    pub(crate) fn quarantined_files(&self) -> PathBuf {
+        self.quarantine().join("files")
+    }
+
     /// Parquet files of samples, in a folder a day.
     pub(crate) fn segments(&self) -> PathBuf {
         self.root.join("segments")

@@ -51,7 +51,7 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     if !swept.is_empty() {
         warn!(segments = ?swept, "segments that were never acknowledged are removed");
     }
-    for folder in [state.quarantine(), state.scores()] {
+    for folder in [state.root().to_owned(), state.quarantine(), state.scores()] {
         durable::sweep_temporary(&folder)?;
     }
     let champion = context.registry.champion()?;

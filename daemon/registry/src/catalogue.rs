@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use perennial_types::{CycleId, Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
-use crate::{Registry, RegistryError, champion};
+use crate::{Registry, RegistryError, Source, champion, sources};
 
 /// An immutable segment file that is synced and renamed, and now joins the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,23 +57,41 @@ impl Registry {
     /// # Errors
     /// Where a sample or the segment is in the catalogue already, or the counts differ: then nothing is added.
     pub fn add_segment(&self, segment: &NewSegment, samples: &[NewSample]) -> Result<(), RegistryError> {
-        if segment.rows != samples.len() as u64 {
+        self.take_in(Some((segment, samples)), &[], segment.created_ms)
+    }
+
+    /// Adds a segment with its samples, if there is one, and notes sources as taken in, all in one transaction.
+    ///
+    /// # Errors
+    /// As [`add_segment`](Self::add_segment).
+    pub fn take_in(
+        &self,
+        segment: Option<(&NewSegment, &[NewSample])>,
+        sources: &[Source],
+        at_ms: i64,
+    ) -> Result<(), RegistryError> {
+        if let Some((segment, samples)) = segment
+            && segment.rows != samples.len() as u64
+        {
             let (path, rows) = (segment.path.clone(), segment.rows);
             return Err(RegistryError::SegmentRows { path, rows, samples: samples.len() });
         }
         self.write(|transaction| {
-            let number = insert_segment(transaction, segment)?;
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO samples (id, segment, domain, kind, held_out, arrived_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            for sample in samples {
-                let NewSample { id, domain, kind, held_out, arrived_ms } = sample;
-                insert
-                    .execute(params![id.0.as_bytes(), number, domain.as_str(), kind.as_str(), held_out, arrived_ms])
-                    .map_err(|error| if_taken(error, RegistryError::DuplicateSample(*id)))?;
+            if let Some((segment, samples)) = segment {
+                insert_samples(transaction, insert_segment(transaction, segment)?, samples)?;
             }
-            Ok(())
+            sources.iter().try_for_each(|source| sources::record(transaction, source, at_ms).map(drop))
         })
+    }
+
+    /// Whether a segment of this path is in the catalogue.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn has_segment(&self, path: &str) -> Result<bool, RegistryError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT 1 FROM segments WHERE path = ?1")?;
+        Ok(statement.exists([path])?)
     }
 
     /// The paths of all segments, relative to the state directory: a segment file that is not among them was left by a
@@ -168,6 +186,19 @@ fn insert_segment(transaction: &Transaction<'_>, segment: &NewSegment) -> Result
         )
         .map_err(|error| if_taken(error, RegistryError::DuplicateSegment(path.clone())))?;
     Ok(transaction.last_insert_rowid())
+}
+
+fn insert_samples(transaction: &Transaction<'_>, segment: i64, samples: &[NewSample]) -> Result<(), RegistryError> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO samples (id, segment, domain, kind, held_out, arrived_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for sample in samples {
+        let NewSample { id, domain, kind, held_out, arrived_ms } = sample;
+        insert
+            .execute(params![id.0.as_bytes(), segment, domain.as_str(), kind.as_str(), held_out, arrived_ms])
+            .map_err(|error| if_taken(error, RegistryError::DuplicateSample(*id)))?;
+    }
+    Ok(())
 }
 
 /// `taken` where the row's key is there already, else the error itself.

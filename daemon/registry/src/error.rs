@@ -134,6 +134,18 @@ pub enum RegistryError {
     NotRequeueable(CycleId, &'static str),
 }
 
+impl RegistryError {
+    /// Whether the disk that the database lies on is full.
+    pub fn is_storage_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) | Self::Open { source: error, .. } => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+}
+
 fn name(adapter: Option<&AdapterId>) -> &str {
     adapter.map_or("the base model", AdapterId::as_str)
 }

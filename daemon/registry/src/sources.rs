@@ -1,5 +1,5 @@
 use perennial_types::Fingerprint;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::{Registry, RegistryError, column};
 
@@ -40,30 +40,7 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub fn record_source(&self, source: &Source, at_ms: i64) -> Result<u64, RegistryError> {
-        self.write(|transaction| {
-            // A crash between the last segment and this row leaves the samples stored and the second run without any
-            // new ones; the larger count of stored rows is the truer one.
-            let times = transaction.query_row(
-                "INSERT INTO sources VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)
-                 ON CONFLICT (fingerprint) DO UPDATE SET
-                     name = excluded.name, times_taken = times_taken + 1, last_ms = excluded.last_ms,
-                     duplicates = iif(excluded.stored > stored, excluded.duplicates, duplicates),
-                     quarantined = iif(excluded.stored > stored, excluded.quarantined, quarantined),
-                     stored = max(stored, excluded.stored)
-                 RETURNING times_taken",
-                params![
-                    source.fingerprint.to_string(),
-                    source.name,
-                    source.bytes,
-                    source.stored,
-                    source.duplicates,
-                    source.quarantined,
-                    at_ms
-                ],
-                |row| row.get(0),
-            )?;
-            Ok(times)
-        })
+        self.write(|transaction| record(transaction, source, at_ms))
     }
 
     /// What the ledger knows of the bytes with this fingerprint.
@@ -86,6 +63,24 @@ impl Registry {
             connection.prepare_cached("SELECT * FROM sources ORDER BY last_ms DESC, fingerprint LIMIT ?1")?;
         Ok(statement.query_map([limit], taken)?.collect::<Result<_, _>>()?)
     }
+}
+
+/// Notes a source as taken in, within a transaction, and returns how often it now has been.
+pub(crate) fn record(transaction: &Transaction<'_>, source: &Source, at_ms: i64) -> Result<u64, RegistryError> {
+    // A crash between the last segment and this row leaves the samples stored and the second run without any new ones; the
+    // larger count of stored rows is the truer one.
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO sources VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)
+         ON CONFLICT (fingerprint) DO UPDATE SET
+             name = excluded.name, times_taken = times_taken + 1, last_ms = excluded.last_ms,
+             duplicates = iif(excluded.stored > stored, excluded.duplicates, duplicates),
+             quarantined = iif(excluded.stored > stored, excluded.quarantined, quarantined),
+             stored = max(stored, excluded.stored)
+         RETURNING times_taken",
+    )?;
+    let Source { fingerprint, name, bytes, stored, duplicates, quarantined } = source;
+    let values = params![fingerprint.to_string(), name, bytes, stored, duplicates, quarantined, at_ms];
+    Ok(insert.query_row(values, |row| row.get(0))?)
 }
 
 fn taken(row: &Row<'_>) -> rusqlite::Result<Taken> {

@@ -31,6 +31,9 @@ pub enum IdError {
 
 const ADAPTER_DIGITS: usize = 12;
 
+/// How much of a text that is no id an error repeats, in characters.
+const TEXT_CHARS_MAX: usize = 64;
+
 impl AdapterId {
     /// The name of the adapter whose files have this fingerprint.
     pub fn of(files: &Fingerprint) -> Self {
@@ -80,8 +83,9 @@ impl FromStr for CycleId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(number) if number > 0 => Ok(Self(number)),
-            _ => Err(IdError::Cycle(text.to_owned())),
+            // The registry counts in signed integers.
+            Ok(number) if (1..=i64::MAX as u64).contains(&number) => Ok(Self(number)),
+            _ => Err(IdError::Cycle(text.chars().take(TEXT_CHARS_MAX).collect())),
         }
     }
 }
@@ -106,7 +110,7 @@ impl FromStr for AdapterId {
         if text.len() == ADAPTER_DIGITS && text.bytes().all(lower_hex) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(IdError::Adapter(text.to_owned()))
+            Err(IdError::Adapter(text.chars().take(TEXT_CHARS_MAX).collect()))
         }
     }
 }
@@ -131,7 +135,10 @@ mod tests {
     fn cycle_is_shown_as_its_folder_is_named() {
         assert_eq!(CycleId(7).to_string(), "000007");
         assert_eq!("000007".parse(), Ok(CycleId(7)));
-        assert!("0".parse::<CycleId>().is_err());
+        for bad in ["0", "-1", "18446744073709551615", "9223372036854775808"] {
+            assert!(bad.parse::<CycleId>().is_err(), "{bad}");
+        }
+        assert!("9".repeat(9000).parse::<CycleId>().unwrap_err().to_string().len() < 200);
     }
 
     #[test]

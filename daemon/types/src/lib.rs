@@ -7,6 +7,7 @@
 mod domain;
 mod fingerprint;
 mod ids;
+mod json;
 mod message;
 mod row;
 mod sample;
@@ -14,6 +15,7 @@ mod sample;
 pub use domain::{DEFAULT_DOMAIN, DOMAIN_CHARS_MAX, Domain, DomainError};
 pub use fingerprint::{Fingerprint, FingerprintError, Fingerprinter};
 pub use ids::{AdapterId, CycleId, IdError, SampleId};
+pub use json::{JsonError, NESTING_MAX};
 pub use message::{Content, Message, Role};
 pub use row::{Row, RowError};
 pub use sample::{Body, Kind, Sample};

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use crate::{Body, Content, Domain, DomainError, Message, Role};
+use crate::{Body, Content, Domain, DomainError, Message, Role, json, json::JsonError};
 
 /// One line of input, judged: what it teaches and what it says of itself. See [`Row::parse`] for the shapes.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +22,9 @@ pub struct Row {
 /// Why a line is no sample. The text says what was found and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// The line is not JSON.
-    #[error("not valid JSON: {0}")]
-    Json(String),
+    /// The line is not JSON, or would not be read as it was written.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// The line is JSON, but no object.
     #[error("a row is a JSON object, not {0}")]
     NotAnObject(&'static str),
@@ -51,17 +51,23 @@ pub enum RowError {
 
 type Object = Map<String, Value>;
 
+/// Fields that are text: a number in one of them keeps the digits that were written (`1.10`, an id of 39 digits).
+const TEXT_FIELDS: [&str; 3] = ["reference", "id", "subject"];
+
 impl Row {
     /// Reads one line in the shapes of TRL's datasets (`messages`; `prompt` and `completion`; `text`; `chosen` and
     /// `rejected`, with or without `prompt`; `prompt` alone) or of OpenAI's fine-tuning files (`messages` with `tools`;
     /// `input`, `preferred_output` and `non_preferred_output`). Prompts and answers are strings or lists of messages.
     /// `domain`, `reference`, `id`, `subject` and `metadata` are optional; any further field joins the metadata.
     ///
+    /// A number as `reference`, `id` or `subject` is kept digit by digit. Anywhere else an integer beyond 64 bits is refused,
+    /// since it would be rounded; so is a key that is given twice in one object, and nesting beyond
+    /// [`NESTING_MAX`](crate::NESTING_MAX).
+    ///
     /// # Errors
     /// A [`RowError`] that names the field and says how to mend it.
     pub fn parse(line: &str) -> Result<Self, RowError> {
-        let value = serde_json::from_str(line).map_err(|error| RowError::Json(error.to_string()))?;
-        Self::from_value(value)
+        Self::from_value(json::parse(line, &TEXT_FIELDS)?)
     }
 
     /// As [`parse`](Self::parse), from JSON that is already read.
@@ -293,6 +299,33 @@ mod tests {
         let row = Row::parse(r#"{"text": "t", "answer": "12", "id": 7, "metadata": {"a": 1}, "none": null}"#).unwrap();
         assert_eq!(row.external_id.as_deref(), Some("7"));
         assert_eq!(Value::Object(row.metadata), serde_json::json!({"a": 1, "answer": "12"}));
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_or_are_refused() {
+        let row =
+            Row::parse(r#"{"text": "t", "reference": 1.10, "id": 12345678901234567890123, "subject": 1e2}"#).unwrap();
+        let kept = [row.reference, row.external_id, row.subject].map(Option::unwrap_or_default);
+        assert_eq!(kept, ["1.10", "12345678901234567890123", "1e2"]);
+        for (line, place) in [
+            (r#"{"text": "t", "n": 12345678901234567890123}"#, "`n` is 12345678901234567890123"),
+            (
+                r#"{"text": "t", "reference": {"n": [-9223372036854775809]}}"#,
+                "`reference.n[0]` is -9223372036854775809",
+            ),
+            (
+                r#"{"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": {"n": 99999999999999999999}}}]}]}"#,
+                "`messages[0].tool_calls[0].function.arguments.n` is 99999999999999999999",
+            ),
+        ] {
+            assert!(error(line).starts_with(place), "{}", error(line));
+        }
+    }
+
+    #[test]
+    fn key_given_twice_is_refused() {
+        let twice = r#"{"messages": [{"role": "assistant", "content": "a"}], "messages": []}"#;
+        assert_eq!(error(twice), "the key `messages` is given twice: leave one of them");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use rstest::rstest;
 use super::*;
 
 fn read(bytes: impl AsRef<[u8]>) -> Vec<Line> {
-    let limits = ReadLimits { row_bytes_max: 64, excerpt_bytes_max: 16 };
+    read_within(bytes, ReadLimits { row_bytes_max: 64, excerpt_bytes_max: 16, ..ReadLimits::default() })
+}
+
+fn read_within(bytes: impl AsRef<[u8]>, limits: ReadLimits) -> Vec<Line> {
     Rows::read("test", Cursor::new(bytes.as_ref()), limits).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
@@ -28,7 +31,8 @@ fn told(lines: &[Line]) -> (Good, Bad) {
         match line {
             Line::Row { line, row: Row { body: Body::Text { text }, .. } } => good.push((*line, text.clone())),
             Line::Row { line, .. } => panic!("line {line} is another row"),
-            Line::Rejected(rejected) => bad.push((rejected.line, rejected.reason.clone())),
+            Line::Rejected(rejected) => bad.push((Some(rejected.line), rejected.reason.clone())),
+            Line::Fault(fault) => bad.push((fault.line, fault.reason.clone())),
         }
     }
     (good, bad)
@@ -69,7 +73,7 @@ fn bad_lines_do_not_hide_good_ones(#[case] pack: fn(&[u8]) -> Vec<u8>) {
     assert_eq!(bad.iter().map(|(line, _)| line.unwrap()).collect::<Vec<_>>(), [4, 5, 6, 8, 9]);
     assert!(bad[0].1.starts_with("not valid JSON"), "{}", bad[0].1);
     assert_eq!(bad[1].1, "not UTF-8: the byte at column 11 is not text");
-    assert_eq!(bad[3].1, "the row is 411 bytes long, at most 64 are read (`row_bytes_max`)");
+    assert_eq!(bad[3].1, "the row is 411 bytes long, at most 64 are read (`ingest.row_bytes_max`)");
     assert_eq!(bad[4].1, "a row is a JSON object, not a list: put one object on each line");
 }
 
@@ -151,7 +155,7 @@ fn endless_line_is_refused_in_bounded_memory() {
     let limits = ReadLimits { row_bytes_max: 1 << 16, ..ReadLimits::default() };
     let mut rows = Rows::read("test", endless, limits).unwrap();
     let Some(Ok(Line::Rejected(rejected))) = rows.next() else { panic!("the line was read") };
-    assert_eq!((rejected.line, rejected.excerpt.row_bytes), (Some(1), 1 << 28));
+    assert_eq!((rejected.line, rejected.excerpt.row_bytes), (1, 1 << 28));
     assert!(matches!(rows.next(), Some(Ok(Line::Row { line: 2, .. }))));
     assert!(rows.buffer.capacity() <= 1 << 18, "{} bytes held", rows.buffer.capacity());
 }
@@ -165,7 +169,7 @@ fn fingerprint_is_that_of_the_file_however_far_it_was_read() {
     for steps in 0..3 {
         let mut rows = Rows::open(&path, ReadLimits::default()).unwrap();
         rows.by_ref().take(steps).for_each(drop);
-        assert_eq!(rows.finish().unwrap(), Fingerprint::of(&packed));
+        assert_eq!(rows.finish().unwrap(), (Fingerprint::of(&packed), packed.len() as u64));
     }
 }
 
@@ -175,7 +179,110 @@ fn missing_file_is_named() {
     assert!(error.to_string().starts_with("cannot read /no/such/file: "), "{error}");
 }
 
+#[rstest]
+#[case::after_one_member(vec![gzip(b"{\"text\": \"a\"}\n"), vec![0; 3]], None)]
+#[case::after_two_members(vec![gzip(b"{\"text\": \"a\"}"), gzip(b"\n"), vec![0; 70_000]], None)]
+#[case::something_else(vec![gzip(b"{\"text\": \"a\"}\n"), b"garbage".to_vec()], Some("neither another nor zeros"))]
+#[case::a_member_behind_zeros(vec![gzip(b"{\"text\": \"a\"}\n"), vec![0; 9], gzip(b"{}")], Some("neither another nor zeros"))]
+#[case::half_a_member(vec![gzip(b"{\"text\": \"a\"}\n"), gzip(b"{}")[..5].to_vec()], Some("ends early"))]
+fn zeros_after_the_last_member_are_padding(#[case] parts: Vec<Vec<u8>>, #[case] reason: Option<&str>) {
+    let (good, bad) = told(&read(parts.concat()));
+    assert_eq!(good, [(1, "a".into())]);
+    match reason {
+        None => assert!(bad.is_empty(), "{bad:?}"),
+        Some(reason) => assert!(bad.len() == 1 && bad[0].1.contains(reason), "{bad:?}"),
+    }
+}
+
+#[test]
+fn window_that_is_too_large_is_told_with_the_remedy() {
+    // A frame that names a window of 2 GiB and then nothing: what `zstd --long=31` begins a long file with.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
+    let first = zst(format!("{}\n", row("a")).as_bytes());
+    let (good, bad) = told(&read([&first[..], &frame].concat()));
+    assert_eq!(good.len(), 1);
+    assert!(bad[0].1.contains("--long=27") && !bad[0].1.contains("damaged"), "{bad:?}");
+}
+
+/// The one fault that reading ends with, and how many good rows came before.
+fn over(bytes: &[u8], limits: ReadLimits) -> (usize, String) {
+    let lines = read_within(bytes, limits);
+    let Some(Line::Fault(fault)) = lines.last() else { panic!("{:?}", lines.last()) };
+    assert_eq!(fault.kind, FaultKind::OverBound);
+    (told(&lines).0.len(), fault.reason.clone())
+}
+
+#[test]
+fn every_bound_ends_the_reading_and_names_its_key() {
+    let rows = format!("{}\n", row("a")).repeat(10_000);
+    let limits = ReadLimits { section: "ingest.request", ..ReadLimits::default() };
+    let (good, reason) = over(rows.as_bytes(), ReadLimits { rows_max: 7, ..limits.clone() });
+    assert!(good == 7 && reason.contains("raise `rows_max` in [ingest.request]"), "{good} rows, {reason}");
+
+    let (good, reason) = over(&gzip(rows.as_bytes()), ReadLimits { bytes_max: 70_000, ..limits.clone() });
+    assert!((4_000..9_999).contains(&good), "{good} rows");
+    assert!(reason.contains("70000 bytes, after decompression (raise `bytes_max`"), "{reason}");
+
+    let time_max = std::time::Duration::ZERO;
+    let (_, reason) = over(rows.as_bytes(), ReadLimits { time_max, ..limits });
+    assert!(reason.contains("raise `seconds_max`"), "{reason}");
+}
+
+#[rstest]
+#[case::gzip(gzip)]
+#[case::zstd(zst)]
+fn what_expands_beyond_measure_is_not_expanded(#[case] pack: fn(&[u8]) -> Vec<u8>) {
+    let line = format!("{}\n", row(&"a".repeat(1 << 20)));
+    let packed = pack(line.repeat(64).as_bytes());
+    let (good, reason) = over(&packed, ReadLimits { compression_ratio_max: 50, ..ReadLimits::default() });
+    assert!((15..20).contains(&good), "{good} rows");
+    assert!(reason.contains("raise `ingest.compression_ratio_max`"), "{reason}");
+}
+
+#[test]
+fn blank_lines_and_empty_members_end_somewhere() {
+    let blank = gzip(&vec![b'\n'; BLANK_LINES_MAX as usize + 1]);
+    assert!(over(&blank, ReadLimits::default()).1.contains("1000000 blank lines"));
+    let empty = gzip(b"").repeat(EMPTY_MEMBERS_MAX as usize + 2);
+    assert!(over(&empty, ReadLimits::default()).1.contains("empty gzip members"));
+    let half = gzip(b"").repeat(EMPTY_MEMBERS_MAX as usize / 2);
+    let some = [half, gzip(format!("{}\n", row("a")).as_bytes())].concat();
+    assert_eq!(told(&read(some.repeat(3))).0.len(), 3);
+}
+
+#[test]
+fn reading_ends_when_it_is_stopped() {
+    let limits = ReadLimits::default();
+    let text = format!("{}\n", row("a")).repeat(100_000);
+    let mut rows = Rows::read("test", Cursor::new(text), limits.clone()).unwrap();
+    assert!(matches!(rows.next(), Some(Ok(Line::Row { .. }))));
+    limits.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let last = rows.last().unwrap().unwrap_err();
+    assert!(last.is_stop(), "{last}");
+}
+
 proptest! {
+    #[test]
+    fn any_bytes_in_any_members_are_read_within_bounds(
+        parts in vec((any::<bool>(), vec(any::<u8>(), 0..200), 0_usize..3), 0..6),
+        cut in 0_usize..400,
+    ) {
+        let mut bytes: Vec<u8> = parts
+            .iter()
+            .flat_map(|(packed, part, zeros)| {
+                let mut part = if *packed { gzip(part) } else { part.clone() };
+                part.extend(vec![0; *zeros]);
+                part
+            })
+            .collect();
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let limits = ReadLimits { rows_max: 20, bytes_max: 4096, ..ReadLimits::default() };
+        let lines = read_within(&bytes, limits);
+        prop_assert!(lines.len() <= 21);
+        let faults = lines.iter().filter(|line| matches!(line, Line::Fault(_))).count();
+        prop_assert!(faults == 0 || (faults == 1 && matches!(lines.last(), Some(Line::Fault(_)))));
+    }
+
     #[test]
     fn any_bytes_are_judged_without_panicking(bytes in vec(any::<u8>(), 0..300), pack in 0..3) {
         let packed = match pack {

@@ -105,6 +105,7 @@ fn add(report: &mut IntakeReport, part: IntakeReport) {
     report.duplicates += part.duplicates;
     report.rejected += part.rejected;
     report.held_out += part.held_out;
+    report.unkept += part.unkept;
     for (domain, rows) in part.domains {
         *report.domains.entry(domain).or_default() += rows;
     }

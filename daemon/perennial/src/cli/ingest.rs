@@ -11,7 +11,7 @@ use super::{
     output,
     session::{Answerer, Session},
 };
-use crate::ports::{IntakeReport, REJECTIONS_NAMED_MAX};
+use crate::ports::{IntakeReport, REJECTIONS_NAMED_MAX, Stop};
 
 /// `perennial ingest`
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,10 @@ fn take(session: &Session, answerer: &Answerer, path: &Path) -> anyhow::Result<I
             let source = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             send_file(client, file, &source, session.config().http.body_bytes_max)
         }
-        Answerer::Here(parts) => Ok(parts.ports.intake.take_file(path)?),
+        Answerer::Here(parts) => {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            Ok(parts.ports.intake.take_file(file, &name, &Stop::default())?)
+        }
     }
 }
 
@@ -65,6 +68,12 @@ fn tell(path: &Path, report: &IntakeReport) {
     }
     if *rejected > REJECTIONS_NAMED_MAX as u64 {
         output::note(format_args!("and {} more", rejected - REJECTIONS_NAMED_MAX as u64));
+    }
+    if report.unkept > 0 {
+        output::note(format_args!(
+            "quarantine has no room for {} of them (`ingest.quarantine_source_bytes_max`, `ingest.quarantine_bytes_max`)",
+            report.unkept
+        ));
     }
     if let Some(quarantine) = &report.quarantine {
         output::note(format_args!("rejected rows are kept in {}", quarantine.display()));

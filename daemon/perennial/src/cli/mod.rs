@@ -11,6 +11,7 @@ mod ingest;
 mod models;
 mod output;
 mod plugin;
+mod quarantine;
 mod run;
 mod session;
 mod show;
@@ -68,6 +69,9 @@ enum Command {
         /// The cycle's number
         cycle: CycleId,
     },
+    /// Rows and files that were refused: list them, show why, take them in again
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Carry out the training stage of a cycle's folder, and nothing else
     Train(train::Train),
     /// Base models on this machine
@@ -145,6 +149,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Promote(promote) => promote.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,
         Command::Requeue { cycle } => champion::requeue(&session, cycle)?,
+        Command::Quarantine(quarantine) => quarantine.run(&session)?,
         Command::Train(train) => train.run(&session)?,
         Command::Model(model) => model.run(&session)?,
         Command::Generate(generate) => generate.run(&session)?,

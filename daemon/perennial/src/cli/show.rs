@@ -6,7 +6,10 @@ use super::{
     session::{Answerer, Session},
     table::{NOTHING, Table, or_nothing, time},
 };
-use crate::api::{self, AdapterRow, CycleRow, Status};
+use crate::{
+    api::{self, AdapterRow, CycleRow, Status},
+    telemetry::{IntakeTrouble, SetAside},
+};
 
 /// `perennial show`
 #[derive(Debug, clap::Args)]
@@ -82,6 +85,9 @@ fn status_text(status: &Status) -> String {
         or_nothing(last_cycle),
         status.waiting.samples,
     );
+    if let Some(trouble) = &status.intake {
+        text.push_str(&intake_text(trouble));
+    }
     if status.unindexed > 0 {
         text.push_str(&format!("\nto index    {} samples", status.unindexed));
     }
@@ -91,6 +97,24 @@ fn status_text(status: &Status) -> String {
             table.row([domain.to_string(), samples.training.to_string(), samples.held_out.to_string()]);
         }
         text.push_str(&format!("\n\n{table}"));
+    }
+    text
+}
+
+/// What keeps rows from coming in, if anything does.
+fn intake_text(trouble: &IntakeTrouble) -> String {
+    let mut text = String::new();
+    if trouble.storage_full {
+        text.push_str("\nintake      the disk is full: nothing is taken in until there is room");
+    }
+    if trouble.set_aside_files > 0 {
+        let files = trouble.set_aside_files;
+        text.push_str(&format!(
+            "\nset aside   {files} files of the inbox, tried again when they change or at the next start"
+        ));
+    }
+    for SetAside { file, attempts, reason } in &trouble.set_aside {
+        text.push_str(&format!("\n            {file}, after {attempts} attempts: {reason}"));
     }
     text
 }
@@ -166,6 +190,11 @@ mod tests {
             version: "0.1.0".into(),
             state: "/var/lib/perennial".into(),
             activity: None,
+            intake: Some(IntakeTrouble {
+                storage_full: true,
+                set_aside_files: 2,
+                set_aside: vec![SetAside { file: "a.bin".to_owned(), attempts: 5, reason: "no".to_owned() }],
+            }),
             champion: Some("0123456789ab".parse().unwrap()),
             champion_since_ms: Some(0),
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },

@@ -5,6 +5,7 @@
 
 mod compute;
 mod dump;
+mod ingest;
 mod load;
 mod place;
 mod reload;
@@ -18,9 +19,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+#[cfg(test)]
+pub(crate) use self::ingest::{FileBounds, RequestBounds};
 pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
+    ingest::Ingest,
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},

@@ -46,6 +46,7 @@ impl Reload {
             ingest.inbox,
             ingest.rescan_seconds,
             ingest.settle_seconds,
+            ingest.desks,
             replay.embedding,
             replay.layer,
             http.listen,

@@ -12,7 +12,7 @@ use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Isa, Precision, Reward, Rollout, TrainDevice};
+use super::{Ingest, Isa, Precision, Reward, Rollout, TrainDevice};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,33 +67,6 @@ impl Model {
     /// The path that `base` is, where it is one: a name has no slash in it.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.base.contains('/').then(|| Path::new(&self.base))
-    }
-}
-
-/// `[ingest]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Ingest {
-    pub(crate) inbox: Option<PathBuf>,
-    pub(crate) rescan_seconds: u64,
-    pub(crate) settle_seconds: f64,
-    pub(crate) row_bytes_max: usize,
-    pub(crate) default_domain: Domain,
-    pub(crate) held_out_fraction: f64,
-    pub(crate) held_out_min: u64,
-}
-
-impl Default for Ingest {
-    fn default() -> Self {
-        Self {
-            inbox: None,
-            rescan_seconds: 60,
-            settle_seconds: 2.0,
-            row_bytes_max: 1 << 20,
-            default_domain: Domain::default(),
-            held_out_fraction: 0.05,
-            held_out_min: 8,
-        }
     }
 }
 

@@ -23,6 +23,8 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("state", keys::<State>()),
         ("model", keys::<Model>()),
         ("ingest", keys::<Ingest>()),
+        ("ingest.file", keys::<FileBounds>()),
+        ("ingest.request", keys::<RequestBounds>()),
         ("replay", keys::<Replay>()),
         ("cycle", keys::<Cycle>()),
         ("train", keys::<Train>()),
@@ -44,7 +46,16 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         expected.extend(keys.iter().map(|key| format!("{section}.{key}")));
     }
     // Those are sections of their own.
-    for table in ["gate.auto", "gate.hacking", "gate.suite", "gate.auto.domain", "reward.plugin", "rollout.server"] {
+    for table in [
+        "ingest.file",
+        "ingest.request",
+        "gate.auto",
+        "gate.hacking",
+        "gate.suite",
+        "gate.auto.domain",
+        "reward.plugin",
+        "rollout.server",
+    ] {
         assert!(expected.remove(table), "{table}");
     }
     let sections: BTreeSet<&str> = expected.iter().filter_map(|key| key.split('.').next()).collect();

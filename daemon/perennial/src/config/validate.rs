@@ -45,7 +45,19 @@ fn ingest(config: &Config, found: &mut Problems) {
     let ingest = &config.ingest;
     found.at_least("ingest.rescan_seconds", ingest.rescan_seconds as f64, 1.0);
     found.within("ingest.settle_seconds", ingest.settle_seconds, 0.0..=3600.0);
+    found.within("ingest.attempts_max", f64::from(ingest.attempts_max), 1.0..=1000.0);
     found.at_least("ingest.row_bytes_max", ingest.row_bytes_max as f64, 1024.0);
+    found.at_least("ingest.turns_max", ingest.turns_max as f64, 1.0);
+    found.at_least("ingest.compression_ratio_max", ingest.compression_ratio_max as f64, 1.0);
+    found.within("ingest.desks", ingest.desks as f64, 1.0..=64.0);
+    for (section, bytes_max, rows_max, seconds_max) in [
+        ("file", ingest.file.bytes_max, ingest.file.rows_max, ingest.file.seconds_max),
+        ("request", ingest.request.bytes_max, ingest.request.rows_max, ingest.request.seconds_max),
+    ] {
+        found.at_least(&format!("ingest.{section}.bytes_max"), bytes_max as f64, 1024.0);
+        found.at_least(&format!("ingest.{section}.rows_max"), rows_max as f64, 1.0);
+        found.at_least(&format!("ingest.{section}.seconds_max"), seconds_max as f64, 1.0);
+    }
     found.within("ingest.held_out_fraction", ingest.held_out_fraction, 0.0..=0.5);
 }
 

@@ -87,7 +87,19 @@ impl From<IntakeError> for ApiError {
             IntakeError::Unreadable { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", error.to_string())
             }
-            IntakeError::Storage(_) => Self::unavailable(format!("{:#}", anyhow::Error::from(error))),
+            IntakeError::Incomplete { over_bound: true, .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "over_bound", error.to_string())
+            }
+            IntakeError::Incomplete { over_bound: false, .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "damaged", error.to_string())
+            }
+            IntakeError::StorageFull(_) => {
+                let message = format!("{:#}", anyhow::Error::from(error));
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
+            }
+            IntakeError::Storage(_) | IntakeError::Busy | IntakeError::Stopped => {
+                Self::unavailable(format!("{:#}", anyhow::Error::from(error)))
+            }
         }
     }
 }

@@ -20,7 +20,13 @@ pub(super) async fn live() -> &'static str {
 
 /// The daemon takes work.
 pub(super) async fn ready(State(handle): State<Arc<Handle>>) -> Result<&'static str, ApiError> {
-    if handle.is_ready() { Ok("ready\n") } else { Err(ApiError::unavailable("starting or stopping")) }
+    if !handle.is_ready() {
+        return Err(ApiError::unavailable("starting or stopping"));
+    }
+    if handle.context().telemetry.board().storage_full() {
+        return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
+    }
+    Ok("ready\n")
 }
 
 /// Everything that is measured.

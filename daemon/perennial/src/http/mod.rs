@@ -5,6 +5,7 @@ mod cycles;
 mod error;
 mod guard;
 mod health;
+mod quarantine;
 mod samples;
 
 use std::sync::Arc;
@@ -42,6 +43,10 @@ fn router(handle: Arc<Handle>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(health::status))
         .route("/v1/samples", post(samples::take))
+        .route("/v1/quarantine", get(quarantine::list))
+        .route("/v1/quarantine/{name}", get(quarantine::show))
+        .route("/v1/quarantine/{name}/requeue", post(quarantine::requeue))
+        .route("/v1/quarantine/files/{name}/requeue", post(quarantine::give_back))
         .route("/v1/adapters", get(adapters::list))
         .route("/v1/adapters/{id}", get(adapters::show))
         .route("/v1/adapters/{id}/promote", post(adapters::promote))

@@ -1,9 +1,5 @@
-use std::{
-    io::{Seek, SeekFrom},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::{
     Json,
     body::Body,
@@ -11,12 +7,13 @@ use axum::{
 };
 use futures::StreamExt as _;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
 
 use super::ApiError;
 use crate::{
-    ports::{IntakeReport, Origin},
-    service::Handle,
+    intake::is_full,
+    ports::{IntakeError, IntakeReport, Origin},
+    service::{Handle, RequestBody},
+    telemetry::StorageFull,
 };
 
 /// The source of rows that are sent without a name.
@@ -45,16 +42,14 @@ pub(super) async fn take(
     }
     let rows = receive(&handle, body).await?;
     let source = source.filter(|source| !source.is_empty()).unwrap_or_else(|| SOURCE.to_owned());
-    let origin = Origin { source, first_line: first_line.unwrap_or(1).max(1) };
-    Ok(Json(handle.take_rows(rows, origin).await?))
+    Ok(Json(handle.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?))
 }
 
-/// Writes the body to a file first: a slow or broken sender holds nobody up, and memory does not depend on its length.
-async fn receive(handle: &Handle, body: Body) -> Result<std::fs::File, ApiError> {
+/// Gathers the body first: a slow or broken sender holds nobody up.
+async fn receive(handle: &Handle, body: Body) -> Result<RequestBody, ApiError> {
+    let no_room = |error: std::io::Error| ApiError::from(no_room(handle, error));
     let bytes_max = handle.context().config.current().http.body_bytes_max;
-    let file = handle.request_file().context("there is no room for the request").map_err(ApiError::from)?;
-    let mut file = tokio::fs::File::from_std(file);
-    let mut bytes = 0;
+    let (mut writer, mut bytes) = (handle.request_body(), 0);
     let mut body = body.into_data_stream();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
@@ -62,10 +57,17 @@ async fn receive(handle: &Handle, body: Body) -> Result<std::fs::File, ApiError>
         if bytes > bytes_max {
             return Err(ApiError::too_large(bytes_max));
         }
-        file.write_all(&chunk).await.context("there is no room for the request").map_err(ApiError::from)?;
+        writer.push(&chunk).await.map_err(no_room)?;
     }
-    file.flush().await.context("there is no room for the request").map_err(ApiError::from)?;
-    let mut file = file.into_std().await;
-    file.seek(SeekFrom::Start(0)).context("the request cannot be read again").map_err(ApiError::from)?;
-    Ok(file)
+    writer.finish().await.map_err(no_room)
+}
+
+/// The body could not be kept until it is read.
+fn no_room(handle: &Handle, error: std::io::Error) -> IntakeError {
+    let error = anyhow::Error::from(error).context("there is no room for the request");
+    if !is_full(&error) {
+        return IntakeError::Storage(error);
+    }
+    handle.context().telemetry.emit(StorageFull(true));
+    IntakeError::StorageFull(error)
 }

@@ -1,65 +1,78 @@
-use std::{
-    fs::File,
-    io::BufReader,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs::File, sync::Arc};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Notify, Semaphore};
 
-use super::work::on_thread;
-use crate::ports::{Intake, IntakeError, IntakeReport, Origin};
+use super::{request_body::RequestBody, work::on_thread};
+use crate::ports::{Intake, IntakeError, IntakeReport, Origin, RequeueReport, Stop};
 
-/// Lets one file or request at a time through to the intake, in the order of asking. Cheap to clone.
+/// Small requests that are read at the same time. Each is over soon; most of it is waiting for the disk, together.
+const LIGHT_MAX: usize = 32;
+
+/// Requests that wait for their turn; beyond them, senders are told to come again.
+const WAITING_MAX: usize = 256;
+
+/// Lets files and requests through to the intake: large and compressed requests at a few desks, small ones at desks of their
+/// own, so that nobody waits for a heavy one, and the inbox beside them. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk {
     intake: Arc<dyn Intake>,
-    turn: Arc<Mutex<()>>,
+    heavy: Arc<Semaphore>,
+    light: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     taken: Arc<Notify>,
 }
 
+/// Stops what is still under way when its sender is gone.
+struct Leaving(Stop);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
 impl Desk {
-    pub(crate) fn new(intake: Arc<dyn Intake>) -> Self {
-        Self { intake, turn: Arc::default(), taken: Arc::default() }
+    /// With so many desks for heavy requests.
+    pub(crate) fn new(intake: Arc<dyn Intake>, heavy: usize) -> Self {
+        let desks = |count| Arc::new(Semaphore::new(count));
+        let (heavy, light, waiting) = (desks(heavy), desks(LIGHT_MAX), desks(WAITING_MAX));
+        Self { intake, heavy, light, waiting, taken: Arc::default() }
     }
 
-    /// Takes a file in.
-    pub(crate) async fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError> {
-        let file = file.to_owned();
-        self.take(move |intake| intake.take_file(&file)).await
+    /// Takes an open file in. Blocks.
+    pub(crate) fn take_file(&self, file: File, name: &str, stop: &Stop) -> Result<IntakeReport, IntakeError> {
+        let outcome = self.intake.take_file(file, name, stop);
+        self.taken.notify_one();
+        outcome
     }
 
-    /// Takes the rows of a request in, from the file that they were written to.
-    pub(crate) async fn take_rows(&self, rows: File, origin: Origin) -> Result<IntakeReport, IntakeError> {
-        self.take(move |intake| intake.take_rows(&mut BufReader::new(rows), &origin)).await
+    /// Takes the rows of a request in. Dropping the future stops the reading.
+    pub(crate) async fn take_rows(&self, mut rows: RequestBody, origin: Origin) -> Result<IntakeReport, IntakeError> {
+        let _waiting = self.waiting.try_acquire().map_err(|_| IntakeError::Busy)?;
+        let lane = if rows.is_light() { &self.light } else { &self.heavy };
+        let desk = Arc::clone(lane).acquire_owned().await.map_err(|_| IntakeError::Stopped)?;
+        let (intake, stop) = (Arc::clone(&self.intake), Stop::default());
+        let leaving = Leaving(stop.clone());
+        let outcome = on_thread("intake", move || {
+            // The thread holds the desk, not this future: it is free only once the reading has ended.
+            let _desk = desk;
+            intake.take_rows(&mut rows, &origin, &stop)
+        });
+        let outcome = outcome.await.map_err(|error| IntakeError::Storage(error.into()));
+        drop(leaving);
+        self.taken.notify_one();
+        outcome?
+    }
+
+    /// Takes the rows of a quarantine file in again. Blocks.
+    pub(crate) fn requeue(&self, file: &str) -> anyhow::Result<RequeueReport> {
+        let outcome = self.intake.requeue(file);
+        self.taken.notify_one();
+        outcome
     }
 
     /// Returns once something was taken in since the last call returned.
     pub(crate) async fn taken(&self) {
         self.taken.notified().await;
     }
-
-    async fn take(
-        &self,
-        work: impl FnOnce(&dyn Intake) -> Result<IntakeReport, IntakeError> + Send + 'static,
-    ) -> Result<IntakeReport, IntakeError> {
-        // The thread holds the turn, not this future: a client that goes away does not let the next one in too early.
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        let intake = Arc::clone(&self.intake);
-        let outcome = on_thread("intake", move || {
-            let _turn = turn;
-            work(&*intake)
-        });
-        let outcome = outcome.await.map_err(|error| IntakeError::Storage(error.into()))?;
-        self.taken.notify_one();
-        outcome
-    }
-}
-
-/// A file without a name in a folder, gone as soon as it is closed: for what a request sends.
-pub(crate) fn nameless_file(folder: &Path) -> std::io::Result<File> {
-    let path: PathBuf = folder.join(format!(".request-{}", ulid::Ulid::new()));
-    let file = File::options().create_new(true).read(true).write(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
 }

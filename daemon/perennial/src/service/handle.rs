@@ -1,12 +1,10 @@
-use std::fs::File;
-
 use perennial_types::{AdapterId, CycleId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Desk, nameless_file, on_thread};
+use super::{BodyWriter, Desk, RequestBody, on_thread};
 use crate::{
     api::Status,
-    ports::{Context, IntakeError, IntakeReport, Origin, Ports},
+    ports::{Context, IntakeError, IntakeReport, Origin, Ports, RequeueReport},
 };
 
 /// What the running daemon can be asked for. Cheap to clone.
@@ -67,21 +65,30 @@ impl Handle {
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 
-    /// A file for the body of a request.
-    pub(crate) fn request_file(&self) -> std::io::Result<File> {
-        nameless_file(self.context.state.root())
+    /// Where the body of a request is gathered.
+    pub(crate) fn request_body(&self) -> BodyWriter {
+        BodyWriter::new(self.context.state.root())
     }
 
     /// Takes rows in; durable when this returns.
-    pub(crate) async fn take_rows(&self, rows: File, origin: Origin) -> Result<IntakeReport, IntakeError> {
+    pub(crate) async fn take_rows(&self, rows: RequestBody, origin: Origin) -> Result<IntakeReport, IntakeError> {
         self.desk.take_rows(rows, origin).await
+    }
+
+    /// Takes the rows of a quarantine file in again.
+    pub(crate) async fn requeue_quarantine(&self, file: String) -> anyhow::Result<RequeueReport> {
+        let desk = self.desk.clone();
+        on_thread("requeue", move || desk.requeue(&file)).await?
     }
 
     /// How things stand.
     pub(crate) async fn status(&self) -> anyhow::Result<Status> {
         self.ask(|context, ports| {
-            let activity = context.telemetry.board().current();
-            crate::api::status(&context.state, &context.registry, &*ports.cycles, Some(activity))
+            let board = context.telemetry.board();
+            let mut status =
+                crate::api::status(&context.state, &context.registry, &*ports.cycles, Some(board.current()))?;
+            status.intake = Some(board.intake());
+            Ok(status)
         })
         .await
     }

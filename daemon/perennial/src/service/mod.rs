@@ -7,6 +7,7 @@ mod desk;
 mod handle;
 mod inbox;
 mod policy;
+mod request_body;
 mod signals;
 mod systemd;
 mod watch;
@@ -34,14 +35,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 pub(crate) use self::{
-    desk::{Desk, nameless_file},
+    desk::Desk,
     handle::{Handle, Refusal},
+    inbox::{move_into, open_regular},
+    request_body::{BodyWriter, RequestBody},
     signals::Signals,
     work::on_thread,
 };
 use self::{
     handle::Command,
-    inbox::Scan,
+    inbox::Inbox,
     policy::{Situation, Step},
     signals::Request,
     systemd::Pulse,
@@ -51,8 +54,8 @@ use crate::{
     clock,
     config::{ConfigError, Loaded, Reload},
     http,
-    ports::{Cause, Context, CycleEnd, IntakeError, Ports, Stop},
-    telemetry::{ChampionInService, CycleEnded, CycleStarted, FileHandled, FileOutcome, LogControl, SamplesWaiting},
+    ports::{Cause, Context, CycleEnd, Ports, Stop},
+    telemetry::{ChampionInService, CycleEnded, CycleStarted, LogControl, SamplesWaiting},
 };
 
 /// The loop takes a turn at least this often, for the watchdog.
@@ -99,7 +102,8 @@ struct Service {
     stop: Stop,
     cycle_runs: bool,
     indexer_runs: bool,
-    inbox_runs: bool,
+    /// `None` while it is looked at.
+    inbox: Option<Inbox>,
     /// Something came in while the indexer ran.
     index_again: bool,
     renamed: BTreeSet<PathBuf>,
@@ -116,7 +120,8 @@ enum Job {
     },
     /// A cycle that somebody asked for could not be begun, as they were told.
     Refused,
-    Inbox(anyhow::Result<Option<Duration>>),
+    /// The inbox is back, and should be looked at again so soon, if sooner than usual.
+    Inbox(Inbox, anyhow::Result<Option<Duration>>),
     Index(anyhow::Result<u64>),
 }
 
@@ -139,7 +144,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
     let (ready, is_ready) = state::channel(false);
     let (commands, mut inbound) = mpsc::channel(16);
-    let desk = Desk::new(ports.intake.clone());
+    let desk = Desk::new(ports.intake.clone(), context.config.current().ingest.desks);
     let handle = Handle::new(context.clone(), ports.clone(), desk.clone(), commands, is_ready);
 
     let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -169,7 +174,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
             Some(command) = inbound.recv() => service.command(command),
             Some(job) = service.jobs.join_next() => service.finished(job),
             () = service.desk.taken() => service.start_indexer(),
-            () = sleep_until(service.look_at), if !service.inbox_runs => {}
+            () = sleep_until(service.look_at), if service.inbox.is_some() => {}
             () = sleep(wake) => {}
         }
     }
@@ -190,6 +195,7 @@ impl Service {
         desk: Desk,
         pulse: Pulse,
     ) -> Self {
+        let inbox = Some(Inbox::new(context.clone(), desk.clone()));
         Self {
             context,
             ports,
@@ -201,7 +207,7 @@ impl Service {
             stop: Stop::default(),
             cycle_runs: false,
             indexer_runs: false,
-            inbox_runs: false,
+            inbox,
             index_again: false,
             renamed: BTreeSet::new(),
             look_at: Instant::now(),
@@ -304,16 +310,23 @@ impl Service {
     }
 
     fn look_at_inbox(&mut self) {
-        if self.inbox_runs || self.look_at > Instant::now() {
+        if self.context.telemetry.board().storage_full() {
+            self.look_at = self.look_at.min(Instant::now() + inbox::FULL_PAUSE);
+        }
+        if self.look_at > Instant::now() {
             return;
         }
-        let config = self.context.config.current();
-        self.inbox_runs = true;
-        self.look_at = Instant::now() + Duration::from_secs(config.ingest.rescan_seconds);
-        let settle = Duration::from_secs_f64(config.ingest.settle_seconds);
-        let renamed = std::mem::take(&mut self.renamed);
-        let (context, desk, stop) = (self.context.clone(), self.desk.clone(), self.stop.clone());
-        self.jobs.spawn(async move { Job::Inbox(empty_inbox(&context, &desk, &renamed, settle, &stop).await) });
+        let Some(mut inbox) = self.inbox.take() else { return };
+        self.look_at = Instant::now() + Duration::from_secs(self.context.config.current().ingest.rescan_seconds);
+        let (renamed, stop) = (std::mem::take(&mut self.renamed), self.stop.clone());
+        let another = Inbox::new(self.context.clone(), self.desk.clone());
+        self.jobs.spawn(async move {
+            let look = on_thread("inbox", move || {
+                let again = inbox.look(&renamed, &stop).context("the inbox cannot be read");
+                Job::Inbox(inbox, again)
+            });
+            look.await.unwrap_or_else(|error| Job::Inbox(another, Err(error.into())))
+        });
     }
 
     fn command(&mut self, command: Command) {
@@ -335,12 +348,12 @@ impl Service {
         match job {
             Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
             Ok(Job::Refused) => self.cycle_runs = false,
-            Ok(Job::Inbox(outcome)) => {
-                self.inbox_runs = false;
-                match outcome {
-                    Ok(Some(settles_in)) => self.look_at = self.look_at.min(Instant::now() + settles_in),
+            Ok(Job::Inbox(inbox, again)) => {
+                self.inbox = Some(inbox);
+                match again {
+                    Ok(Some(again_in)) => self.look_at = self.look_at.min(Instant::now() + again_in),
                     Ok(None) => {}
-                    Err(problem) => error!(error = format!("{problem:#}"), "the inbox cannot be read"),
+                    Err(problem) => error!(error = format!("{problem:#}"), "the inbox was not looked through"),
                 }
             }
             Ok(Job::Index(outcome)) => {
@@ -428,36 +441,4 @@ impl Service {
             Err(_) => Exit::Forced,
         }
     }
-}
-
-/// Takes every file that is ready. Returns how long until the next one has settled.
-async fn empty_inbox(
-    context: &Context,
-    desk: &Desk,
-    renamed: &BTreeSet<PathBuf>,
-    settle: Duration,
-    stop: &Stop,
-) -> anyhow::Result<Option<Duration>> {
-    let Scan { ready, settles_in } = inbox::scan(context.state.inbox(), renamed, settle, SystemTime::now())?;
-    for file in ready {
-        if stop.is_set() {
-            break;
-        }
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (folder, outcome, reason) = match desk.take_file(&file).await {
-            Ok(_) => (context.state.taken(), FileOutcome::Taken, None),
-            Err(IntakeError::Unreadable { reason, .. }) => {
-                (context.state.quarantine(), FileOutcome::Quarantined, Some(reason))
-            }
-            Err(error @ IntakeError::Storage(_)) => {
-                let reason = Some(format!("{:#}", anyhow::Error::from(error)));
-                context.telemetry.emit(FileHandled { file: &name, outcome: FileOutcome::Failed, reason });
-                continue;
-            }
-        };
-        let moved = inbox::move_into(&file, &folder);
-        moved.with_context(|| format!("{} cannot be moved to {}", file.display(), folder.display()))?;
-        context.telemetry.emit(FileHandled { file: &name, outcome, reason });
-    }
-    Ok(settles_in)
 }

@@ -1,7 +1,8 @@
 //! The daemon with parts that do nothing but count: what is tested is the loop, HTTP and the inbox.
 
 use std::{
-    path::Path,
+    fs::File,
+    io::Read,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Config, SharedConfig},
-    ports::{Cycles, Indexer, Intake, IntakeReport, Origin, Waiting},
+    ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
     state::StateDir,
     telemetry::{ProgressBar, Telemetry},
 };
@@ -29,8 +30,15 @@ struct Fake {
     begun: AtomicU64,
     unfinished: AtomicU64,
     may_end: AtomicBool,
+    /// Whether requests of more than [`LIGHT`] bytes are through.
+    heavy_may_end: AtomicBool,
+    /// Whether a request was stopped.
+    stopped: AtomicBool,
     fails: AtomicBool,
 }
+
+/// The longest request that is read at once.
+const LIGHT: usize = 1 << 20;
 
 impl Fake {
     fn take(&self, text: &str) -> Result<IntakeReport, IntakeError> {
@@ -47,14 +55,24 @@ impl Fake {
 }
 
 impl Intake for Fake {
-    fn take_file(&self, file: &Path) -> Result<IntakeReport, IntakeError> {
-        self.take(&std::fs::read_to_string(file).unwrap())
+    fn take_file(&self, mut file: File, _name: &str, _stop: &Stop) -> Result<IntakeReport, IntakeError> {
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        self.take(&text)
     }
 
-    fn take_rows(&self, rows: &mut dyn std::io::BufRead, _origin: &Origin) -> Result<IntakeReport, IntakeError> {
+    fn take_rows(&self, rows: &mut dyn Read, _origin: &Origin, stop: &Stop) -> Result<IntakeReport, IntakeError> {
         let mut text = String::new();
         rows.read_to_string(&mut text).unwrap();
+        while text.len() > LIGHT && !stop.is_set() && !self.heavy_may_end.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.stopped.fetch_or(stop.is_set(), SeqCst);
         self.take(&text)
+    }
+
+    fn requeue(&self, _file: &str) -> anyhow::Result<RequeueReport> {
+        Ok(RequeueReport::default())
     }
 }
 
@@ -221,7 +239,7 @@ async fn files_go_where_they_belong() {
     running
         .until("the files", async |running| {
             let exists = |path: &str| running.folder.path().join(path).exists();
-            exists("inbox/taken/good.jsonl") && exists("quarantine/bad.bin")
+            exists("inbox/taken/good.jsonl") && exists("quarantine/files/bad.bin")
         })
         .await;
     assert!(inbox.join("later.jsonl").exists());
@@ -265,5 +283,55 @@ async fn errors_are_json_with_a_code() {
     assert_eq!(code(running.post("/v1/rollback", "{\"from\": 1}").await), (400, "bad_request".into()));
     let (status, _) = running.get("/v1/adapters/0123456789ab").await;
     assert_eq!(status, 404);
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_requests_hold_up_neither_small_ones_nor_the_inbox_and_end_when_their_senders_leave() {
+    let running = Running::start(Fake::default(), |config| config.ingest.desks = 2).await;
+    let heavy = "x\n".repeat(LIGHT);
+    let senders = TaskTracker::new();
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        let request = running.http.post(format!("{}/v1/samples", running.base)).body(heavy.clone());
+        requests.push(senders.spawn(request.send()));
+    }
+    sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    assert_eq!(running.post("/v1/samples", "1\n").await.0, 200);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    std::fs::write(running.folder.path().join("inbox/a.jsonl"), "1\n").unwrap();
+    let taken = running.folder.path().join("inbox/taken/a.jsonl");
+    running.until("the file", async |_| taken.exists()).await;
+    assert!(!running.fake.stopped.load(SeqCst));
+    requests.iter().for_each(|request| request.abort());
+    running.until("the end of the reading", async |running| running.fake.stopped.load(SeqCst)).await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_that_cannot_be_moved_is_set_aside_and_holds_no_other_up() {
+    let running = Running::start(Fake::default(), |config| config.ingest.attempts_max = 2).await;
+    let root = running.folder.path();
+    // Where refused files go lies a file: they cannot be moved there, whoever runs this.
+    std::fs::write(root.join("quarantine/files"), "").unwrap();
+    std::fs::write(root.join("inbox/a.bin"), "!").unwrap();
+    std::fs::write(root.join("inbox/b.jsonl"), "1\n").unwrap();
+    running.until("the other file", async |_| root.join("inbox/taken/b.jsonl").exists()).await;
+    let status = async |running: &Running| {
+        let (_, text) = running.get("/v1/status").await;
+        serde_json::from_str::<Value>(&text).unwrap()["intake"].clone()
+    };
+    running.until("the file set aside", async |running| status(running).await["set_aside_files"] == 1).await;
+    let aside = status(&running).await["set_aside"][0].clone();
+    assert_eq!((aside["file"].as_str(), aside["attempts"].as_u64()), (Some("a.bin"), Some(2)));
+    assert!(root.join("inbox/a.bin").exists());
+    let (_, metrics) = running.get("/metrics").await;
+    assert!(metrics.contains(r#"perennial_ingest_files_total{outcome="set_aside"} 1"#));
+    // Once it changes, it is tried again.
+    std::fs::remove_file(root.join("quarantine/files")).unwrap();
+    std::fs::write(root.join("inbox/a.bin"), "! again").unwrap();
+    running.until("the changed file", async |_| root.join("quarantine/files/a.bin").exists()).await;
+    running.until("a clean status", async |running| status(running).await["set_aside_files"] == 0).await;
     assert_eq!(running.stop().await, Exit::Clean);
 }

@@ -6,7 +6,7 @@ use std::{
 
 use notify::{
     EventKind, RecommendedWatcher, RecursiveMode,
-    event::{ModifyKind, RenameMode},
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
 };
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio::sync::mpsc;
@@ -51,16 +51,60 @@ fn watch(
 ) -> notify::Result<Debouncer<RecommendedWatcher, RecommendedCache>> {
     let mut debouncer = new_debouncer(GATHER, None, move |events: DebounceEventResult| {
         // After an error (the queue ran over), a look at the folder finds what was missed.
-        let renamed = events.unwrap_or_default().iter().filter_map(|event| renamed_in(event)).collect();
-        let _ = sender.blocking_send(renamed);
+        let Ok(events) = events else {
+            let _ = sender.blocking_send(BTreeSet::new());
+            return;
+        };
+        if events.iter().any(|event| is_news(&event.kind)) {
+            let _ = sender.blocking_send(events.iter().filter_map(|event| renamed_in(event)).collect());
+        }
     })?;
     debouncer.watch(folder, RecursiveMode::NonRecursive)?;
     Ok(debouncer)
+}
+
+/// Whether something may lie in the folder that did not before. Our own looking, reading and moving away are no news, nor is
+/// each piece of a file that is being written: it is looked at again once it has settled.
+fn is_news(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Create(_) | EventKind::Any | EventKind::Other => true,
+        EventKind::Access(access) => *access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Name(mode)) => *mode != RenameMode::From,
+        EventKind::Modify(_) | EventKind::Remove(_) => false,
+    }
 }
 
 fn renamed_in(event: &notify::Event) -> Option<PathBuf> {
     match event.kind {
         EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => event.paths.last().cloned(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn looking_reading_and_moving_away_are_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = folder.path().join("inbox");
+        fs::create_dir(&inbox).unwrap();
+        let mut watcher = Watcher::new(&inbox);
+        let path = inbox.join("a.jsonl");
+        fs::write(folder.path().join("a.jsonl"), "{}").unwrap();
+        fs::rename(folder.path().join("a.jsonl"), &path).unwrap();
+        let patience = GATHER * 25;
+        assert_eq!(timeout(patience, watcher.changed()).await.unwrap(), BTreeSet::from([path.clone()]));
+        assert_eq!(fs::read_dir(&inbox).unwrap().count(), 1);
+        fs::read(&path).unwrap();
+        fs::rename(&path, folder.path().join("taken")).unwrap();
+        assert!(timeout(GATHER * 4, watcher.changed()).await.is_err());
+        fs::write(&path, "{}").unwrap();
+        timeout(patience, watcher.changed()).await.unwrap();
     }
 }

@@ -23,6 +23,28 @@ pub(crate) struct Activity {
     pub(crate) trouble: Option<String>,
 }
 
+/// What keeps rows from coming in: shown beside the [`Activity`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IntakeTrouble {
+    /// Whether the disk is full: nothing is taken in until there is room.
+    pub(crate) storage_full: bool,
+    /// How many files of the inbox were set aside, for they cannot be taken or moved.
+    pub(crate) set_aside_files: u64,
+    /// The first of them.
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// A file of the inbox that is no longer tried, until it changes or the daemon starts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SetAside {
+    /// The file's name.
+    pub(crate) file: String,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+    /// Why it did not go.
+    pub(crate) reason: String,
+}
+
 impl Activity {
     /// One line, as systemd's `STATUS=` shows it.
     pub(crate) fn line(&self) -> String {
@@ -44,12 +66,14 @@ impl Activity {
 #[derive(Clone)]
 pub(crate) struct ActivityBoard {
     current: Arc<watch::Sender<Activity>>,
+    intake: Arc<watch::Sender<IntakeTrouble>>,
     beats: Arc<AtomicU64>,
 }
 
 impl Default for ActivityBoard {
     fn default() -> Self {
-        Self { current: Arc::new(watch::Sender::new(Activity::default())), beats: Arc::default() }
+        let (current, intake) = (watch::Sender::new(Activity::default()), watch::Sender::new(IntakeTrouble::default()));
+        Self { current: Arc::new(current), intake: Arc::new(intake), beats: Arc::default() }
     }
 }
 
@@ -57,6 +81,25 @@ impl ActivityBoard {
     /// What is under way now.
     pub(crate) fn current(&self) -> Activity {
         self.current.borrow().clone()
+    }
+
+    /// What keeps rows from coming in now.
+    pub(crate) fn intake(&self) -> IntakeTrouble {
+        self.intake.borrow().clone()
+    }
+
+    /// Whether the disk is full.
+    pub(crate) fn storage_full(&self) -> bool {
+        self.intake.borrow().storage_full
+    }
+
+    /// Changes what keeps rows from coming in, and says whether that made a difference.
+    pub(crate) fn update_intake(&self, change: impl FnOnce(&mut IntakeTrouble)) -> bool {
+        self.intake.send_if_modified(|trouble| {
+            let before = trouble.clone();
+            change(trouble);
+            *trouble != before
+        })
     }
 
     /// Told of every change from now on.

@@ -28,8 +28,11 @@ pub(crate) struct Metrics {
 /// Rows and files in.
 pub(crate) struct IngestMetrics {
     pub(crate) rows: IntCounterVec,
+    pub(crate) unkept: IntCounter,
     pub(crate) files: IntCounterVec,
     pub(crate) duration: Histogram,
+    pub(crate) storage_full: IntGauge,
+    pub(crate) set_aside: IntGauge,
 }
 
 /// The replay buffer.
@@ -117,7 +120,17 @@ impl IngestMetrics {
         zero(&files, &FileOutcome::ALL.map(FileOutcome::as_str));
         let duration = HistogramOpts::new("perennial_ingest_duration_seconds", "Time to take a file or request in.")
             .buckets(vec![0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0]);
-        Ok(Self { rows, files, duration: register(registry, Histogram::with_opts(duration)?)? })
+        let unkept = "Refused rows that quarantine had no room for.";
+        let full = "Whether the disk was full when rows were last stored.";
+        let set_aside = "Files of the inbox that are tried no more.";
+        Ok(Self {
+            rows,
+            unkept: register(registry, IntCounter::new("perennial_ingest_unkept_rows_total", unkept)?)?,
+            files,
+            duration: register(registry, Histogram::with_opts(duration)?)?,
+            storage_full: register(registry, IntGauge::new("perennial_ingest_storage_full", full)?)?,
+            set_aside: register(registry, IntGauge::new("perennial_ingest_set_aside_files", set_aside)?)?,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ mod progress;
 use std::sync::Arc;
 
 pub(crate) use self::{
-    activity::{Activity, ActivityBoard},
+    activity::{Activity, ActivityBoard, IntakeTrouble, SetAside},
     events::*,
     log::{LogControl, filter as log_filter, init as init_log},
     metrics::Metrics,

@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::whole;
 use crate::{
     ports::IntakeReport,
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, SetAside, Telemetry},
 };
 
 /// What became of a file.
@@ -18,13 +18,15 @@ pub(crate) enum FileOutcome {
     Taken,
     /// Not rows at all: moved to quarantine.
     Quarantined,
-    /// Could not be stored; it is tried again.
+    /// Could not be stored or moved; it is tried again.
     Failed,
+    /// Failed too often: it is tried no more until it changes.
+    SetAside,
 }
 
 impl FileOutcome {
     /// Every outcome.
-    pub(crate) const ALL: [Self; 3] = [Self::Taken, Self::Quarantined, Self::Failed];
+    pub(crate) const ALL: [Self; 4] = [Self::Taken, Self::Quarantined, Self::Failed, Self::SetAside];
 
     /// The name in metrics.
     pub(crate) fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl FileOutcome {
             Self::Taken => "taken",
             Self::Quarantined => "quarantined",
             Self::Failed => "failed",
+            Self::SetAside => "set_aside",
         }
     }
 }
@@ -56,6 +59,16 @@ impl Event for RowsTaken<'_> {
         }
         metrics.duration.observe(took.as_secs_f64());
         info!(source, accepted, duplicates, rejected, held_out, seconds = took.as_secs_f64(), "rows taken in");
+        metrics.unkept.inc_by(report.unkept);
+        if report.unkept > 0 {
+            let keys = "`ingest.quarantine_source_bytes_max`, `ingest.quarantine_bytes_max`";
+            warn!(
+                source,
+                rows = report.unkept,
+                keys,
+                "quarantine has no room for more refused rows: they are counted only"
+            );
+        }
         if let Some(quarantine) = report.quarantine.as_ref().filter(|_| rejected > 0) {
             warn!(source, rejected, quarantine = %quarantine.display(), "rows refused");
         }
@@ -81,7 +94,45 @@ impl Event for FileHandled<'_> {
             FileOutcome::Taken => debug!(file, "file moved to taken"),
             FileOutcome::Quarantined => warn!(file, reason, "file moved to quarantine"),
             FileOutcome::Failed => error!(file, reason, "file not taken in; it stays and is tried again"),
+            FileOutcome::SetAside => {
+                error!(
+                    file,
+                    reason, "file set aside: it stays, and is tried again when it changes or at the next start"
+                );
+            }
         }
+    }
+}
+
+/// The disk was found full, or with room again.
+pub(crate) struct StorageFull(pub(crate) bool);
+
+impl Event for StorageFull {
+    fn emit(self, telemetry: &Telemetry) {
+        telemetry.metrics().ingest.storage_full.set(i64::from(self.0));
+        if !telemetry.board().update_intake(|trouble| trouble.storage_full = self.0) {
+            return;
+        }
+        match self.0 {
+            true => error!("the disk is full: nothing is taken in until there is room"),
+            false => info!("the disk has room again"),
+        }
+    }
+}
+
+/// The inbox was looked at.
+pub(crate) struct InboxLooked {
+    /// How many of its files are set aside.
+    pub(crate) set_aside: u64,
+    /// The first of them.
+    pub(crate) named: Vec<SetAside>,
+}
+
+impl Event for InboxLooked {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { set_aside, named } = self;
+        telemetry.metrics().ingest.set_aside.set(whole(set_aside));
+        telemetry.board().update_intake(|trouble| (trouble.set_aside_files, trouble.set_aside) = (set_aside, named));
     }
 }
 
