@@ -13,4 +13,5 @@ mod lifecycle;
 mod plugin;
 mod rewards;
 mod rollout_server;
+mod stuck;
 mod support;

@@ -1,6 +1,5 @@
 use std::{fs, path::Path};
 
-use perennial_registry::CycleOutcome;
 use perennial_tests::{Fixture, Program, repository, task};
 use serde_json::Value;
 
@@ -89,15 +88,14 @@ fn a_changed_plugin_counts_from_the_next_cycle() {
 }
 
 #[test]
-fn a_plugin_that_fails_is_named_and_its_cycle_given_up() {
+fn a_plugin_that_fails_is_named_before_a_cycle_begins() {
     let file = shipped("exact-match");
     let plugins: [(&str, &Path, &str); 1] = [("starved", &file, "{}")];
     let fixture = rewarded(&plugins, &["reward.fuel_per_sample=20000"]);
     ingest(&fixture, "tickets.jsonl", &task("tickets_train").unwrap()[..60]).unwrap();
     let said = fixture.program.run(&["cycle"]).unwrap().failure().unwrap();
     assert!(said.contains("starved") && said.contains("fuel"), "{said}");
-    let given_up = fixture.registry().unwrap().cycles(1).unwrap().remove(0);
-    assert!(matches!(&given_up.outcome, Some(CycleOutcome::Aborted { reason }) if reason.contains("starved")));
+    assert!(fixture.registry().unwrap().cycles(1).unwrap().is_empty(), "told before a cycle is spent on it");
 
     let mended = fixture.with(&["reward.fuel_per_sample=500000000"]);
     let next = cycle(&mended).unwrap();

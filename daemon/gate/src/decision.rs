@@ -206,12 +206,14 @@ pub(crate) mod tests {
         let run = RewardTraining {
             optimised: vec![],
             steps: 9,
-            reward: still,
+            reward: Some(still),
             length: drift,
             kl: None,
             entropy: None,
             clip_ratio: None,
             truncated: None,
+            unscored: None,
+            zero_variance: None,
             plugins: vec![],
         };
         let warned = decide(&suites, Some(&run), &Policy::default());

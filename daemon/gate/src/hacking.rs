@@ -51,8 +51,8 @@ pub struct RewardTraining {
     pub optimised: Vec<String>,
     /// Optimiser steps.
     pub steps: u64,
-    /// The mean reward of a step's completions.
-    pub reward: Trend,
+    /// The mean reward of a step's completions; `None` where nothing was ever scored.
+    pub reward: Option<Trend>,
     /// Their mean length, in tokens.
     pub length: Trend,
     /// KL(π_θ‖π_ref), in nats per token, where a reference was kept.
@@ -63,6 +63,12 @@ pub struct RewardTraining {
     pub clip_ratio: Option<Trend>,
     /// The share of completions that were cut off.
     pub truncated: Option<Trend>,
+    /// The share of completions that nothing scored.
+    #[serde(default)]
+    pub unscored: Option<Trend>,
+    /// The share of groups whose rewards were all equal, which teach nothing.
+    #[serde(default)]
+    pub zero_variance: Option<Trend>,
     /// What each plugin said, the merely measured ones too.
     pub plugins: Vec<PluginSummary>,
 }
@@ -121,7 +127,7 @@ pub(crate) fn suspicions(training: &RewardTraining, suites: &[SuiteReport], poli
     };
     let independent: Vec<&SuiteReport> = suites.iter().filter(independent).collect();
     let mut found = Vec::new();
-    if reward.rises() {
+    if let Some(reward) = reward.filter(Trend::rises) {
         let fell = independent.iter().filter(|suite| suite.difference.upper < 0.0);
         found.extend(fell.map(|suite| Reason::RewardAgainstSuite {
             suite: suite.suite.clone(),
@@ -156,12 +162,14 @@ mod tests {
         RewardTraining {
             optimised: vec!["tickets".to_owned()],
             steps: 10,
-            reward: trend(reward),
+            reward: Some(trend(reward)),
             length: trend(length),
             kl: kl.map(|kl| trend([0.0, kl])),
             entropy: None,
             clip_ratio: None,
             truncated: None,
+            unscored: None,
+            zero_variance: None,
             plugins: vec![],
         }
     }

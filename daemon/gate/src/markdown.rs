@@ -20,6 +20,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     for reason in &report.decision.reasons {
         writeln!(out, "- {}", escape(&reason.to_string()))?;
     }
+    for note in &report.notes {
+        writeln!(out, "- {}", escape(note))?;
+    }
     writeln!(out, "\n## Suites\n")?;
     writeln!(out, "| suite | role | metric | n | champion | candidate | difference | interval | margin | verdict |")?;
     writeln!(out, "|---|---|---|---:|---:|---:|---:|---:|---:|---|")?;
@@ -58,11 +61,13 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_training(out: &mut String, training: &RewardTraining) -> std::fmt::Result {
-    let RewardTraining { optimised, steps, reward, length, kl, entropy, clip_ratio, truncated, plugins } = training;
+    let RewardTraining { optimised, steps, reward, length, kl, entropy, clip_ratio, plugins, .. } = training;
     let rows = [
-        ("reward", Some(*reward)),
+        ("reward", *reward),
         ("completion tokens", Some(*length)),
-        ("completions cut off", *truncated),
+        ("completions cut off", training.truncated),
+        ("completions unscored", training.unscored),
+        ("groups with equal rewards", training.zero_variance),
         ("KL, nats per token", *kl),
         ("entropy, nats per token", *entropy),
         ("tokens clipped", *clip_ratio),

@@ -21,6 +21,9 @@ pub struct Report {
     pub training: Option<RewardTraining>,
     /// The gate's word.
     pub decision: Decision,
+    /// What else is to be known of the cycle, such as an objective that learned nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -34,7 +37,7 @@ impl Report {
         policy: Policy,
     ) -> Self {
         let decision = decide(&suites, training.as_ref(), &policy);
-        Self { cycle, candidate, champion, policy, suites, training, decision }
+        Self { cycle, candidate, champion, policy, suites, training, decision, notes: Vec::new() }
     }
 
     /// The report as people read it, with the items on which the candidate lost most.
@@ -156,12 +159,14 @@ mod tests {
         let training = RewardTraining {
             optimised: vec!["tickets".to_owned()],
             steps: 40,
-            reward: trend(0.2, 0.7),
+            reward: Some(trend(0.2, 0.7)),
             length: trend(60.0, 12.0),
             kl: Some(trend(0.0, 0.2)),
             entropy: Some(trend(1.5, 0.5)),
             clip_ratio: Some(trend(0.0, 0.01)),
             truncated: Some(trend(0.25, 0.0)),
+            unscored: Some(trend(0.0, 0.0)),
+            zero_variance: Some(trend(0.1, 0.4)),
             plugins: vec![plugin],
         };
         let Report { cycle, candidate, champion, suites, policy, .. } = report(&[1.0; 12]);

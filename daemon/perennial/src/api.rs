@@ -12,11 +12,15 @@ use serde_json::Value;
 use crate::{
     ports::{Cycles, Waiting},
     state::StateDir,
+    stuck::{self, Stuck},
     telemetry::{Activity, IntakeTrouble},
 };
 
 /// How many cycles a list shows.
 pub(crate) const CYCLES_LISTED_MAX: usize = 100;
+
+/// How many of the samples that a cycle set aside are listed; all of them are in quarantine.
+const SET_ASIDE_LISTED_MAX: usize = 1000;
 
 /// `perennial status`, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +38,14 @@ pub(crate) struct Status {
     pub(crate) champion: Option<AdapterId>,
     /// Since when, in milliseconds since the Unix epoch.
     pub(crate) champion_since_ms: Option<i64>,
+    /// What keeps training from getting on, where something does.
+    #[serde(default)]
+    pub(crate) stuck: Option<Stuck>,
     /// What waits for a cycle.
     pub(crate) waiting: Waiting,
+    /// Samples that nothing can be learned from as things are.
+    #[serde(default)]
+    pub(crate) set_aside: u64,
     /// Training samples that wait for the replay buffer.
     pub(crate) unindexed: u64,
     /// Stored samples by domain.
@@ -139,7 +149,10 @@ pub(crate) fn status(
         let samples = domains.entry(count.domain).or_default();
         if count.held_out { samples.held_out += count.count } else { samples.training += count.count }
     }
+    let stuck = stuck::find(registry, activity.as_ref())?;
     Ok(Status {
+        stuck,
+        set_aside: registry.set_aside_count()?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.root().display().to_string(),
         activity,
@@ -170,10 +183,11 @@ pub(crate) fn adapter(state: &StateDir, registry: &Registry, id: &AdapterId) -> 
     Ok(serde_json::json!({ "adapter": adapter, "report": report }))
 }
 
-/// All that is known of a cycle, and its report.
+/// All that is known of a cycle, the samples that it set aside, and its report.
 pub(crate) fn cycle(state: &StateDir, registry: &Registry, id: CycleId) -> anyhow::Result<Value> {
     let cycle = registry.cycle(id)?.ok_or_else(|| NotFound(format!("cycle {id}")))?;
-    Ok(serde_json::json!({ "cycle": cycle, "report": report(state, id)? }))
+    let set_aside = registry.set_aside_samples(Some(id), SET_ASIDE_LISTED_MAX)?;
+    Ok(serde_json::json!({ "cycle": cycle, "set_aside": set_aside, "report": report(state, id)? }))
 }
 
 /// A cycle's report as Markdown; `None` before it has one.

@@ -16,14 +16,19 @@ use perennial_types::{Domain, Sample, SampleId};
 use crate::{
     config::Config,
     engine::Engine,
+    failure::caught,
     ports::{Context, Indexer, Stop},
     replay::{self, BufferLock, Histories},
+    set_aside,
     state::StateDir,
     telemetry::BufferSized,
 };
 
 /// Samples that are embedded, indexed and marked together.
 const BATCH: usize = 512;
+
+/// A text that every model can embed.
+const PROBE: &str = "a";
 
 /// How long LanceDB keeps versions that a search could still be reading.
 const VERSIONS_KEPT: Duration = Duration::from_secs(60);
@@ -48,18 +53,20 @@ impl StateIndexer {
         histories: &Histories,
     ) -> anyhow::Result<()> {
         let samples = read_samples(&self.context.state, records)?;
-        let texts: Vec<String> =
-            records.iter().filter_map(|record| Some(samples.get(&record.id)?.body.text())).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let embeddings = embedder.embed(&texts)?;
-        let found = records.iter().filter(|record| samples.contains_key(&record.id));
-        let entries = found.zip(embeddings).map(|(record, embedding)| {
+        let texts: Vec<(SampleId, String)> = samples.iter().map(|(id, sample)| (*id, sample.body.text())).collect();
+        let mut embedded = Embedded::default();
+        embedded.add(&texts, &|texts: &[&str]| embedder.embed(texts).map_err(|error| error.to_string()));
+        let Embedded { mut vectors, refused } = embedded;
+        let entries = records.iter().filter_map(|record| {
+            let embedding = vectors.remove(&record.id)?;
             let fresh = || ReplayRow::new(record.id, record.domain.clone(), record.arrived_ms, &*record.segment);
-            ReplayEntry { row: histories.get(&record.id).cloned().unwrap_or_else(fresh), embedding }
+            Some(ReplayEntry { row: histories.get(&record.id).cloned().unwrap_or_else(fresh), embedding })
         });
         self.context.runtime.block_on(buffer.upsert(entries.collect()))?;
-        let ids: Vec<SampleId> = records.iter().map(|record| record.id).collect();
-        Ok(self.context.registry.mark_indexed(&ids)?)
+        let indexed = records.iter().map(|record| record.id).filter(|id| !refused.contains_key(id));
+        let ids: Vec<SampleId> = indexed.collect();
+        self.context.registry.mark_indexed(&ids)?;
+        set_aside::run(&self.context, &refused, None)
     }
 
     /// Lets go of what the policy does not keep within the capacity. The samples stay in their segments.
@@ -84,6 +91,34 @@ impl StateIndexer {
     }
 }
 
+/// What became of texts that were to be embedded.
+#[derive(Default)]
+struct Embedded {
+    vectors: BTreeMap<SampleId, Vec<f32>>,
+    /// Those that have no vector, with the reason.
+    refused: BTreeMap<SampleId, String>,
+}
+
+impl Embedded {
+    /// Embeds texts together; where that fails, even by a panic, in halves, until those to blame stand alone.
+    fn add(&mut self, texts: &[(SampleId, String)], embed: &dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>, String>) {
+        let together: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+        let outcome = caught(|| embed(&together)).unwrap_or_else(|panicked| Err(panicked.to_string()));
+        match (outcome, texts) {
+            (Ok(vectors), texts) => self.vectors.extend(texts.iter().map(|(id, _)| *id).zip(vectors)),
+            (Err(_), []) => {}
+            (Err(reason), [(id, _)]) => {
+                self.refused.insert(*id, format!("it cannot be embedded: {reason}"));
+            }
+            (Err(_), texts) => {
+                let (first, second) = texts.split_at(texts.len() / 2);
+                self.add(first, embed);
+                self.add(second, embed);
+            }
+        }
+    }
+}
+
 impl Indexer for StateIndexer {
     fn index(&self, stop: &Stop) -> anyhow::Result<u64> {
         if self.context.registry.unindexed_count()? == 0 {
@@ -93,7 +128,9 @@ impl Indexer for StateIndexer {
         let config = self.context.config.current();
         let model = self.engine.model(&config.model)?;
         let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
-        let embedder = Embedder::new(&model, replay::method(&config.replay, &model))?;
+        let embedder = Embedder::new(&model, replay::method(&config.replay, &model.config))?;
+        // What is wrong with the model is no fault of the samples.
+        embedder.embed(&[PROBE])?;
         let mut indexed = 0;
         while !stop.is_set() {
             let records = self.context.registry.unindexed(BATCH)?;
@@ -124,4 +161,26 @@ pub(crate) fn read_samples<'a>(
         samples.extend(stored.into_iter().map(|stored| (stored.sample.id, stored.sample)));
     }
     Ok(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_types::Fingerprint;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_fails_or_panics_costs_itself_alone() {
+        let id = |number: usize| SampleId(Fingerprint::of(&number.to_le_bytes()));
+        let texts: Vec<(SampleId, String)> = (0..20).map(|number| (id(number), number.to_string())).collect();
+        let embed = |texts: &[&str]| {
+            assert!(!texts.contains(&"7"), "row 768 of a weight of 768");
+            if texts.contains(&"13") { Err("no".to_owned()) } else { Ok(vec![vec![1.0]; texts.len()]) }
+        };
+        let mut embedded = Embedded::default();
+        embedded.add(&texts, &embed);
+        assert_eq!(embedded.vectors.len(), 18);
+        let refused: Vec<&str> = [7, 13].map(|number| embedded.refused[&id(number)].as_str()).into();
+        assert!(refused[0].ends_with("row 768 of a weight of 768") && refused[1].ends_with("no"), "{refused:?}");
+    }
 }

@@ -18,7 +18,11 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::SharedConfig, state::StateDir, telemetry::Telemetry};
+use crate::{
+    config::{Config, SharedConfig},
+    state::StateDir,
+    telemetry::Telemetry,
+};
 
 /// What a part is built from. Cheap to clone.
 #[derive(Clone)]
@@ -180,14 +184,22 @@ pub(crate) trait Cycles: Send + Sync {
     /// The cycle that was begun and not ended, if any: it goes on before another may start.
     fn unfinished(&self) -> anyhow::Result<Option<CycleId>>;
 
+    /// Finds what the next cycle would fail by under this configuration, as far as that can be told before.
+    fn check(&self, config: &Config) -> anyhow::Result<()>;
+
     /// Begins a cycle: durable when this returns.
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId>;
 
     /// Carries a cycle on from its last recorded phase to its end, or, once `stop` is set, to the next safe point
-    /// (a checkpoint in training). Events go to the context's telemetry.
+    /// (a checkpoint in training). Events go to the context's telemetry. An error may pass, and the cycle is to be run again;
+    /// how often, it counts itself, and it ends as failed where that is in vain.
     fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd>;
 
-    /// Gives an ended cycle's new samples back, so that a later cycle trains on them. Returns how many.
+    /// Asks for a cycle to be aborted: durable when this returns, and done by the run under way once it is told to stop, or
+    /// else by the next one.
+    fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()>;
+
+    /// Gives an ended cycle's new samples back, and those that it set aside, so that a later cycle trains on them. Returns how many.
     fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64>;
 
     /// Puts an adapter in service against or without the gate's word, and publishes it.
@@ -226,6 +238,18 @@ pub(crate) enum CycleEnd {
     Promoted(AdapterId),
     /// The gate refused the candidate; it is kept with its report.
     Rejected(AdapterId),
+    /// It could not succeed; its samples wait for the next cycle.
+    Failed {
+        /// What broke.
+        reason: String,
+        /// How to mend it.
+        remedy: String,
+    },
+    /// Somebody called it off; its samples wait for the next cycle.
+    Aborted {
+        /// Why.
+        reason: String,
+    },
     /// Told to stop; goes on when it is run again.
     Stopped,
 }

@@ -12,7 +12,10 @@ use perennial_data::{
     durable,
     replay::{ReplayBuffer, ReplayRow},
 };
-use perennial_learn::{embed::Method, model::Model};
+use perennial_learn::{
+    embed::Method,
+    model::{Model, ModelConfig},
+};
 use perennial_registry::Registry;
 use perennial_types::{Fingerprint, SampleId};
 use serde::{Deserialize, Serialize};
@@ -80,9 +83,9 @@ fn read_make(context: &Context) -> anyhow::Result<Option<Make>> {
 }
 
 /// The learner's name for the configured embedding. A layer that is not configured is the middle one.
-pub(crate) fn method(config: &config::Replay, model: &Model) -> Method {
+pub(crate) fn method(config: &config::Replay, model: &ModelConfig) -> Method {
     match config.embedding {
         Embedding::Sif => Method::Sif,
-        Embedding::Hidden => Method::Hidden { layers: config.layer.unwrap_or(model.config.layers.div_ceil(2)) },
+        Embedding::Hidden => Method::Hidden { layers: config.layer.unwrap_or(model.layers.div_ceil(2)) },
     }
 }

@@ -149,6 +149,9 @@ pub enum CycleOutcome {
     Failed {
         /// What broke.
         reason: String,
+        /// How to mend it; empty where nothing is known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        remedy: String,
     },
     /// It was called off; its samples are fresh still.
     Aborted {
@@ -180,6 +183,17 @@ pub struct PhaseRecord {
     pub detail: Value,
 }
 
+/// What keeps a cycle from going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The last error.
+    pub reason: String,
+    /// When it came.
+    pub at_ms: i64,
+    /// When the first came since the cycle last recorded a phase.
+    pub since_ms: i64,
+}
+
 /// All that is known of a cycle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cycle {
@@ -207,6 +221,12 @@ pub struct Cycle {
     pub outcome: Option<CycleOutcome>,
     /// When it ended; `None` while it is under way.
     pub finished_ms: Option<i64>,
+    /// How often it was run since it last got further.
+    pub attempts: u32,
+    /// What keeps it from going on, where something does.
+    pub trouble: Option<Trouble>,
+    /// Why it is to be aborted, where somebody asked for that.
+    pub abort: Option<String>,
 }
 
 impl Cycle {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, Registry, RegistryError,
-    catalogue,
+    attempts, catalogue,
     champion::{self, Change},
     column,
     column::Seed,
@@ -68,16 +68,16 @@ impl Registry {
                 "INSERT INTO phases (cycle, phase, detail, at_ms) VALUES (?1, ?2, ?3, ?4)",
                 params![cycle.0, found as u8, detail.to_string(), at_ms],
             )?;
-            Ok(())
+            attempts::got_further(transaction, cycle)
         })
     }
 
-    /// Ends a cycle that cannot go on. Its samples stay fresh.
+    /// Ends a cycle that cannot go on, and says why and how to mend it. Its samples stay fresh.
     ///
     /// # Errors
     /// Where it is finished, or its candidate is the champion already.
-    pub fn fail_cycle(&self, cycle: CycleId, reason: &str, at_ms: i64) -> Result<(), RegistryError> {
-        self.call_off(cycle, &CycleOutcome::Failed { reason: reason.to_owned() }, at_ms)
+    pub fn fail_cycle(&self, cycle: CycleId, reason: &str, remedy: &str, at_ms: i64) -> Result<(), RegistryError> {
+        self.call_off(cycle, &CycleOutcome::Failed { reason: reason.to_owned(), remedy: remedy.to_owned() }, at_ms)
     }
 
     /// Ends a cycle that is not wanted any more. Its samples stay fresh.
@@ -231,13 +231,14 @@ fn reject_candidate(connection: &Connection, cycle: CycleId) -> Result<(), Regis
 }
 
 fn finish(connection: &Connection, cycle: CycleId, outcome: &CycleOutcome, at_ms: i64) -> Result<(), RegistryError> {
-    let explanation = match outcome {
-        CycleOutcome::Promoted | CycleOutcome::Rejected => None,
-        CycleOutcome::Failed { reason } | CycleOutcome::Aborted { reason } => Some(reason),
+    let (explanation, remedy) = match outcome {
+        CycleOutcome::Promoted | CycleOutcome::Rejected => (None, None),
+        CycleOutcome::Failed { reason, remedy } => (Some(reason), Some(remedy)),
+        CycleOutcome::Aborted { reason } => (Some(reason), None),
     };
     connection.execute(
-        "UPDATE cycles SET outcome = ?2, explanation = ?3, finished_ms = ?4 WHERE id = ?1",
-        params![cycle.0, outcome.as_str(), explanation, at_ms],
+        "UPDATE cycles SET outcome = ?2, explanation = ?3, remedy = ?4, finished_ms = ?5 WHERE id = ?1",
+        params![cycle.0, outcome.as_str(), explanation, remedy, at_ms],
     )?;
     Ok(())
 }
@@ -253,7 +254,7 @@ fn open_id(connection: &Connection) -> Result<Option<CycleId>, RegistryError> {
     Ok(connection.query_row(sql, [], |row| column::cycle_id(row, "id")).optional()?)
 }
 
-fn open_cycle_of(connection: &Connection, cycle: CycleId) -> Result<Cycle, RegistryError> {
+pub(crate) fn open_cycle_of(connection: &Connection, cycle: CycleId) -> Result<Cycle, RegistryError> {
     let known = read(connection, cycle)?.ok_or(RegistryError::UnknownCycle(cycle))?;
     if known.finished_ms.is_some() {
         return Err(RegistryError::CycleClosed(cycle));
@@ -273,6 +274,7 @@ fn read(connection: &Connection, cycle: CycleId) -> Result<Option<Cycle>, Regist
 fn cycle_of(row: &Row<'_>, phases: Vec<PhaseRecord>) -> rusqlite::Result<Cycle> {
     let outcome: Option<String> = row.get("outcome")?;
     let reason = row.get::<_, Option<String>>("explanation")?.unwrap_or_default();
+    let remedy = row.get::<_, Option<String>>("remedy")?.unwrap_or_default();
     let suites: Option<String> = row.get("suites")?;
     Ok(Cycle {
         id: column::cycle_id(row, "id")?,
@@ -288,10 +290,13 @@ fn cycle_of(row: &Row<'_>, phases: Vec<PhaseRecord>) -> rusqlite::Result<Cycle> 
         outcome: outcome.map(|name| match name.as_str() {
             "promoted" => CycleOutcome::Promoted,
             "rejected" => CycleOutcome::Rejected,
-            "failed" => CycleOutcome::Failed { reason },
+            "failed" => CycleOutcome::Failed { reason, remedy },
             _ => CycleOutcome::Aborted { reason },
         }),
         finished_ms: row.get("finished_ms")?,
+        attempts: row.get("attempts")?,
+        trouble: attempts::trouble_of(row)?,
+        abort: row.get("abort")?,
     })
 }
 

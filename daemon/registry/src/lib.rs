@@ -10,6 +10,7 @@
 //! Times are milliseconds since the Unix epoch and are given by the caller: nothing here reads a clock.
 
 mod adapter;
+mod attempts;
 mod catalogue;
 mod champion;
 mod column;
@@ -20,13 +21,15 @@ mod error;
 pub mod invariants;
 pub mod publish;
 mod samples;
+mod set_aside;
 mod sources;
 
 pub use adapter::{Adapter, AdapterState, GateRecord, Lineage};
 pub use catalogue::{NewSample, NewSegment};
 pub use champion::{Promotion, PromotionReason};
-pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product};
+pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, Trouble};
 pub use database::Registry;
 pub use error::RegistryError;
 pub use samples::{DomainCounts, Fresh, SampleCount, SampleRecord};
+pub use set_aside::{SetAside, SetAsideRecord};
 pub use sources::{Source, Taken};

@@ -54,6 +54,13 @@ pub struct SampleCount {
     pub count: u64,
 }
 
+/// What keeps samples out that are set aside.
+const NOT_SET_ASIDE: &str = "NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)";
+
+/// What keeps samples to the shapes in parameter 1 and, where parameter 2 is not NULL, to the domains there.
+const TRAINABLE: &str = "held_out = 0 AND samples.cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))
+    AND (?2 IS NULL OR samples.domain IN (SELECT value FROM json_each(?2)))";
+
 const RECORDS: &str = "SELECT samples.id, segments.path, samples.domain, samples.kind, samples.arrived_ms
     FROM samples JOIN segments ON segments.number = samples.segment";
 
@@ -85,30 +92,33 @@ impl Registry {
         records(&self.lock(), &sql, [domain.map(Domain::as_str)])
     }
 
-    /// Samples of these shapes that no cycle has consumed and that are not held out: oldest first, at most `limit`.
+    /// Samples of these shapes, and of these domains where they are given, that no cycle has consumed, that are neither held
+    /// out nor set aside: oldest first, at most `limit`.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn fresh_samples(&self, kinds: &[Kind], limit: usize) -> Result<Vec<SampleRecord>, RegistryError> {
-        let sql = format!(
-            "{RECORDS} WHERE held_out = 0 AND cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))
-             ORDER BY samples.arrived_ms, samples.id LIMIT ?2"
-        );
-        records(&self.lock(), &sql, (serde_json::to_string(kinds)?, limit))
+    pub fn fresh_samples(
+        &self,
+        kinds: &[Kind],
+        domains: Option<&BTreeSet<Domain>>,
+        limit: usize,
+    ) -> Result<Vec<SampleRecord>, RegistryError> {
+        let sql =
+            format!("{RECORDS} WHERE {TRAINABLE} AND {NOT_SET_ASIDE} ORDER BY samples.arrived_ms, samples.id LIMIT ?3");
+        let (kinds, domains) = trainable(kinds, domains)?;
+        records(&self.lock(), &sql, (kinds, domains, limit))
     }
 
     /// How many [`fresh_samples`](Self::fresh_samples) there are, and the age of the oldest: what starts a cycle.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn fresh(&self, kinds: &[Kind]) -> Result<Fresh, RegistryError> {
+    pub fn fresh(&self, kinds: &[Kind], domains: Option<&BTreeSet<Domain>>) -> Result<Fresh, RegistryError> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT count(*), min(arrived_ms) FROM samples
-             WHERE held_out = 0 AND cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))",
-        )?;
+        let sql = format!("SELECT count(*), min(arrived_ms) FROM samples WHERE {TRAINABLE} AND {NOT_SET_ASIDE}");
+        let mut statement = connection.prepare_cached(&sql)?;
         let fresh = |row: &Row<'_>| Ok(Fresh { count: row.get(0)?, oldest_ms: row.get(1)? });
-        Ok(statement.query_row([serde_json::to_string(kinds)?], fresh)?)
+        Ok(statement.query_row(trainable(kinds, domains)?, fresh)?)
     }
 
     /// What may be replayed: the samples that the champion, or a predecessor that it goes back to, learned as new. What
@@ -120,30 +130,32 @@ impl Registry {
         let connection = self.lock();
         let line = serde_json::to_string(&champion::line(&connection)?)?;
         let sql = format!(
-            "{RECORDS} WHERE cycle IN
+            "{RECORDS} WHERE samples.cycle IN
                  (SELECT cycle FROM candidates WHERE adapter IN (SELECT value FROM json_each(?1)))
-             ORDER BY samples.id"
+             AND {NOT_SET_ASIDE} ORDER BY samples.id"
         );
         records(&connection, &sql, [line])
     }
 
-    /// Training samples that are not in the replay buffer's index: oldest first, at most `limit`.
+    /// Training samples that are neither in the replay buffer's index nor set aside: oldest first, at most `limit`.
     ///
     /// # Errors
     /// Where the database fails.
     pub fn unindexed(&self, limit: usize) -> Result<Vec<SampleRecord>, RegistryError> {
-        let sql =
-            format!("{RECORDS} WHERE held_out = 0 AND indexed = 0 ORDER BY samples.arrived_ms, samples.id LIMIT ?1");
+        let sql = format!(
+            "{RECORDS} WHERE held_out = 0 AND indexed = 0 AND {NOT_SET_ASIDE}
+             ORDER BY samples.arrived_ms, samples.id LIMIT ?1"
+        );
         records(&self.lock(), &sql, [limit])
     }
 
-    /// How many training samples are not in the replay buffer's index.
+    /// How many training samples are neither in the replay buffer's index nor set aside.
     ///
     /// # Errors
     /// Where the database fails.
     pub fn unindexed_count(&self) -> Result<u64, RegistryError> {
-        let sql = "SELECT count(*) FROM samples WHERE held_out = 0 AND indexed = 0";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+        let sql = format!("SELECT count(*) FROM samples WHERE held_out = 0 AND indexed = 0 AND {NOT_SET_ASIDE}");
+        Ok(self.lock().query_row(&sql, [], |row| row.get(0))?)
     }
 
     /// All samples, counted by domain, shape and side of the split.
@@ -185,6 +197,11 @@ impl Registry {
         }
         Ok(found)
     }
+}
+
+/// The parameters of [`TRAINABLE`].
+fn trainable(kinds: &[Kind], domains: Option<&BTreeSet<Domain>>) -> Result<(String, Option<String>), RegistryError> {
+    Ok((serde_json::to_string(kinds)?, domains.map(serde_json::to_string).transpose()?))
 }
 
 fn records(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<SampleRecord>, RegistryError> {

@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use perennial_registry::{Adapter, Cycle, Product, Promotion, Registry};
+use perennial_registry::{Adapter, Cycle, Product, Promotion, Registry, SetAside, SetAsideRecord};
 use perennial_types::{AdapterId, CycleId, Kind, SampleId};
 use proptest::prelude::*;
 
@@ -21,6 +21,11 @@ enum Operation {
     RollBack,
     Requeue { cycle: u64 },
     Index { count: usize },
+    Attempt { progress: u8 },
+    Trouble,
+    Abort,
+    SetAside { from: u64, count: u64 },
+    TakeBack { from: u64, count: u64 },
     Reopen,
 }
 
@@ -37,6 +42,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(RollBack),
         1 => (1..4_u64).prop_map(|cycle| Requeue { cycle }),
         1 => (0..5_usize).prop_map(|count| Index { count }),
+        2 => (0..2_u8).prop_map(|progress| Attempt { progress }),
+        1 => Just(Trouble),
+        1 => Just(Abort),
+        1 => (0..30_u64, 1..5_u64).prop_map(|(from, count)| SetAside { from, count }),
+        1 => (0..30_u64, 1..5_u64).prop_map(|(from, count)| TakeBack { from, count }),
         1 => Just(Reopen),
     ]
 }
@@ -51,6 +61,7 @@ struct State {
     fresh: Vec<SampleId>,
     replayable: Vec<SampleId>,
     unindexed: u64,
+    set_aside: Vec<SetAsideRecord>,
     totals: (u64, u64, u64),
 }
 
@@ -63,9 +74,10 @@ impl State {
             cycles: registry.cycles(1000).unwrap(),
             adapters: registry.adapters().unwrap(),
             promotions: registry.promotions().unwrap(),
-            fresh: ids(registry.fresh_samples(&Kind::ALL, 1000).unwrap()),
+            fresh: ids(registry.fresh_samples(&Kind::ALL, None, 1000).unwrap()),
             replayable: ids(registry.replayable().unwrap()),
             unindexed: registry.unindexed_count().unwrap(),
+            set_aside: registry.set_aside_samples(None, 1000).unwrap(),
             totals: registry.segment_totals().unwrap(),
         }
     }
@@ -75,7 +87,7 @@ impl State {
 fn record_some(registry: &Registry, cycle: CycleId, phase: usize, passed: bool, weights: u8, consume: usize) -> bool {
     let weights = format!("weights {weights}");
     let champion = registry.champion().unwrap();
-    let fresh = registry.fresh_samples(&[Kind::Messages], consume).unwrap();
+    let fresh = registry.fresh_samples(&[Kind::Messages], None, consume).unwrap();
     let consumed = fresh.into_iter().map(|record| record.id).collect();
     let result = match phase {
         0 => record(registry, cycle, Product::Collected),
@@ -106,7 +118,9 @@ fn apply(registry: &Registry, operation: &Operation, segment: usize) -> bool {
             let trained = (0..4).find(|weights| cycle.candidate == Some(adapter_id(&format!("weights {weights}"))));
             record_some(registry, cycle.id, phase, passed, trained.unwrap_or(weights), 2)
         }),
-        Operation::CallOff { fail: true } => open.is_some_and(|cycle| registry.fail_cycle(cycle.id, "f", 0).is_ok()),
+        Operation::CallOff { fail: true } => {
+            open.is_some_and(|cycle| registry.fail_cycle(cycle.id, "f", "", 0).is_ok())
+        }
         Operation::CallOff { fail: false } => open.is_some_and(|cycle| registry.abort_cycle(cycle.id, "a", 0).is_ok()),
         Operation::Force { weights } => {
             registry.force_promote(&adapter_id(&format!("weights {weights}")), "why", 0).is_ok()
@@ -116,6 +130,21 @@ fn apply(registry: &Registry, operation: &Operation, segment: usize) -> bool {
         Operation::Index { count } => {
             let ids: Vec<_> = registry.unindexed(count).unwrap().into_iter().map(|record| record.id).collect();
             !ids.is_empty() && registry.mark_indexed(&ids).is_ok()
+        }
+        Operation::Attempt { progress } => {
+            open.is_some_and(|cycle| registry.begin_attempt(cycle.id, &progress.to_string()).is_ok())
+        }
+        Operation::Trouble => open.is_some_and(|cycle| registry.record_trouble(cycle.id, "full", 1).is_ok()),
+        Operation::Abort => open.is_some_and(|cycle| registry.request_abort(cycle.id, "asked").is_ok()),
+        Operation::SetAside { from, count } => {
+            let open = open.map(|cycle| cycle.id);
+            let samples: Vec<_> =
+                (from..from + count).map(|number| SetAside { id: id(number), reason: "empty".to_owned() }).collect();
+            registry.set_aside(&samples, open, 1).is_ok_and(|added| added > 0)
+        }
+        Operation::TakeBack { from, count } => {
+            let ids: Vec<_> = (from..from + count).map(id).collect();
+            registry.take_back(&ids).is_ok_and(|taken| taken > 0)
         }
         Operation::Reopen => false,
     }

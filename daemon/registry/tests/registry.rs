@@ -61,18 +61,18 @@ fn samples_are_fresh_until_a_cycle_consumes_them_and_held_out_ones_never() {
     let (_folder, _, registry) = open();
     add(&registry, "a", &[sample(2, false), sample(1, false), sample(3, true), sample(4, false)]).unwrap();
     let fresh = |limit| -> Vec<_> {
-        let records = registry.fresh_samples(&[Kind::Messages], limit).unwrap();
+        let records = registry.fresh_samples(&[Kind::Messages], None, limit).unwrap();
         records.into_iter().map(|record| record.id).collect()
     };
     assert_eq!(fresh(2), [id(1), id(2)], "oldest first");
-    assert!(registry.fresh_samples(&[Kind::Text, Kind::Preference], 9).unwrap().is_empty());
+    assert!(registry.fresh_samples(&[Kind::Text, Kind::Preference], None, 9).unwrap().is_empty());
     let counts = registry.held_out_counts().unwrap();
     assert_eq!(counts[&Domain::default()], DomainCounts { held_out: 1, training: 3 });
     assert_eq!(registry.held_out_samples(Some(&Domain::default())).unwrap()[0].id, id(3));
 
     cycle(&registry, "w", true, vec![id(1), id(2)]);
     assert_eq!(fresh(9), [id(4)]);
-    let waiting = registry.fresh(&[Kind::Messages]).unwrap();
+    let waiting = registry.fresh(&[Kind::Messages], None).unwrap();
     assert_eq!((waiting.count, waiting.oldest_ms), (1, Some(4)));
     let replayable: BTreeSet<_> = registry.replayable().unwrap().into_iter().map(|record| record.id).collect();
     assert_eq!(replayable, BTreeSet::from([id(1), id(2)]));
@@ -92,7 +92,7 @@ fn what_is_not_fresh_cannot_be_consumed(#[case] bad: u64) {
     let error = record(&registry, second, Product::Decided(&decided)).unwrap_err();
     assert!(matches!(error, RegistryError::NotFresh(found) if found == id(bad)));
     assert_eq!(registry.champion().unwrap(), Some(adapter_id("first")), "nothing of a refused decision stays");
-    assert_eq!(registry.fresh(&[Kind::Messages]).unwrap().count, 1);
+    assert_eq!(registry.fresh(&[Kind::Messages], None).unwrap().count, 1);
     registry.check().unwrap();
 }
 
@@ -103,7 +103,7 @@ fn a_rejected_cycle_gives_its_samples_back_on_request() {
     let rejected = cycle(&registry, "bad", false, vec![id(1)]);
     assert!(registry.replayable().unwrap().is_empty());
     assert_eq!(registry.requeue(rejected).unwrap(), 1);
-    assert_eq!(registry.fresh(&[Kind::Messages]).unwrap().count, 2);
+    assert_eq!(registry.fresh(&[Kind::Messages], None).unwrap().count, 2);
     let promoted = cycle(&registry, "good", true, vec![id(1), id(2)]);
     assert!(matches!(registry.requeue(promoted).unwrap_err(), RegistryError::NotRequeueable(..)));
     registry.roll_back(None, 0).unwrap();
@@ -151,10 +151,13 @@ fn phases_are_recorded_once_and_in_order() {
     let known = registry.open_cycle().unwrap().unwrap();
     assert_eq!((known.phase(), known.next_phase()), (Some(Phase::Collected), Some(Phase::Mixed)));
     assert_eq!((known.detail(Phase::Collected), known.seed), (Some(&json!({"new": 3})), u64::MAX));
-    registry.fail_cycle(cycle, "disk full", 7).unwrap();
-    assert!(matches!(registry.fail_cycle(cycle, "again", 8).unwrap_err(), RegistryError::CycleClosed(_)));
+    registry.fail_cycle(cycle, "disk full", "make room", 7).unwrap();
+    assert!(matches!(registry.fail_cycle(cycle, "again", "", 8).unwrap_err(), RegistryError::CycleClosed(_)));
     let known = registry.cycle(cycle).unwrap().unwrap();
-    assert_eq!(known.outcome, Some(CycleOutcome::Failed { reason: "disk full".to_owned() }));
+    assert_eq!(
+        known.outcome,
+        Some(CycleOutcome::Failed { reason: "disk full".to_owned(), remedy: "make room".to_owned() })
+    );
     assert_eq!((known.next_phase(), registry.open_cycle().unwrap()), (None, None));
 }
 

@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::Projection;
+use super::{AdapterError, Projection};
 
 /// The shape of a LoRA adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,53 @@ impl Default for LoraConfig {
     }
 }
 
+/// A setting in which two shapes of adapters differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeDifference {
+    /// The setting, as [`LoraConfig`] names it.
+    pub key: &'static str,
+    /// Its value in the adapter that is there.
+    pub adapter: String,
+    /// Its value in the configuration.
+    pub config: String,
+}
+
+impl fmt::Display for ShapeDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} in the adapter and {} in the configuration", self.key, self.adapter, self.config)
+    }
+}
+
 impl LoraConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`AdapterError::Invalid`], where the rank or the number of targets is 0, or alpha is not positive.
+    pub fn check(&self) -> Result<(), AdapterError> {
+        if self.r == 0 || self.target_modules.is_empty() {
+            return Err(AdapterError::Invalid("the rank is at least 1 and there is at least one target module".into()));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(AdapterError::Invalid(format!("alpha is a positive number, not {}", self.alpha)));
+        }
+        Ok(())
+    }
+
+    /// Where an adapter of this shape differs from what a configuration asks for. An adapter is trained on in its own shape
+    /// alone.
+    pub fn differences(&self, config: &Self) -> Vec<ShapeDifference> {
+        let modules =
+            |shape: &Self| shape.target_modules.iter().map(|module| module.as_str()).collect::<Vec<_>>().join("+");
+        let settings = [
+            ("r", self.r.to_string(), config.r.to_string()),
+            ("alpha", self.alpha.to_string(), config.alpha.to_string()),
+            ("use_rslora", self.use_rslora.to_string(), config.use_rslora.to_string()),
+            ("target_modules", modules(self), modules(config)),
+        ];
+        let differs = settings.into_iter().filter(|(_, adapter, config)| adapter != config);
+        differs.map(|(key, adapter, config)| ShapeDifference { key, adapter, config }).collect()
+    }
+
     /// What the product of the matrices is multiplied by.
     pub fn scale(&self) -> f32 {
         let r = self.r as f64;
@@ -41,5 +87,15 @@ mod tests {
         let config = LoraConfig::default();
         assert_eq!(config.scale(), 2.0);
         assert_eq!(LoraConfig { use_rslora: true, ..config }.scale(), 8.0);
+    }
+
+    #[test]
+    fn differences_name_each_setting() {
+        let config = LoraConfig::default();
+        assert!(config.differences(&config).is_empty());
+        let other = LoraConfig { r: 8, target_modules: [Projection::QProj].into(), ..config.clone() };
+        let found: Vec<String> = config.differences(&other).iter().map(ToString::to_string).collect();
+        assert_eq!(found[0], "r is 16 in the adapter and 8 in the configuration");
+        assert!(found[1].starts_with("target_modules is ") && found.len() == 2, "{found:?}");
     }
 }

@@ -12,7 +12,7 @@ mod peft_files;
 mod projection;
 mod weights;
 
-pub use config::LoraConfig;
+pub use config::{LoraConfig, ShapeDifference};
 pub use error::AdapterError;
 pub(crate) use peft_files::tensor_name;
 pub use projection::Projection;

@@ -63,13 +63,17 @@ fn serialize(adapter: &Adapter) -> Result<Vec<u8>, AdapterError> {
 }
 
 pub(super) fn load(dir: &Path) -> Result<Adapter, AdapterError> {
-    let config_path = dir.join(CONFIG_FILE);
-    let config = peft_config::parse(&config_path, &String::from_utf8_lossy(&read(&config_path)?))?;
+    let config = read_config(dir)?;
     let path = dir.join(WEIGHTS_FILE);
     let bytes = read(&path)?;
     let tensors =
         SafeTensors::deserialize(&bytes).map_err(|source| AdapterError::Safetensors { path: path.clone(), source })?;
     Reader { path: &path, tensors }.adapter(config)
+}
+
+pub(super) fn read_config(dir: &Path) -> Result<LoraConfig, AdapterError> {
+    let path = dir.join(CONFIG_FILE);
+    peft_config::parse(&path, &String::from_utf8_lossy(&read(&path)?))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, AdapterError> {

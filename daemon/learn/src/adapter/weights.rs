@@ -33,12 +33,7 @@ impl Adapter {
     /// # Errors
     /// [`AdapterError::Invalid`], where the configuration has rank 0 or no target.
     pub fn init(config: &LoraConfig, model: &ModelConfig, seed: u64) -> Result<Self, AdapterError> {
-        if config.r == 0 || config.target_modules.is_empty() {
-            return Err(AdapterError::Invalid("the rank is at least 1 and there is at least one target module".into()));
-        }
-        if !(config.alpha.is_finite() && config.alpha > 0.0) {
-            return Err(AdapterError::Invalid(format!("alpha is a positive number, not {}", config.alpha)));
-        }
+        config.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut slots = BTreeMap::new();
         for layer in 0..model.layers {
@@ -63,6 +58,28 @@ impl Adapter {
     /// [`AdapterError`], where a file is missing or damaged, or the adapter is not plain LoRA on linear layers.
     pub fn load_peft(dir: &Path) -> Result<Self, AdapterError> {
         peft_files::load(dir)
+    }
+
+    /// The shape of the adapter in a PEFT folder, from its configuration where that tells it, without reading the weights.
+    ///
+    /// # Errors
+    /// As [`load_peft`](Self::load_peft).
+    pub fn shape_of(dir: &Path) -> Result<LoraConfig, AdapterError> {
+        let config = peft_files::read_config(dir)?;
+        if config.target_modules.is_empty() { Ok(Self::load_peft(dir)?.config) } else { Ok(config) }
+    }
+
+    /// Whether it leaves its base as it is: every B is zero, as in a fresh one.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be read.
+    pub fn has_no_effect(&self) -> Result<bool, AdapterError> {
+        for slot in self.slots.values() {
+            if slot.b.abs()?.max_all()?.to_scalar::<f32>()? != 0.0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes a PEFT folder, durably; `base_name` is the base model as PEFT will look it up. Files that are there are

@@ -6,7 +6,7 @@ mod tests;
 
 use crate::{
     model::{Attention, Decoder, Model, Rows, Workspace},
-    tokenize::{Tokenizer, TokenizerError},
+    tokenize::{EncodeError, Tokenizer, TokenizerError, check_embedded},
 };
 
 /// Tokens of a text that a vector is made of; a longer text is represented by its beginning.
@@ -29,6 +29,21 @@ pub enum Method {
     },
 }
 
+impl Method {
+    /// That a model with so many layers can do it.
+    ///
+    /// # Errors
+    /// [`EmbedError::Layer`]
+    pub fn check(self, layers_max: usize) -> Result<(), EmbedError> {
+        match self {
+            Self::Hidden { layers } if !(1..=layers_max).contains(&layers) => {
+                Err(EmbedError::Layer { layers, layers_max })
+            }
+            Self::Sif | Self::Hidden { .. } => Ok(()),
+        }
+    }
+}
+
 /// Why a text does not become a vector.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
@@ -43,6 +58,9 @@ pub enum EmbedError {
     /// A text does not become tokens.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A text has a token that the model does not know.
+    #[error(transparent)]
+    Token(EncodeError),
     /// A tensor operation failed.
     #[error("embedding: {0}")]
     Candle(#[from] candle_core::Error),
@@ -53,6 +71,7 @@ pub enum EmbedError {
 pub struct Embedder {
     tokenizer: Tokenizer,
     dim: usize,
+    vocab: usize,
     tokens_max: usize,
     source: Source,
 }
@@ -69,18 +88,14 @@ impl Embedder {
     /// # Errors
     /// Where the model has fewer layers than the method asks for.
     pub fn new(model: &Model, method: Method) -> Result<Self, EmbedError> {
+        method.check(model.decoder.layer_count())?;
         let source = match method {
             Method::Sif => Source::Sif(sif::Sif::new(model.decoder.embeddings())?),
-            Method::Hidden { layers } => {
-                let layers_max = model.decoder.layer_count();
-                if !(1..=layers_max).contains(&layers) {
-                    return Err(EmbedError::Layer { layers, layers_max });
-                }
-                Source::Hidden { decoder: model.decoder.clone(), layers }
-            }
+            Method::Hidden { layers } => Source::Hidden { decoder: model.decoder.clone(), layers },
         };
         let tokens_max = model.config.positions_max.min(EMBEDDED_TOKENS_MAX);
-        Ok(Self { tokenizer: model.tokenizer.clone(), dim: model.config.hidden_size, tokens_max, source })
+        let (tokenizer, dim) = (model.tokenizer.clone(), model.config.hidden_size);
+        Ok(Self { tokenizer, dim, vocab: model.config.vocab_size, tokens_max, source })
     }
 
     /// The length of the vectors.
@@ -99,6 +114,7 @@ impl Embedder {
             Ok(tokens)
         });
         let tokens = tokens.collect::<Result<Vec<_>, TokenizerError>>()?;
+        tokens.iter().try_for_each(|tokens| check_embedded(tokens, self.vocab)).map_err(EmbedError::Token)?;
         let mut vectors = vec![vec![0.0; self.dim]; texts.len()];
         let mut waiting: Vec<usize> = (0..texts.len()).filter(|text| !tokens[*text].is_empty()).collect();
         while !waiting.is_empty() {

@@ -38,7 +38,11 @@ impl Default for GenerateOptions {
 }
 
 impl GenerateOptions {
-    pub(crate) fn check(&self) -> Result<(), GenerateError> {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`GenerateError::Option`], which names the first that makes no sense.
+    pub fn check(&self) -> Result<(), GenerateError> {
         let problem = |option, problem| Err(GenerateError::Option { option, problem });
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return problem("temperature", "must be 0 or a number above it");

@@ -8,6 +8,25 @@ use super::{
 };
 use crate::tokenize;
 
+impl ModelConfig {
+    /// Reads the shape of a model, as [`Model::load`] does, without its weights.
+    ///
+    /// # Errors
+    /// A [`ModelError`] that names the file, and the setting in it.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        match ModelSource::find(path)? {
+            ModelSource::HfFolder(folder) => Self::read_hf(&folder),
+            ModelSource::Gguf(file) => Self::from_gguf(&Gguf::open(&file)?, &file),
+        }
+    }
+
+    fn read_hf(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
+        Self::from_hf(&text, &path)
+    }
+}
+
 impl Model {
     /// Reads a model: a folder with Hugging Face files (`config.json`, `tokenizer.json`, `*.safetensors`), a GGUF file,
     /// or a folder with one GGUF file in it. `precision` is what weights are rounded to and computed with.
@@ -35,9 +54,7 @@ impl Model {
     }
 
     fn load_hf(folder: &Path, precision: Precision, cache: &WeightCache<'_>) -> Result<Self, ModelError> {
-        let config_path = folder.join("config.json");
-        let text = std::fs::read_to_string(&config_path).map_err(ModelError::io(&config_path))?;
-        let config = ModelConfig::from_hf(&text, &config_path)?;
+        let config = ModelConfig::read_hf(folder)?;
         let files = safetensors::weight_files(folder)?;
         let in_place = safetensors::are_stored_in(&files, precision)?;
         let (weights, tokenizer) = rayon::join(

@@ -62,16 +62,20 @@ impl Model {
     /// [`tokenize::encode`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and where the model has no embedding of one of the tokens.
     pub fn encode(&self, body: &Body, length_max: usize) -> Result<Encoded, EncodeError> {
-        tokenize::encode(body, &self.tokenizer, &self.template, length_max)
+        let encoded = tokenize::encode(body, &self.tokenizer, &self.template, length_max)?;
+        tokenize::check_embedded(&encoded.tokens, self.config.vocab_size)?;
+        Ok(encoded)
     }
 
     /// [`tokenize::encode_prompt`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and where the model has no embedding of one of the tokens.
     pub fn encode_prompt(&self, content: &Content) -> Result<Vec<u32>, EncodeError> {
-        tokenize::encode_prompt(content, &self.tokenizer, &self.template)
+        let tokens = tokenize::encode_prompt(content, &self.tokenizer, &self.template)?;
+        tokenize::check_embedded(&tokens, self.config.vocab_size)?;
+        Ok(tokens)
     }
 }

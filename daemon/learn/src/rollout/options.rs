@@ -46,7 +46,11 @@ impl Default for RolloutOptions {
 }
 
 impl RolloutOptions {
-    pub(super) fn check(&self) -> Result<(), GenerateError> {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`GenerateError::Option`], which names the first that makes no sense.
+    pub fn check(&self) -> Result<(), GenerateError> {
         let problem = |option, problem| Err(GenerateError::Option { option, problem });
         if self.num_generations == 0 {
             return problem("num_generations", "must be at least 1");

@@ -49,6 +49,16 @@ pub enum EncodeError {
         /// The limit.
         length_max: usize,
     },
+    /// The tokenizer knows a token that the model has no embedding of.
+    #[error(
+        "it holds token {token}, and the model has embeddings for {embeddings} tokens alone: resize them, or leave such texts out"
+    )]
+    NoEmbedding {
+        /// The token.
+        token: u32,
+        /// The rows of the model's embedding.
+        embeddings: usize,
+    },
     /// The tokenizer fails.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

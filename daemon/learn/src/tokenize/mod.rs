@@ -13,6 +13,7 @@ mod tests;
 mod tokenizer;
 mod turns;
 
+pub(crate) use encode::check_embedded;
 pub use encode::{Encoded, encode, encode_prompt};
 pub use error::{EncodeError, TokenizerError};
 pub(crate) use gguf::from_gguf;

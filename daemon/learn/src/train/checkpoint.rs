@@ -104,6 +104,12 @@ impl Checkpoints<'_> {
     }
 }
 
+/// The step of the newest checkpoint in a folder, from its name alone; `None` where there is none.
+pub fn newest_checkpoint(dir: &Path) -> Option<u64> {
+    let entries = fs::read_dir(dir).ok()?;
+    entries.filter_map(|entry| step_of(&entry.ok()?.path())).max()
+}
+
 fn file_name(step: u64) -> String {
     format!("step-{step:08}.{EXTENSION}")
 }
@@ -209,6 +215,17 @@ mod tests {
     fn same(one: &State, other: &State) -> bool {
         (one.optimizer.step, one.drawn) == (other.optimizer.step, other.drawn)
             && content_of(tensor_bytes(&tensors_of(one))) == content_of(tensor_bytes(&tensors_of(other)))
+    }
+
+    #[test]
+    fn the_newest_is_known_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest_checkpoint(&dir.path().join("none")), None);
+        for step in [3, 12] {
+            fs::write(dir.path().join(file_name(step)), "").unwrap();
+        }
+        fs::write(dir.path().join("metrics.jsonl"), "").unwrap();
+        assert_eq!(newest_checkpoint(dir.path()), Some(12));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::grpo::EnvironmentError;
-use crate::adapter::AdapterError;
+use crate::adapter::{AdapterError, ShapeDifference};
 
 /// Why a run could not start or go on. What has been trained is kept in the last checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +53,21 @@ pub enum TrainError {
         problem: String,
     },
     /// The parent adapter has another shape than the configuration asks for.
-    #[error(
-        "training: the parent adapter has {parent}, but the configuration asks for {config}; start afresh or align lora"
-    )]
+    #[error("training: the parent adapter has another shape: {}", differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     OtherShape {
-        /// The parent's shape.
-        parent: String,
-        /// The configured shape.
-        config: String,
+        /// Where they differ.
+        differences: Vec<ShapeDifference>,
+    },
+    /// The learning rate would be 0 in every step, and nothing would change.
+    #[error(
+        "training: the learning rate is 0 in every step: the run has {steps} steps, and warmup_ratio {warmup_ratio} makes all of them \
+         the beginning of the warm-up; set warmup_ratio to 0, or take more steps"
+    )]
+    NoLearningRate {
+        /// The optimiser steps of the run.
+        steps: u64,
+        /// The share of them that the warm-up takes.
+        warmup_ratio: f64,
     },
     /// The folder holds a checkpoint of another run.
     #[error(

@@ -29,11 +29,13 @@ mod stop;
 mod trainer;
 
 pub use activations::ActivationPlan;
+pub use checkpoint::newest_checkpoint;
 pub use config::{Schedule, TrainConfig};
 pub use device::TrainDevice;
 pub use error::TrainError;
 pub use gradients::{LossAndGradients, loss_and_gradients};
 pub use metrics::{METRICS_FILE, Progress};
 pub use packing::pack;
+pub use run::check_shape;
 pub use stop::StopFlag;
 pub use trainer::{Outcome, Trained, run_fingerprint, train};

@@ -8,9 +8,12 @@ use super::{
     checkpoint::{Checkpoints, State, create_dir},
     metrics::{Line, Metrics},
     parameters::Parameters,
-    schedule::learning_rate,
+    schedule::{learning_rate, never_learns},
 };
-use crate::{adapter::Adapter, model::Model};
+use crate::{
+    adapter::{Adapter, LoraConfig},
+    model::Model,
+};
 
 /// A run under way: its state, and how much of that is on disk.
 pub(super) struct Run<'a, L> {
@@ -41,6 +44,9 @@ impl<'a, L: Line> Run<'a, L> {
         config: &'a TrainConfig,
         dir: &'a Path,
     ) -> Result<Self, TrainError> {
+        if never_learns(config, steps) {
+            return Err(TrainError::NoLearningRate { steps, warmup_ratio: config.warmup_ratio });
+        }
         create_dir(dir)?;
         let checkpoints = Checkpoints { dir, run: name };
         let state = checkpoints.load_newest(&start)?.unwrap_or(start);
@@ -93,7 +99,8 @@ impl<'a, L: Line> Run<'a, L> {
 
     pub(super) fn finish(self) -> Result<Outcome, TrainError> {
         let (adapter, loss) = (self.state.parameters.to_adapter()?, self.metrics.last_loss());
-        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, run: self.checkpoints.run }))
+        let learned = self.metrics.learned();
+        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, run: self.checkpoints.run }))
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
@@ -103,14 +110,22 @@ impl<'a, L: Line> Run<'a, L> {
     }
 }
 
+/// That an adapter of the shape `parent` can be trained on as configured.
+///
+/// # Errors
+/// [`TrainError::OtherShape`]
+pub fn check_shape(parent: &LoraConfig, config: &LoraConfig) -> Result<(), TrainError> {
+    let differences = parent.differences(config);
+    if differences.is_empty() { Ok(()) } else { Err(TrainError::OtherShape { differences }) }
+}
+
 /// The state before the first step: the parent, or a fresh adapter.
 pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainConfig) -> Result<State, TrainError> {
     let adapter = match parent {
-        Some(parent) if parent.config() != &config.lora => {
-            let (parent, config) = (format!("{:?}", parent.config()), format!("{:?}", config.lora));
-            return Err(TrainError::OtherShape { parent, config });
+        Some(parent) => {
+            check_shape(parent.config(), &config.lora)?;
+            parent
         }
-        Some(parent) => parent,
         None => Adapter::init(&config.lora, &model.config, config.seed)?,
     };
     adapter.check_fits(&model.config)?;

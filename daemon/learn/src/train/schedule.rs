@@ -7,6 +7,12 @@ pub(super) fn learning_rate(config: &TrainConfig, step: u64, steps: u64) -> f64 
     config.learning_rate * factor(config.schedule, step, warmup, steps)
 }
 
+/// Whether the rate is 0 in every step: then a run changes nothing. That is so where there is one step and it begins a
+/// warm-up.
+pub(super) fn never_learns(config: &TrainConfig, steps: u64) -> bool {
+    steps > 0 && (0..steps).all(|step| learning_rate(config, step, steps) == 0.0)
+}
+
 fn factor(schedule: Schedule, step: u64, warmup: u64, steps: u64) -> f64 {
     if step < warmup {
         return step as f64 / warmup.max(1) as f64;
@@ -43,5 +49,16 @@ mod tests {
         let config = TrainConfig { warmup_ratio: 0.11, learning_rate: 1.0, ..TrainConfig::default() };
         assert_eq!(learning_rate(&config, 1, 10), 0.5);
         assert_eq!(learning_rate(&TrainConfig { warmup_ratio: 0.0, ..config }, 0, 10), 1.0);
+    }
+
+    #[test]
+    fn only_a_single_step_of_warm_up_never_learns() {
+        for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Constant] {
+            let config = TrainConfig { warmup_ratio: 0.05, schedule, ..TrainConfig::default() };
+            assert!(never_learns(&config, 1), "{schedule:?}");
+            assert!(!never_learns(&config, 2), "{schedule:?}");
+            assert!(!never_learns(&TrainConfig { warmup_ratio: 0.99, ..config.clone() }, 2), "{schedule:?}");
+            assert!(!never_learns(&TrainConfig { warmup_ratio: 0.0, ..config }, 1), "{schedule:?}");
+        }
     }
 }

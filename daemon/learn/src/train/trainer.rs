@@ -34,6 +34,9 @@ pub struct Trained {
     pub steps: u64,
     /// The loss of the last step, in nats per target; unknown where a run had ended before and its metrics are lost.
     pub loss: Option<f64>,
+    /// Whether any step had something to learn from: a gradient and a rate that were not 0 and, where it learned from rewards,
+    /// completions that the rewards told apart. Without it the adapter is worth no more than before.
+    pub learned: bool,
     /// The run that made it.
     pub run: Fingerprint,
 }

@@ -5,14 +5,15 @@ use perennial_learn::{
     model::{LoraWeights, Model},
     train::ActivationPlan,
 };
+use perennial_registry::Registry;
 
 use super::{output, session::Session};
 use crate::{
     config::{self, RewardPlugin},
     cycle,
     lock::{DaemonFile, StateLock},
-    models,
-    rewards::{Plugins, Sandbox},
+    models, preflight, replay,
+    rewards::Plugins,
 };
 
 /// Below this much room on the disk, checkpoints and segments may soon not be written any more.
@@ -25,13 +26,14 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         Some(file) => Ok(file.display().to_string()),
         None => Ok("no file: everything at its default".to_owned()),
     };
-    let plugins = plugins(session);
+    let plugins = preflight::plugins(session.config(), None);
     let suites = suites(session, plugins.as_ref().ok().and_then(Option::as_ref));
     let checks = [
         ("configuration", config),
         ("state", state(session)),
         ("disk", disk(session)),
         ("model", model(session)),
+        ("champion", champion(session)),
         ("plugins", plugins.map(|plugins| described(plugins.as_ref()))),
         ("suites", suites),
     ];
@@ -44,6 +46,9 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
                 output::line(format_args!("wrong  {name:<13} {problem:#}"));
             }
         }
+    }
+    for doubt in doubts(session)? {
+        output::line(format_args!("doubt  {:<13} {doubt}", "rewards"));
     }
     if wrong > 0 {
         bail!("{wrong} of the checks failed");
@@ -75,6 +80,10 @@ fn model(session: &Session) -> anyhow::Result<String> {
     let config = &session.config().model;
     let precision = config.precision.resolve();
     let model = models::load(config, precision)?;
+    if let Some(registry) = registry(session)? {
+        preflight::base(&model, &registry)?;
+    }
+    replay::method(&session.config().replay, &model.config).check(model.config.layers)?;
     let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(
         "{}: {}, {} layers, fingerprint {fingerprint}; computed in {precision} with {isa}; {}",
@@ -109,13 +118,25 @@ fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
     Ok(format!("a micro-batch of {rows} tokens keeps {gigabytes:.2} GB for its backward pass{twice}{kept}"))
 }
 
-fn plugins(session: &Session) -> anyhow::Result<Option<Plugins>> {
-    let reward = &session.config().reward;
-    if reward.plugin.is_empty() {
-        return Ok(None);
+/// Whether training can go on from the adapter in service.
+fn champion(session: &Session) -> anyhow::Result<String> {
+    match registry(session)? {
+        Some(registry) => preflight::champion(session.config(), session.state(), &registry),
+        None => Ok("the base model: nothing was trained yet".to_owned()),
     }
-    // Without a cache: a check leaves nothing behind.
-    Ok(Some(Plugins::load_configured(Sandbox::open(reward, None)?, reward)?))
+}
+
+fn doubts(session: &Session) -> anyhow::Result<Vec<String>> {
+    match registry(session)? {
+        Some(registry) => preflight::doubts(session.config(), &registry),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The registry, where there is one: a check leaves nothing behind.
+fn registry(session: &Session) -> anyhow::Result<Option<Registry>> {
+    let path = session.state().database();
+    if path.is_file() { Ok(Some(Registry::open(&path)?)) } else { Ok(None) }
 }
 
 fn described(plugins: Option<&Plugins>) -> String {

@@ -1,6 +1,7 @@
 use std::{pin::pin, thread, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use perennial_registry::CycleOutcome;
 use perennial_types::CycleId;
 use serde_json::Value;
 
@@ -11,7 +12,8 @@ use super::{
 };
 use crate::{
     api::{CycleRow, Status},
-    http::Started,
+    failure::sentence,
+    http::{self, Abort, Aborting, Started},
     ports::{Cause, CycleEnd, Stop},
     service::{Signals, on_thread},
     telemetry::{CycleEnded, CycleStarted},
@@ -23,6 +25,12 @@ pub(super) struct Cycle {
     /// Wait for the end of a cycle that the daemon runs
     #[arg(long)]
     wait: bool,
+    /// Abort the cycle of this number, or the one under way, at its next safe point; its samples wait for the next
+    #[arg(long, value_name = "CYCLE", num_args = 0..=1)]
+    abort: Option<Option<CycleId>>,
+    /// Why it is aborted, for the record
+    #[arg(long, requires = "abort")]
+    reason: Option<String>,
 }
 
 /// How often the daemon is asked how far it is.
@@ -31,6 +39,9 @@ const POLL: Duration = Duration::from_millis(500);
 impl Cycle {
     /// Starts a cycle at the daemon, or carries one out here.
     pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
+        if let Some(cycle) = self.abort {
+            return self.abort(session, cycle);
+        }
         match session.to_write("perennial cycle")? {
             Answerer::Here(parts) => carry_out(&parts),
             Answerer::Daemon(client) => {
@@ -42,6 +53,47 @@ impl Cycle {
                 Ok(())
             }
         }
+    }
+}
+
+impl Cycle {
+    fn abort(&self, session: &Session, named: Option<CycleId>) -> anyhow::Result<()> {
+        let reason = self.reason.clone().unwrap_or_else(|| http::BY_HAND.to_owned());
+        match session.to_write("perennial cycle --abort")? {
+            Answerer::Here(parts) => {
+                let cycles = &parts.ports.cycles;
+                let cycle = named_or_open(named, cycles.unfinished()?)?;
+                cycles.request_abort(cycle, &reason)?;
+                cycles.run(cycle, &Stop::default())?;
+                output::line(format_args!("cycle {cycle} is aborted, and its samples wait for the next"));
+            }
+            Answerer::Daemon(client) => {
+                let rows: Vec<CycleRow> = client.get("/v1/cycles")?;
+                let open = rows.iter().find(|row| row.finished_ms.is_none()).map(|row| row.id);
+                let cycle = named_or_open(named, open)?;
+                let Aborting { cycle } = client.post(&format!("/v1/cycles/{cycle}/abort"), &Abort { reason })?;
+                if self.wait {
+                    return wait_for_abort(&client, cycle);
+                }
+                output::line(format_args!("cycle {cycle} is aborted at its next safe point"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named_or_open(named: Option<CycleId>, open: Option<CycleId>) -> anyhow::Result<CycleId> {
+    named.or(open).context("no cycle is under way")
+}
+
+fn wait_for_abort(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
+    loop {
+        let rows: Vec<CycleRow> = client.get("/v1/cycles")?;
+        if let Some(outcome) = rows.into_iter().find(|row| row.id == cycle).and_then(|row| row.outcome) {
+            output::line(format_args!("cycle {cycle}: {}", outcome.as_str()));
+            return Ok(());
+        }
+        thread::sleep(POLL);
     }
 }
 
@@ -62,6 +114,8 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
         CycleEnd::Rejected(adapter) => {
             output::line(format_args!("cycle {cycle}: the gate rejected {adapter}; `perennial show {cycle}` says why"));
         }
+        CycleEnd::Failed { reason, remedy } => bail!("cycle {cycle} failed: {}", sentence(&reason, &remedy)),
+        CycleEnd::Aborted { reason } => bail!("cycle {cycle} was aborted: {reason}"),
         CycleEnd::Stopped => bail!("stopped at a safe point: `perennial cycle` goes on with cycle {cycle}"),
     }
     Ok(())
@@ -91,9 +145,16 @@ fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
     loop {
         let rows: Vec<CycleRow> = client.get("/v1/cycles")?;
         let row = rows.into_iter().find(|row| row.id == cycle);
-        if let Some(outcome) = row.and_then(|row| row.outcome) {
-            output::line(format_args!("cycle {cycle}: {}", outcome.as_str()));
-            return Ok(());
+        match row.and_then(|row| row.outcome) {
+            None => {}
+            Some(CycleOutcome::Failed { reason, remedy }) => {
+                bail!("cycle {cycle} failed: {}", sentence(&reason, &remedy));
+            }
+            Some(CycleOutcome::Aborted { reason }) => bail!("cycle {cycle} was aborted: {reason}"),
+            Some(outcome @ (CycleOutcome::Promoted | CycleOutcome::Rejected)) => {
+                output::line(format_args!("cycle {cycle}: {}", outcome.as_str()));
+                return Ok(());
+            }
         }
         let status: Status = client.get("/v1/status")?;
         let activity = status.activity.unwrap_or_default();

@@ -1,4 +1,4 @@
-use std::{net::TcpListener, process::ExitCode};
+use std::{net::TcpListener, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use listenfd::ListenFd;
@@ -33,7 +33,7 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
         ports: parts.ports,
         listener,
         log,
-        reread: Box::new(move || config::load(&sources)),
+        reread: Arc::new(move || config::load(&sources)),
         shutdown: CancellationToken::new(),
     };
     let exit = parts.runtime.block_on(service::run(options))?;

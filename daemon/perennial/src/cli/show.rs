@@ -88,6 +88,20 @@ fn status_text(status: &Status) -> String {
     if let Some(trouble) = &status.intake {
         text.push_str(&intake_text(trouble));
     }
+    if let Some(stuck) = &status.stuck {
+        text.push_str(&format!("\nstuck       {stuck}"));
+        let next = stuck.retry_ms.map_or_else(String::new, |retry| format!("next at {}; ", time(retry)));
+        text.push_str(&format!("\n            {next}`perennial cycle` tries at once"));
+        if let (Some(cycle), 1..) = (stuck.cycle, stuck.attempts) {
+            text.push_str(&format!(", `perennial cycle --abort {}` ends it", cycle.0));
+        }
+    }
+    if status.set_aside > 0 {
+        text.push_str(&format!(
+            "\nset aside   {} samples that nothing can be learned from: `perennial quarantine list` says why",
+            status.set_aside
+        ));
+    }
     if status.unindexed > 0 {
         text.push_str(&format!("\nto index    {} samples", status.unindexed));
     }
@@ -182,7 +196,7 @@ mod tests {
     use perennial_types::Domain;
 
     use super::*;
-    use crate::{api::DomainSamples, ports::Waiting};
+    use crate::{api::DomainSamples, ports::Waiting, stuck::Stuck};
 
     #[test]
     fn status_reads_well() {
@@ -197,7 +211,17 @@ mod tests {
             }),
             champion: Some("0123456789ab".parse().unwrap()),
             champion_since_ms: Some(0),
+            stuck: Some(Stuck {
+                cycle: Some(CycleId(4)),
+                since_ms: 1_000,
+                reason: "no answer from http://gpu:8000".into(),
+                remedy: String::new(),
+                attempts: 3,
+                failed_cycles: 2,
+                retry_ms: Some(90_000),
+            }),
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
+            set_aside: 2,
             unindexed: 3,
             domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),
             last_cycle: Some(CycleRow {

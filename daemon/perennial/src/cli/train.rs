@@ -6,9 +6,10 @@ use super::{cycle::interruptible, output, session::Session};
 use crate::{
     cycle::CycleFolder,
     engine::Engine,
+    failure::sentence,
     ports::Stop,
     service::on_thread,
-    stage::{self, StageEnd},
+    stage::{self, Idle, StageEnd},
     telemetry::{ProgressBar, Telemetry},
 };
 
@@ -35,6 +36,7 @@ impl Train {
         let work = on_thread("train", move || stage::run(&folder, &model, &told, &telemetry, None));
         match runtime.block_on(interruptible(&stop, work))??? {
             StageEnd::Stopped => bail!("stopped at a checkpoint: the same command goes on from there"),
+            StageEnd::Idle(Idle { why, .. }) => bail!("{}", sentence(&why.reason, &why.remedy)),
             StageEnd::Trained(trained) => {
                 output::line(format_args!("{} steps, the candidate is in {}", trained.steps(), candidate.display()));
             }

@@ -6,6 +6,7 @@
 mod compute;
 mod dump;
 mod ingest;
+mod learner;
 mod load;
 mod place;
 mod reload;

@@ -107,11 +107,20 @@ pub(crate) struct Cycle {
     pub(crate) samples_max: u64,
     pub(crate) seed: u64,
     pub(crate) keep: u64,
+    pub(crate) attempts_max: u32,
 }
 
 impl Default for Cycle {
     fn default() -> Self {
-        Self { samples_min: 200, age_max_seconds: 86_400, age_samples_min: 20, samples_max: 5_000, seed: 0, keep: 10 }
+        Self {
+            samples_min: 200,
+            age_max_seconds: 86_400,
+            age_samples_min: 20,
+            samples_max: 5_000,
+            seed: 0,
+            keep: 10,
+            attempts_max: 8,
+        }
     }
 }
 

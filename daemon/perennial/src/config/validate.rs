@@ -1,9 +1,12 @@
 use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 
 use perennial_gate::Metric;
-use perennial_learn::train::{TrainError, grpo::SamplingCorrection};
+use perennial_learn::{
+    generate::GenerateError,
+    train::{TrainError, grpo::SamplingCorrection},
+};
 
-use super::{Config, Embedding, Objective};
+use super::{Config, Embedding, Objective, Rollout, Train};
 
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,7 @@ fn cycle(config: &Config, found: &mut Problems) {
     found.within("cycle.age_samples_min", cycle.age_samples_min as f64, 1.0..=cycle.samples_min.max(1) as f64);
     found.at_least("cycle.samples_max", cycle.samples_max as f64, cycle.samples_min as f64);
     found.at_least("cycle.keep", cycle.keep as f64, 1.0);
+    found.within("cycle.attempts_max", f64::from(cycle.attempts_max), 1.0..=1000.0);
     if i64::try_from(cycle.seed).is_err() {
         found.add("cycle.seed", "must be below 2^63");
     }
@@ -92,11 +96,10 @@ fn train(config: &Config, found: &mut Problems) {
     }
     found.within("train.r", train.r as f64, 1.0..=1024.0);
     found.above("train.alpha", train.alpha, 0.0);
-    found.above("train.learning_rate", train.learning_rate, 0.0);
-    found.within("train.warmup_ratio", train.warmup_ratio, 0.0..=1.0);
-    found.above("train.epochs", train.epochs, 0.0);
-    found.at_least("train.steps_max", train.steps_max.map_or(1.0, |steps| steps as f64), 1.0);
-    found.at_least("train.batch_size", train.batch_size as f64, 1.0);
+    // What training would refuse is asked of training itself.
+    if let Err(TrainError::Config { key, rule }) = train.learner(config.cycle.seed).check() {
+        found.add(&format!("train.{}", Train::key(key)), &format!("makes no sense: it {rule}"));
+    }
     found.at_least("train.max_length", train.max_length as f64, 8.0);
     found.at_least("train.micro_batch_tokens", train.micro_batch_tokens as f64, train.max_length as f64);
     if !train.device.is_built() {
@@ -105,9 +108,6 @@ fn train(config: &Config, found: &mut Problems) {
             "is \"cuda\", for which this program was not built: add `--features perennial/cuda`, or write \"cpu\"",
         );
     }
-    found.at_least("train.weight_decay", train.weight_decay, 0.0);
-    found.above("train.max_grad_norm", train.max_grad_norm, 0.0);
-    found.at_least("train.checkpoint_steps", train.checkpoint_steps as f64, 1.0);
 }
 
 fn grpo(config: &Config, found: &mut Problems) {
@@ -115,9 +115,12 @@ fn grpo(config: &Config, found: &mut Problems) {
         found.add(&format!("grpo.{key}"), &format!("makes no sense: it {rule}"));
     }
     let rollout = &config.rollout;
-    found.within("rollout.top_p", rollout.top_p, 0.0..=1.0);
-    found.within("rollout.min_p", rollout.min_p, 0.0..=1.0);
-    found.at_least("rollout.batch_max", rollout.batch_max as f64, 1.0);
+    if let Err(GenerateError::Option { option, problem }) = rollout.options(&config.grpo).check() {
+        let key = Rollout::key(option);
+        if found.0.iter().all(|problem| problem.key != key) {
+            found.add(&key, problem);
+        }
+    }
     if let Some(server) = &rollout.server {
         found.at_least("rollout.server.timeout_seconds", server.timeout_seconds as f64, 1.0);
         if !server.url.starts_with("http://") && !server.url.starts_with("https://") {

@@ -1,18 +1,19 @@
 //! Which new samples the cycle trains on: fixed here, so that what arrives meanwhile waits for the next one.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context as _, bail};
 use perennial_data::{durable, mix::NewSample};
 use perennial_registry::Product;
-use perennial_types::{Kind, SampleId};
+use perennial_types::{Domain, Kind, SampleId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CycleFolder, Scope, Step};
 use crate::{
     clock,
-    config::{self, Objective},
+    config::{self, Config, Objective},
+    failure::Final,
     ports::Indexer,
 };
 
@@ -25,6 +26,17 @@ pub(crate) fn trained_kinds(train: &config::Train) -> Vec<Kind> {
         Kind::Preference => false,
     };
     Kind::ALL.into_iter().filter(learns).collect()
+}
+
+/// The domains that samples must be of to be learned from; `None` where any will do. What learns from rewards alone learns
+/// nothing from a domain that no plugin scores: those samples wait, as other shapes do.
+pub(crate) fn trained_domains(config: &Config) -> Option<BTreeSet<Domain>> {
+    if config.train.has(Objective::Sft) {
+        return None;
+    }
+    let plugins = || config.reward.plugin.iter().filter(|plugin| plugin.weight != 0.0);
+    let any = plugins().any(|plugin| plugin.domains.is_empty());
+    (!any).then(|| plugins().flat_map(|plugin| plugin.domains.iter().cloned()).collect())
 }
 
 /// `collected.json`
@@ -47,11 +59,11 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
-    let fresh = parts.context.registry.fresh_samples(&trained_kinds(&config.train), samples_max)?;
+    let (kinds, domains) = (trained_kinds(&config.train), trained_domains(config));
+    let fresh = parts.context.registry.fresh_samples(&kinds, domains.as_ref(), samples_max)?;
     if fresh.is_empty() {
         let reason = "no new samples waited when the cycle began to collect them";
-        parts.context.registry.abort_cycle(cycle.id, reason, clock::now_ms())?;
-        bail!(reason);
+        bail!(Final::new(reason, "nothing: the next cycle begins when there are some"));
     }
     let new = fresh.iter().map(|record| CollectedSample { id: record.id, arrived_ms: record.arrived_ms }).collect();
     durable::write_durably(&folder.collected(), &serde_json::to_vec(&Collected { new })?)?;

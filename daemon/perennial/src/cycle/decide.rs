@@ -8,9 +8,9 @@ use perennial_data::{
     mix::{self, Origin},
 };
 use perennial_gate::{Policy, Report, RewardTraining, SuiteReport, compare};
-use perennial_registry::{NewDecision, Product, RegistryError};
+use perennial_registry::{Cycle, NewDecision, Phase, Product};
 use perennial_types::SampleId;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Scope, Step, evaluate, suites};
 use crate::{
@@ -34,6 +34,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     }
     let training = training(scope)?;
     let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, training, policy);
+    let report = Report { notes: notes(cycle), ..report };
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
@@ -47,15 +48,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         consumed: consumed(scope)?,
     };
     let detail = json!({ "passed": decision.passed });
-    match parts.context.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms()) {
-        Ok(()) => {}
-        Err(error @ RegistryError::ChampionChanged { .. }) => {
-            // The comparison is void. The samples stay fresh, and the next cycle compares against the new champion.
-            parts.context.registry.abort_cycle(cycle.id, &error.to_string(), clock::now_ms())?;
-            return Err(error.into());
-        }
-        Err(error) => return Err(error.into()),
-    }
+    parts.context.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms())?;
     announce(scope, &report);
     Ok(Step::Done)
 }
@@ -90,10 +83,20 @@ fn training(scope: &Scope<'_>) -> anyhow::Result<Option<RewardTraining>> {
     Ok(summary)
 }
 
-/// The new samples of the mix: whatever the decision, they are no longer new.
+/// What training had to say for the report.
+fn notes(cycle: &Cycle) -> Vec<String> {
+    let notes = cycle.detail(Phase::Trained).and_then(|detail| detail["notes"].as_array());
+    notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The new samples of the mix that were learned from: whatever the decision, they are no longer new.
 fn consumed(scope: &Scope<'_>) -> anyhow::Result<Vec<SampleId>> {
     let (_, rows) = mix::read_mix(scope.folder.path())?;
-    Ok(rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id).collect())
+    let new = rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id);
+    let mut new: Vec<SampleId> = new.collect();
+    let aside = scope.parts.context.registry.set_aside_among(&new)?;
+    new.retain(|id| !aside.contains(id));
+    Ok(new)
 }
 
 fn announce(scope: &Scope<'_>, report: &Report) {

@@ -11,13 +11,18 @@ mod folder;
 mod mix;
 mod prune;
 mod publish;
+mod run;
 mod suites;
 mod train;
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use anyhow::{Context as _, bail};
-use perennial_registry::{Cycle, CycleOutcome, NewCycle, Phase as Recorded, publish as published};
+use perennial_learn::model::Model;
+use perennial_registry::{Cycle, NewCycle, Phase as Recorded, publish as published};
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
@@ -26,12 +31,16 @@ use crate::{
     engine::Engine,
     indexer::StateIndexer,
     ports::{Cause, Context, CycleEnd, Cycles, Stop, Waiting},
+    preflight,
     replay::BufferLock,
-    rewards,
-    telemetry::{Decided, Phase, PhaseEnded, PhaseStarted},
+    telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
 };
 
-pub(crate) use self::{collect::trained_kinds, folder::CycleFolder, suites::golden};
+pub(crate) use self::{
+    collect::{trained_domains, trained_kinds},
+    folder::CycleFolder,
+    suites::golden,
+};
 
 /// [`Cycles`] of a state directory.
 pub(crate) struct StateCycles {
@@ -39,6 +48,8 @@ pub(crate) struct StateCycles {
     engine: Engine,
     buffer: BufferLock,
     indexer: StateIndexer,
+    /// The base model that a cycle was begun with, until its run takes hold of it.
+    warm: Mutex<Option<Arc<Model>>>,
 }
 
 /// What every phase works with: one cycle under the configuration that it was begun with.
@@ -62,14 +73,27 @@ enum Step {
 impl StateCycles {
     pub(crate) fn new(context: Context, engine: Engine, buffer: BufferLock) -> Self {
         let indexer = StateIndexer::new(context.clone(), engine.clone(), buffer.clone());
-        Self { context, engine, buffer, indexer }
+        Self { context, engine, buffer, indexer, warm: Mutex::default() }
     }
 
-    /// A cycle keeps the plugins that it was begun with, so one that fails by them would fail for ever. The samples stay
-    /// fresh, and the next cycle trains on them with whatever plugins and limits are configured then.
-    fn give_up(&self, cycle: CycleId, error: anyhow::Error) -> anyhow::Result<CycleEnd> {
-        self.context.registry.abort_cycle(cycle, &format!("{error:#}"), clock::now_ms())?;
-        Err(error.context("the cycle is given up, and its samples wait for the next one"))
+    fn warm(&self, model: Option<Arc<Model>>) -> Option<Arc<Model>> {
+        std::mem::replace(&mut *self.warm.lock().unwrap_or_else(PoisonError::into_inner), model)
+    }
+
+    /// Why no cycle can be begun, where nothing waits that could be trained on.
+    fn nothing_waits(&self, config: &Config) -> anyhow::Result<()> {
+        let doubts = preflight::doubts(config, &self.context.registry)?;
+        let aside = self.context.registry.set_aside_count()?;
+        let aside = match aside {
+            0 => String::new(),
+            count => format!(
+                "; {count} samples are set aside, `perennial quarantine list` says why (`perennial requeue` gives them back)"
+            ),
+        };
+        let doubts: String = doubts.iter().map(|doubt| format!("; {doubt}")).collect();
+        bail!(
+            "no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`){doubts}{aside}"
+        )
     }
 
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {
@@ -87,8 +111,9 @@ impl StateCycles {
 
 impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
-        let kinds = trained_kinds(&self.context.config.current().train);
-        let fresh = self.context.registry.fresh(&kinds)?;
+        let config = self.context.config.current();
+        let (kinds, domains) = (trained_kinds(&config.train), trained_domains(&config));
+        let fresh = self.context.registry.fresh(&kinds, domains.as_ref())?;
         Ok(Waiting { samples: fresh.count, oldest_ms: fresh.oldest_ms })
     }
 
@@ -96,47 +121,42 @@ impl Cycles for StateCycles {
         Ok(self.context.registry.open_cycle()?.map(|cycle| cycle.id))
     }
 
+    fn check(&self, config: &Config) -> anyhow::Result<()> {
+        preflight::check(config, &self.context)
+    }
+
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId> {
-        if self.waiting()?.samples == 0 {
-            bail!("no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`)");
-        }
         let config = self.context.config.current();
+        if self.waiting()?.samples == 0 {
+            self.nothing_waits(&config)?;
+        }
+        preflight::check(&config, &self.context)?;
+        let model = self.engine.model(&config.model)?;
+        preflight::base(&model, &self.context.registry)?;
+        self.context.telemetry.emit(NextCycleDoubts(&preflight::doubts(&config, &self.context.registry)?));
         let number = self.context.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
         let new = NewCycle {
             reason: serde_json::to_value(cause)?.as_str().unwrap_or_default().to_owned(),
             config: serde_json::to_value(&*config)?,
             seed: config.cycle.seed.wrapping_add(number),
         };
-        Ok(self.context.registry.begin_cycle(&new, clock::now_ms())?)
+        let cycle = self.context.registry.begin_cycle(&new, clock::now_ms())?;
+        self.warm(Some(model));
+        Ok(cycle)
     }
 
     fn run(&self, cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
-        let config: Config = serde_json::from_value(self.load(cycle)?.config)
-            .with_context(|| format!("the configuration that cycle {cycle} was begun with"))?;
-        // Held from the first phase to the last, so that it is read once.
-        let _model = self.engine.model(&config.model)?;
-        loop {
-            let cycle = self.load(cycle)?;
-            let Some(next) = cycle.next_phase() else {
-                prune::run(self, &config)?;
-                return end_of(&cycle);
-            };
-            if stop.is_set() {
-                return Ok(CycleEnd::Stopped);
-            }
-            let folder = CycleFolder::new(self.context.state.cycle(cycle.id));
-            let scope = Scope { parts: self, cycle: &cycle, config: &config, folder, stop };
-            match scope.run(next) {
-                Ok(Step::Done) => {}
-                Ok(Step::Stopped) => return Ok(CycleEnd::Stopped),
-                Err(error) if rewards::is_of_plugins(&error) => return self.give_up(cycle.id, error),
-                Err(error) => return Err(error),
-            }
-        }
+        self.attempt(cycle, stop)
+    }
+
+    fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()> {
+        Ok(self.context.registry.request_abort(cycle, reason)?)
     }
 
     fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64> {
-        Ok(self.context.registry.requeue(cycle)? as u64)
+        let requeued = self.context.registry.requeue(cycle)? as u64;
+        self.context.telemetry.emit(SetAsideCount(self.context.registry.set_aside_count()?));
+        Ok(requeued)
     }
 
     fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()> {
@@ -187,15 +207,5 @@ fn under_way(recorded: Recorded) -> Phase {
         Recorded::Evaluated => Phase::Evaluate,
         Recorded::Decided => Phase::Decide,
         Recorded::Published => Phase::Publish,
-    }
-}
-
-fn end_of(cycle: &Cycle) -> anyhow::Result<CycleEnd> {
-    let candidate = || cycle.candidate.clone().with_context(|| format!("cycle {} has no candidate", cycle.id));
-    match &cycle.outcome {
-        Some(CycleOutcome::Promoted) => Ok(CycleEnd::Promoted(candidate()?)),
-        Some(CycleOutcome::Rejected) => Ok(CycleEnd::Rejected(candidate()?)),
-        Some(CycleOutcome::Failed { reason } | CycleOutcome::Aborted { reason }) => bail!("{reason}"),
-        None => bail!("cycle {} ended without an outcome", cycle.id),
     }
 }

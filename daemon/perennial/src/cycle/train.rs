@@ -1,14 +1,17 @@
 //! The candidate: the training stage over the cycle's folder, its result stored under its own name.
 
-use anyhow::Context as _;
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, bail};
+use perennial_data::mix::{self, Origin};
 use perennial_registry::{NewAdapter, Product, publish};
-use perennial_types::AdapterId;
+use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
 
 use super::{Scope, Step};
 use crate::{
-    clock,
-    stage::{self, StageEnd, StageManifest},
+    clock, set_aside,
+    stage::{self, Idle, Reasons, StageEnd, StageManifest},
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -17,8 +20,14 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let telemetry = &parts.context.telemetry;
     let trained = match stage::run(folder, &model, stop, telemetry, Some(&parts.context.state.plugin_cache()))? {
         StageEnd::Stopped => return Ok(Step::Stopped),
-        StageEnd::Trained(trained) => trained,
+        StageEnd::Idle(Idle { why, skipped }) => {
+            set_aside_new(scope, skipped)?;
+            bail!(why);
+        }
+        StageEnd::Trained(trained) => *trained,
     };
+    let skipped = trained.skipped.len();
+    set_aside_new(scope, trained.skipped.clone())?;
     let files = publish::store_adapter(&parts.context.state.adapters(), &folder.candidate())?;
     let adapter = NewAdapter {
         files,
@@ -33,10 +42,21 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         "adapter": AdapterId::of(&files),
         "steps": trained.steps(),
         "trained": trained.trained,
-        "skipped": trained.skipped,
+        "skipped": skipped,
+        "notes": trained.notes,
     });
     parts.context.registry.record_phase(cycle.id, Product::Trained(&adapter), &detail, clock::now_ms())?;
     Ok(Step::Done)
+}
+
+/// Takes the new samples that nothing can be learned from out of the queue, or the next cycle would come to them again.
+/// Those that were replayed were learned from before, and may be again.
+fn set_aside_new(scope: &Scope<'_>, mut skipped: Reasons) -> anyhow::Result<()> {
+    let (_, rows) = mix::read_mix(scope.folder.path())?;
+    let new: BTreeSet<SampleId> =
+        rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id).collect();
+    skipped.retain(|id, _| new.contains(id));
+    set_aside::run(&scope.parts.context, &skipped, Some(scope.cycle.id))
 }
 
 /// What the adapter was trained with, as the lineage keeps it: the plugins by hash, version and hash of their configuration.

@@ -60,7 +60,7 @@ pub(super) async fn roll_back(State(handle): State<Arc<Handle>>, body: String) -
 }
 
 /// A body of JSON, which may be empty.
-fn read<T: Default + for<'de> Deserialize<'de>>(body: &str) -> Result<T, ApiError> {
+pub(super) fn read<T: Default + for<'de> Deserialize<'de>>(body: &str) -> Result<T, ApiError> {
     if body.trim().is_empty() {
         return Ok(T::default());
     }

@@ -9,7 +9,7 @@ use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ApiError;
+use super::{ApiError, adapters::read};
 use crate::{
     api::{self, CycleRow},
     service::Handle,
@@ -21,6 +21,24 @@ pub(crate) struct Started {
     /// The cycle that was begun, or goes on.
     pub(crate) cycle: CycleId,
 }
+
+/// The body of a request to abort a cycle.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Abort {
+    /// Why, for the record.
+    pub(crate) reason: String,
+}
+
+/// The answer to it: `outcome` in `GET /v1/cycles/{id}` says when it is done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Aborting {
+    /// The cycle that ends at its next safe point.
+    pub(crate) cycle: CycleId,
+}
+
+/// What stands for the reason where nobody gave one.
+pub(crate) const BY_HAND: &str = "aborted by hand";
 
 /// The answer to a request to give samples back.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +61,19 @@ pub(super) async fn show(State(handle): State<Arc<Handle>>, Path(id): Path<Strin
 /// Starts a cycle.
 pub(super) async fn start(State(handle): State<Arc<Handle>>) -> Result<(StatusCode, Json<Started>), ApiError> {
     Ok((StatusCode::ACCEPTED, Json(Started { cycle: handle.start_cycle().await? })))
+}
+
+/// Aborts a cycle at its next safe point.
+pub(super) async fn abort(
+    State(handle): State<Arc<Handle>>,
+    Path(id): Path<String>,
+    body: String,
+) -> Result<(StatusCode, Json<Aborting>), ApiError> {
+    let cycle: CycleId = parse(&id)?;
+    let Abort { reason } = read(&body)?;
+    let reason = if reason.is_empty() { BY_HAND.to_owned() } else { reason };
+    handle.abort_cycle(cycle, reason).await?;
+    Ok((StatusCode::ACCEPTED, Json(Aborting { cycle })))
 }
 
 /// Gives a cycle's samples back.

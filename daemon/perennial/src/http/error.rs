@@ -53,6 +53,10 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     }
 
+    pub(super) fn training_is_stuck(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "training_is_stuck", message)
+    }
+
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
@@ -71,7 +75,7 @@ impl From<anyhow::Error> for ApiError {
             return Self::not_found(message);
         }
         match error.downcast_ref::<RegistryError>() {
-            Some(RegistryError::UnknownAdapter(_)) => Self::not_found(message),
+            Some(RegistryError::UnknownAdapter(_) | RegistryError::UnknownCycle(_)) => Self::not_found(message),
             Some(RegistryError::Sqlite(_) | RegistryError::Open { .. }) | None => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
             }

@@ -7,8 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use serde::Serialize;
+
 use super::ApiError;
-use crate::{api::Status, service::Handle};
+use crate::{api::Status, service::Handle, stuck::Stuck};
 
 /// The version of Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,15 +20,33 @@ pub(super) async fn live() -> &'static str {
     "live\n"
 }
 
-/// The daemon takes work.
-pub(super) async fn ready(State(handle): State<Arc<Handle>>) -> Result<&'static str, ApiError> {
+/// What `/ready` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    /// Samples are taken in, and what is asked is answered.
+    ready: bool,
+    /// What keeps training from getting on, where something does.
+    stuck: Option<Stuck>,
+}
+
+/// The daemon takes work. Training that is stuck is told and is no reason to send samples elsewhere: they are stored, and
+/// wait. Whoever wants to be woken by it asks [`training`].
+pub(super) async fn ready(State(handle): State<Arc<Handle>>) -> Result<Json<Ready>, ApiError> {
     if !handle.is_ready() {
         return Err(ApiError::unavailable("starting or stopping"));
     }
     if handle.context().telemetry.board().storage_full() {
         return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
     }
-    Ok("ready\n")
+    Ok(Json(Ready { ready: true, stuck: handle.stuck().await? }))
+}
+
+/// Training gets on: it runs, or waits for nothing but samples.
+pub(super) async fn training(State(handle): State<Arc<Handle>>) -> Result<Json<Ready>, ApiError> {
+    match handle.stuck().await? {
+        None => Ok(Json(Ready { ready: true, stuck: None })),
+        Some(stuck) => Err(ApiError::training_is_stuck(stuck.to_string())),
+    }
 }
 
 /// Everything that is measured.

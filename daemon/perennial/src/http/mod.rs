@@ -23,7 +23,7 @@ use tracing::error;
 use self::error::ApiError;
 pub(crate) use self::{
     adapters::{Promote, RollBack},
-    cycles::{Requeued, Started},
+    cycles::{Abort, Aborting, BY_HAND, Requeued, Started},
     error::ErrorBody,
 };
 use crate::service::Handle;
@@ -40,6 +40,7 @@ fn router(handle: Arc<Handle>) -> Router {
     Router::new()
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
+        .route("/ready/training", get(health::training))
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(health::status))
         .route("/v1/samples", post(samples::take))
@@ -54,6 +55,7 @@ fn router(handle: Arc<Handle>) -> Router {
         .route("/v1/cycles", get(cycles::list).post(cycles::start))
         .route("/v1/cycles/{id}", get(cycles::show))
         .route("/v1/cycles/{id}/requeue", post(cycles::requeue))
+        .route("/v1/cycles/{id}/abort", post(cycles::abort))
         .fallback(|| async { ApiError::not_found("there is no such page") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(from_fn(guard::local_host_only))

@@ -10,9 +10,10 @@ use perennial_data::{
 };
 use perennial_registry::{NewSample, NewSegment, Source as LedgerEntry};
 use perennial_types::{Domain, Sample, SampleId};
+use tracing::info;
 
 use super::is_full;
-use crate::{clock, config::Ingest, ports::Context};
+use crate::{clock, config::Ingest, ports::Context, telemetry::SetAsideCount};
 
 /// Samples of one source that are to be stored.
 #[derive(Clone, Default)]
@@ -102,6 +103,12 @@ impl Store {
     fn drop_known(&self, fresh: &mut Vec<(usize, Sample)>, committed: &mut [Committed]) -> anyhow::Result<()> {
         let ids: Vec<SampleId> = fresh.iter().map(|(_, sample)| sample.id).collect();
         let known = self.context.registry.known(&ids)?;
+        // Whoever sends a row again that was set aside wants it tried again.
+        let taken_back = self.context.registry.take_back(&known)?;
+        if taken_back > 0 {
+            info!(samples = taken_back, "samples that were set aside are sent again, and wait");
+            self.context.telemetry.emit(SetAsideCount(self.context.registry.set_aside_count()?));
+        }
         fresh.retain(|(at, sample)| {
             let is_known = known.contains(&sample.id);
             if let Some(outcome) = committed.get_mut(*at).filter(|_| is_known) {

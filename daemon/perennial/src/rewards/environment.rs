@@ -142,18 +142,7 @@ impl PluginEnvironment<'_> {
         on_group: &dyn Fn(usize, &[Drawn]),
     ) -> anyhow::Result<Vec<Vec<Drawn>>> {
         let GrpoStage { config, rollout, .. } = self.stage;
-        let options = RolloutOptions {
-            num_generations: config.num_generations,
-            max_completion_tokens: config.max_completion_length,
-            temperature: config.temperature as f32,
-            top_p: rollout.top_p as f32,
-            top_k: rollout.top_k,
-            min_p: rollout.min_p as f32,
-            stop: rollout.stop.clone(),
-            seed,
-            batch_max: rollout.batch_max,
-            activation_memory: activation_memory.clone(),
-        };
+        let options = RolloutOptions { seed, activation_memory: activation_memory.clone(), ..rollout.options(config) };
         let mut report = |at: usize, group: &[Rollout]| on_group(at, &group.iter().map(drawn).collect::<Vec<_>>());
         let rollouts = rollouts(self.model, Some(adapter), prompts, &options, stop, &mut report)?;
         Ok(rollouts.chunks(config.num_generations).map(|group| group.iter().map(drawn).collect()).collect())

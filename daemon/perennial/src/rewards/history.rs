@@ -1,6 +1,6 @@
 //! How learning from rewards went, from what a cycle's folder keeps of it: for the gate, the report and its picture.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fmt, fs, io};
 
 use anyhow::Context as _;
 use perennial_gate::{PluginSummary, RewardTraining, Trend};
@@ -13,6 +13,30 @@ use super::{
     journal::{self, Entry},
 };
 use crate::{config::Objective, cycle::CycleFolder};
+
+/// Shares of what was drawn in a run, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Shares {
+    /// Completions that nothing scored.
+    pub(crate) unscored: f64,
+    /// Groups whose rewards were all equal.
+    pub(crate) zero_variance: f64,
+    /// Completions that were cut off at their limit.
+    pub(crate) truncated: f64,
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { unscored, zero_variance, truncated } = self;
+        write!(
+            f,
+            "{:.0} % of completions unscored, {:.0} % of groups with equal rewards, {:.0} % of completions cut off",
+            100.0 * unscored,
+            100.0 * zero_variance,
+            100.0 * truncated
+        )
+    }
+}
 
 /// Every step and every generation of a run.
 pub(crate) struct History {
@@ -38,20 +62,33 @@ impl History {
         Ok((!steps.is_empty()).then_some(Self { steps, generations }))
     }
 
-    /// What the gate is told; `None` where no completion was ever scored.
+    /// What the gate is told; `None` where there was no step.
     pub(crate) fn summary(&self, plugins: &[FrozenPlugin]) -> Option<RewardTraining> {
         let optimised = plugins.iter().filter(|frozen| frozen.plugin.weight != 0.0);
         Some(RewardTraining {
             optimised: optimised.map(|frozen| frozen.plugin.name.clone()).collect(),
             steps: self.steps.last()?.steps,
-            reward: Trend::of(&self.rewards().map(|(_, reward)| reward).collect::<Vec<_>>())?,
+            reward: Trend::of(&self.rewards().map(|(_, reward)| reward).collect::<Vec<_>>()),
             length: Trend::of(&self.lengths().map(|(_, length)| length).collect::<Vec<_>>())?,
             kl: self.trend(|step| step.policy.kl),
             entropy: self.trend(|step| step.policy.entropy),
             clip_ratio: self.trend(|step| step.policy.clip_ratio_region),
             truncated: self.trend(|step| Some(step.rollouts.truncated_share)),
+            unscored: self.trend(|step| Some(step.rollouts.abstained_share)),
+            zero_variance: self.trend(|step| Some(step.rollouts.zero_variance_share)),
             plugins: plugins.iter().map(|frozen| self.summary_of(frozen)).collect(),
         })
+    }
+
+    /// How many completions and groups gave nothing to learn, over the whole run.
+    pub(crate) fn shares(&self) -> Shares {
+        let steps = self.steps.len().max(1) as f64;
+        let mean = |share: fn(&GrpoProgress) -> f64| self.steps.iter().map(share).sum::<f64>() / steps;
+        Shares {
+            unscored: mean(|step| step.rollouts.abstained_share),
+            zero_variance: mean(|step| step.rollouts.zero_variance_share),
+            truncated: mean(|step| step.rollouts.truncated_share),
+        }
     }
 
     /// Of a figure, over the steps that have it.
@@ -100,7 +137,7 @@ const CHART: (u32, u32) = (800, 480);
 /// The reward and the length of completions over the steps, as an SVG.
 ///
 /// # Errors
-/// Where nothing was scored.
+/// Where it cannot be drawn.
 pub(crate) fn chart(history: &History) -> anyhow::Result<String> {
     let rewards: Vec<(f64, f64)> = history.rewards().collect();
     let lengths: Vec<(f64, f64)> = history.lengths().collect();
@@ -122,6 +159,9 @@ fn curve(
     points: &[(f64, f64)],
     colour: &RGBColor,
 ) -> anyhow::Result<()> {
+    if points.is_empty() {
+        return Ok(());
+    }
     let last = points.last().map_or(1.0, |(step, _)| *step).max(2.0);
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
     let room = ((high - low) * 0.05).max(1e-3);

@@ -9,8 +9,6 @@ pub(crate) mod prompts;
 mod sandbox;
 mod server;
 
-use perennial_reward::{LoadError, TooManyFaults};
-
 pub(crate) use self::{
     environment::PluginEnvironment,
     history::{History, chart},
@@ -19,8 +17,3 @@ pub(crate) use self::{
     sandbox::Sandbox,
     server::Server,
 };
-
-/// Whether an error is the doing of a reward plugin, which no retry of the same cycle would mend.
-pub(crate) fn is_of_plugins(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<LoadError>() || cause.is::<TooManyFaults>())
-}

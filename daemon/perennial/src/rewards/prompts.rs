@@ -1,16 +1,15 @@
 //! What a candidate is asked while it learns from rewards.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_data::mix::MixRow;
-use perennial_learn::{
-    model::Model,
-    tokenize::{self, EncodeError},
-};
+use perennial_learn::model::Model;
 use perennial_reward::Task;
-use perennial_types::{Body, Content, Domain, Message, Role, Sample};
+use perennial_types::{Body, Content, Domain, Message, Role, Sample, SampleId};
 use serde_json::{Map, Value};
 use tracing::warn;
+
+use crate::failure::caught;
 
 /// A prompt with all that plugins may know of it.
 pub(crate) struct RewardPrompt {
@@ -22,46 +21,59 @@ pub(crate) struct RewardPrompt {
     pub(crate) task: Task,
 }
 
-/// The prompts of a mix that a plugin scores and that leave room for an answer within the model's context.
-///
-/// # Errors
-/// Where the model has no chat template or its tokenizer fails; what is wrong with a sample alone costs that sample.
+/// The prompts of a mix.
+#[derive(Default)]
+pub(crate) struct MixPrompts {
+    /// Those that are asked.
+    pub(crate) asked: Vec<RewardPrompt>,
+    /// The samples that they stand for.
+    pub(crate) samples: BTreeSet<SampleId>,
+    /// The samples of scored domains that cannot be asked, with the reason.
+    pub(crate) skipped: BTreeMap<SampleId, String>,
+}
+
+/// The prompts of a mix that a plugin scores and that leave room for an answer within the model's context. Whatever is wrong
+/// with a sample costs that sample alone.
 pub(crate) fn of_mix(
     rows: &[MixRow],
     model: &Model,
     scored: impl Fn(&Domain) -> bool,
     length_max: usize,
     completion_length_max: usize,
-) -> Result<Vec<RewardPrompt>, EncodeError> {
+) -> MixPrompts {
     let length_max = length_max.min(model.config.positions_max.saturating_sub(completion_length_max));
-    let (mut asked, mut too_long) = (BTreeSet::new(), 0);
-    let mut prompts = Vec::new();
+    let (mut known, mut prompts) = (BTreeSet::new(), MixPrompts::default());
     for MixRow { sample, .. } in rows.iter().filter(|row| scored(&row.sample.domain)) {
         let Some((question, reference)) = question(sample) else { continue };
-        let tokens = match tokenize::encode_prompt(&question, &model.tokenizer, &model.template) {
+        let tokens = match prompt_tokens(&question, model, length_max) {
             Ok(tokens) => tokens,
-            Err(error @ (EncodeError::NoChatTemplate | EncodeError::Tokenizer(_))) => return Err(error),
-            Err(error) => {
-                warn!(sample = %sample.id, reason = %error, "prompt not asked");
+            Err(reason) => {
+                warn!(sample = %sample.id, reason, "prompt not asked");
+                prompts.skipped.insert(sample.id, reason);
                 continue;
             }
         };
-        if tokens.is_empty() || tokens.len() > length_max {
-            too_long += 1;
-            continue;
-        }
+        prompts.samples.insert(sample.id);
         // The same question with the same reference, once as a bare prompt and once with an answer, is one prompt.
-        if asked.insert((tokens.clone(), reference.clone())) {
+        if known.insert((tokens.clone(), reference.clone())) {
             let labels = vec![("domain".to_owned(), sample.domain.to_string())];
             let task = task(&question, reference, labels, sample.metadata.clone());
-            prompts.push(RewardPrompt { domain: sample.domain.clone(), tokens, task });
+            prompts.asked.push(RewardPrompt { domain: sample.domain.clone(), tokens, task });
         }
     }
-    if too_long > 0 {
-        let context = model.config.positions_max;
-        warn!(too_long, length_max, completion_length_max, context, "prompts not asked: they leave no room to answer");
+    prompts
+}
+
+fn prompt_tokens(question: &Content, model: &Model, length_max: usize) -> Result<Vec<u32>, String> {
+    let encoded = caught(|| model.encode_prompt(question)).map_err(|panicked| panicked.to_string())?;
+    let tokens = encoded.map_err(|error| error.to_string())?;
+    match tokens.len() {
+        0 => Err("the prompt is empty".to_owned()),
+        length if length > length_max => {
+            Err(format!("the prompt has {length} tokens and leaves no room to answer beyond {length_max}"))
+        }
+        _ => Ok(tokens),
     }
-    Ok(prompts)
 }
 
 /// What plugins are told of a question.

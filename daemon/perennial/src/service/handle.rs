@@ -5,6 +5,7 @@ use super::{BodyWriter, Desk, RequestBody, on_thread};
 use crate::{
     api::Status,
     ports::{Context, IntakeError, IntakeReport, Origin, Ports, RequeueReport},
+    stuck::{self, Stuck},
 };
 
 /// What the running daemon can be asked for. Cheap to clone.
@@ -21,6 +22,8 @@ pub(crate) struct Handle {
 pub(super) enum Command {
     /// Start a cycle now.
     StartCycle(oneshot::Sender<Result<CycleId, Refusal>>),
+    /// Bring the cycle that is to be aborted to its end.
+    EndCycle(CycleId),
 }
 
 /// Why the daemon does not do what it was asked for.
@@ -101,6 +104,19 @@ impl Handle {
     /// Puts an earlier champion back in service.
     pub(crate) async fn roll_back(&self, to: Option<AdapterId>) -> anyhow::Result<Option<AdapterId>> {
         self.ask(move |_, ports| ports.cycles.roll_back(to.as_ref())).await
+    }
+
+    /// Aborts a cycle: it is asked for durably when this returns, and done at the cycle's next safe point.
+    pub(crate) async fn abort_cycle(&self, cycle: CycleId, reason: String) -> anyhow::Result<()> {
+        self.ask(move |_, ports| ports.cycles.request_abort(cycle, &reason)).await?;
+        // A daemon that stops leaves it to the next one, which finds it in the registry.
+        let _ = self.commands.send(Command::EndCycle(cycle)).await;
+        Ok(())
+    }
+
+    /// What keeps training from getting on, where something does.
+    pub(crate) async fn stuck(&self) -> anyhow::Result<Option<Stuck>> {
+        self.ask(|context, _| stuck::find(&context.registry, Some(&context.telemetry.board().current()))).await
     }
 
     /// Gives a cycle's samples back.

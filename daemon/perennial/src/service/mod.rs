@@ -3,10 +3,12 @@
 //! One loop owns all state and does nothing that blocks; what blocks runs on threads of its own ([`work`]), one of each
 //! kind at a time, and is told to stop before the loop ends.
 
+mod cycles;
 mod desk;
 mod handle;
 mod inbox;
 mod policy;
+mod reload;
 mod request_body;
 mod signals;
 mod systemd;
@@ -19,6 +21,7 @@ mod tests;
 use std::{
     collections::BTreeSet,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -27,7 +30,7 @@ use perennial_types::CycleId;
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch as state},
+    sync::{mpsc, watch as state},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -43,19 +46,19 @@ pub(crate) use self::{
     work::on_thread,
 };
 use self::{
-    handle::Command,
     inbox::Inbox,
     policy::{Situation, Step},
+    reload::Reloaded,
     signals::Request,
     systemd::Pulse,
     watch::Watcher,
 };
 use crate::{
     clock,
-    config::{ConfigError, Loaded, Reload},
+    config::{ConfigError, Loaded},
     http,
     ports::{Cause, Context, CycleEnd, Ports, Stop},
-    telemetry::{ChampionInService, CycleEnded, CycleStarted, LogControl, SamplesWaiting},
+    telemetry::{ChampionInService, LogControl, SamplesWaiting},
 };
 
 /// The loop takes a turn at least this often, for the watchdog.
@@ -63,6 +66,9 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// While it stops, systemd is asked for this much more time, again and again.
 const STOP_EXTENSION: Duration = Duration::from_secs(10);
+
+/// Reads the configuration again.
+pub(crate) type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
 /// What the daemon is made of.
 pub(crate) struct Options {
@@ -75,7 +81,7 @@ pub(crate) struct Options {
     /// The log, whose level a reload may change.
     pub(crate) log: LogControl,
     /// Reads the configuration again, from the same sources.
-    pub(crate) reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    pub(crate) reread: Reread,
     /// Ends the daemon as SIGTERM does.
     pub(crate) shutdown: CancellationToken,
 }
@@ -94,16 +100,21 @@ struct Service {
     context: Context,
     ports: Ports,
     log: LogControl,
-    reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    reread: Reread,
     desk: Desk,
     pulse: Pulse,
     jobs: JoinSet<Job>,
     /// Told to everything that runs when the daemon stops.
     stop: Stop,
+    /// Told to the run of a cycle alone, when the daemon stops or somebody asks for the cycle's end.
+    cycle_stop: Stop,
     cycle_runs: bool,
     indexer_runs: bool,
     /// `None` while it is looked at.
     inbox: Option<Inbox>,
+    reload_runs: bool,
+    /// Somebody asked for a reload while one ran.
+    reload_again: bool,
     /// Something came in while the indexer ran.
     index_again: bool,
     renamed: BTreeSet<PathBuf>,
@@ -123,6 +134,9 @@ enum Job {
     /// The inbox is back, and should be looked at again so soon, if sooner than usual.
     Inbox(Inbox, anyhow::Result<Option<Duration>>),
     Index(anyhow::Result<u64>),
+    /// What the next cycle would fail by under the configuration in force.
+    Check(anyhow::Result<()>),
+    Reload(anyhow::Result<Reloaded>),
 }
 
 /// What a cycle job begins with.
@@ -156,6 +170,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut watcher = Watcher::new(context.state.inbox());
     let mut service = Service::new(context, ports, log, reread, desk, pulse);
     service.tell_champion();
+    service.tell_standing();
+    service.start_check();
     service.start_indexer();
     ready.send_replace(true);
     systemd::tell(&[NotifyState::Ready]);
@@ -167,7 +183,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break,
-                Request::Reload => service.reload(),
+                Request::Reload => service.start_reload(),
             },
             () = shutdown.cancelled() => break,
             renamed = watcher.changed() => service.inbox_changed(renamed),
@@ -187,14 +203,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 }
 
 impl Service {
-    fn new(
-        context: Context,
-        ports: Ports,
-        log: LogControl,
-        reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
-        desk: Desk,
-        pulse: Pulse,
-    ) -> Self {
+    fn new(context: Context, ports: Ports, log: LogControl, reread: Reread, desk: Desk, pulse: Pulse) -> Self {
         let inbox = Some(Inbox::new(context.clone(), desk.clone()));
         Self {
             context,
@@ -205,9 +214,12 @@ impl Service {
             pulse,
             jobs: JoinSet::new(),
             stop: Stop::default(),
+            cycle_stop: Stop::default(),
             cycle_runs: false,
             indexer_runs: false,
             inbox,
+            reload_runs: false,
+            reload_again: false,
             index_again: false,
             renamed: BTreeSet::new(),
             look_at: Instant::now(),
@@ -265,32 +277,6 @@ impl Service {
         })
     }
 
-    fn start_cycle(&mut self, which: Which, reply: Option<oneshot::Sender<Result<CycleId, Refusal>>>) {
-        self.cycle_runs = true;
-        let (cycles, telemetry, stop) = (self.ports.cycles.clone(), self.context.telemetry.clone(), self.stop.clone());
-        let work = move || {
-            let (cycle, cause) = match which {
-                Which::Continue(cycle) => (cycle, None),
-                Which::Begin(cause) => match cycles.begin(cause) {
-                    Ok(cycle) => (cycle, Some(cause)),
-                    Err(problem) => {
-                        let Some(reply) = reply else { return Job::Cycle { cycle: None, end: Err(problem) } };
-                        let _ = reply.send(Err(Refusal::Failed(format!("{problem:#}"))));
-                        return Job::Refused;
-                    }
-                },
-            };
-            telemetry.emit(CycleStarted { cycle, cause });
-            if let Some(reply) = reply {
-                let _ = reply.send(Ok(cycle));
-            }
-            Job::Cycle { cycle: Some(cycle), end: cycles.run(cycle, &stop) }
-        };
-        self.jobs.spawn(async {
-            on_thread("cycle", work).await.unwrap_or_else(|error| Job::Cycle { cycle: None, end: Err(error.into()) })
-        });
-    }
-
     fn start_indexer(&mut self) {
         if self.indexer_runs {
             self.index_again = true;
@@ -329,21 +315,6 @@ impl Service {
         });
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::StartCycle(reply) if self.cycle_runs => drop(reply.send(Err(Refusal::Running))),
-            Command::StartCycle(reply) => match self.ports.cycles.unfinished() {
-                // Somebody who asks for a cycle does not want to wait out the pause after a failure.
-                Ok(Some(cycle)) => {
-                    self.start_cycle(Which::Continue(cycle), None);
-                    drop(reply.send(Ok(cycle)));
-                }
-                Ok(None) => self.start_cycle(Which::Begin(Cause::Manual), Some(reply)),
-                Err(problem) => drop(reply.send(Err(Refusal::Failed(format!("{problem:#}"))))),
-            },
-        }
-    }
-
     fn finished(&mut self, job: Result<Job, tokio::task::JoinError>) {
         match job {
             Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
@@ -370,51 +341,17 @@ impl Service {
                     self.start_indexer();
                 }
             }
+            Ok(Job::Check(outcome)) => self.tell_check(&outcome),
+            Ok(Job::Reload(outcome)) => self.reloaded(outcome),
             // Jobs catch their own panics and are never aborted.
             Err(error) => error!(%error, "a job was lost"),
         }
     }
 
-    fn cycle_finished(&mut self, cycle: Option<CycleId>, end: &anyhow::Result<CycleEnd>) {
-        self.cycle_runs = false;
-        match cycle {
-            Some(cycle) => self.context.telemetry.emit(CycleEnded { cycle, end: end.as_ref() }),
-            None => warn!(error = end.as_ref().err().map(|problem| format!("{problem:#}")), "no cycle was begun"),
-        }
-        match end {
-            Ok(end) => {
-                (self.failures, self.retry_ms) = (0, None);
-                if matches!(end, CycleEnd::Promoted(_)) {
-                    self.tell_champion();
-                }
-            }
-            Err(_) => {
-                self.failures += 1;
-                let pause = policy::backoff(self.failures);
-                self.retry_ms = Some(clock::now_ms().saturating_add_unsigned(pause.as_millis() as u64));
-            }
-        }
-    }
-
-    fn reload(&mut self) {
-        systemd::reloading();
-        match (self.reread)() {
-            Err(problem) => error!(error = %problem, "the configuration stays as it was"),
-            Ok(loaded) => {
-                let reload = Reload::between(&self.context.config.current(), loaded.config);
-                if let Err(problem) = self.log.set_level(&reload.config.log.level) {
-                    error!(error = %problem, "the log's level stays as it was");
-                }
-                info!(applied = ?reload.applied, needs_restart = ?reload.needs_restart, "configuration read again");
-                self.context.config.replace(reload.config);
-            }
-        }
-        systemd::tell(&[NotifyState::Ready]);
-    }
-
     /// Brings what runs to a safe point, within the stop time.
     async fn drain(mut self, signals: &mut Signals, tasks: &TaskTracker) -> Exit {
         self.stop.set();
+        self.cycle_stop.set();
         let deadline = Instant::now() + Duration::from_secs(self.context.config.current().shutdown.stop_seconds);
         loop {
             let extension_us = u32::try_from(STOP_EXTENSION.as_micros()).unwrap_or(u32::MAX);

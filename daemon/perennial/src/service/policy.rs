@@ -76,6 +76,7 @@ mod tests {
         samples_max: 500,
         seed: 0,
         keep: 1,
+        attempts_max: 1,
     };
 
     fn step(situation: Situation) -> Step {

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Read,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     thread,
@@ -20,7 +20,7 @@ use crate::{
     config::{Config, SharedConfig},
     ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
     state::StateDir,
-    telemetry::{ProgressBar, Telemetry},
+    telemetry::{NextCycleBlocked, NextCycleFree, ProgressBar, Telemetry},
 };
 
 /// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored.
@@ -35,10 +35,14 @@ struct Fake {
     /// Whether a request was stopped.
     stopped: AtomicBool,
     fails: AtomicBool,
+    abort: AtomicBool,
 }
 
 /// The longest request that is read at once.
 const LIGHT: usize = 1 << 20;
+
+/// What the fake's check refuses.
+const REFUSED_RANK: usize = 8;
 
 impl Fake {
     fn take(&self, text: &str) -> Result<IntakeReport, IntakeError> {
@@ -91,6 +95,17 @@ impl Cycles for Fake {
         Ok(Some(self.unfinished.load(SeqCst)).filter(|&cycle| cycle > 0).map(CycleId))
     }
 
+    fn check(&self, config: &Config) -> anyhow::Result<()> {
+        anyhow::ensure!(config.train.r != REFUSED_RANK, "train.r is not the champion's");
+        Ok(())
+    }
+
+    fn request_abort(&self, cycle: CycleId, _reason: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(self.unfinished.load(SeqCst) == cycle.0, "it is over");
+        self.abort.store(true, SeqCst);
+        Ok(())
+    }
+
     fn begin(&self, _cause: Cause) -> anyhow::Result<CycleId> {
         anyhow::ensure!(self.waiting.swap(0, SeqCst) > 0, "no new samples wait");
         let cycle = self.begun.fetch_add(1, SeqCst) + 1;
@@ -100,6 +115,10 @@ impl Cycles for Fake {
 
     fn run(&self, _cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
         while !self.may_end.load(SeqCst) {
+            if self.abort.load(SeqCst) && (stop.is_set() || self.fails.load(SeqCst)) {
+                self.unfinished.store(0, SeqCst);
+                return Ok(CycleEnd::Aborted { reason: "asked".into() });
+            }
             if stop.is_set() {
                 return Ok(CycleEnd::Stopped);
             }
@@ -131,6 +150,8 @@ struct Running {
     shutdown: CancellationToken,
     service: tokio::task::JoinHandle<anyhow::Result<Exit>>,
     context: Context,
+    /// What is read at a reload.
+    file: Arc<Mutex<Config>>,
 }
 
 impl Running {
@@ -149,6 +170,8 @@ impl Running {
             runtime: tokio::runtime::Handle::current(),
         };
         let fake = Arc::new(fake);
+        let file = Arc::new(Mutex::new(config));
+        let reread = file.clone();
         let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -158,12 +181,15 @@ impl Running {
             ports,
             listener,
             log: LogControl::detached(),
-            reread: Box::new(move || Ok(Loaded { config: config.clone(), origins: Default::default(), file: None })),
+            reread: Arc::new(move || {
+                let config = reread.lock().unwrap().clone();
+                Ok(Loaded { config, origins: Default::default(), file: None })
+            }),
             shutdown: shutdown.clone(),
         };
         let service = TaskTracker::new().spawn(run(options));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let running = Self { fake, folder, base, http, shutdown, service, context };
+        let running = Self { fake, folder, base, http, shutdown, service, context, file };
         running.until("ready", async |running| running.get("/ready").await.0 == 200).await;
         running
     }
@@ -265,6 +291,59 @@ async fn a_stopped_cycle_goes_on_at_the_next_start_and_an_ailing_one_waits() {
     assert_eq!(line, "waiting to try again: cycle 000007: out of memory");
     let (status, started) = running.post("/v1/cycles", "").await;
     assert_eq!((status, started["cycle"].as_u64()), (202, Some(7)), "whoever asks need not wait");
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cycle_that_runs_or_waits_to_be_tried_again_is_aborted_over_http() {
+    let running = Running::start(Fake::default(), |_| {}).await;
+    running.post("/v1/samples", "1\n").await;
+    running.post("/v1/cycles", "").await;
+    let (status, refusal) = running.post("/v1/cycles/9/abort", "").await;
+    assert_eq!((status, refusal["error"]["message"].as_str()), (500, Some("it is over")));
+    let (status, aborting) = running.post("/v1/cycles/1/abort", r#"{"reason": "wrong data"}"#).await;
+    assert_eq!((status, aborting["cycle"].as_u64()), (202, Some(1)));
+    let aborted = |times: u32| format!(r#"perennial_cycle_runs_total{{outcome="aborted"}} {times}"#);
+    running.until("the end", async |running| running.get("/metrics").await.1.contains(&aborted(1))).await;
+
+    running.fake.abort.store(false, SeqCst);
+    running.fake.fails.store(true, SeqCst);
+    running.post("/v1/samples", "2\n").await;
+    running.post("/v1/cycles", "").await;
+    running.until("the trouble", async |running| running.get("/v1/status").await.1.contains("out of memory")).await;
+    running.post("/v1/cycles/2/abort", "").await;
+    running.until("the end", async |running| running.get("/metrics").await.1.contains(&aborted(2))).await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_under_which_no_cycle_could_begin_is_refused_and_training_that_is_stuck_is_told() {
+    let fake = Fake::default();
+    fake.unfinished.store(7, SeqCst);
+    fake.fails.store(true, SeqCst);
+    let running = Running::start(fake, |_| {}).await;
+    running.until("the trouble", async |running| running.get("/v1/status").await.1.contains("out of memory")).await;
+    assert!(running.context.telemetry.board().current().retry_ms.is_some(), "the next try is told");
+    let reload = async || {
+        let name = std::process::id().to_string();
+        std::process::Command::new("sh").args(["-c", &format!("kill -HUP {name}")]).status().unwrap();
+    };
+    running.file.lock().unwrap().train.r = REFUSED_RANK;
+    running.file.lock().unwrap().cycle.samples_min = 7;
+    reload().await;
+    sleep(Duration::from_millis(200)).await;
+    assert_ne!(running.context.config.current().cycle.samples_min, 7, "refused as a whole");
+    running.file.lock().unwrap().train.r = 16;
+    reload().await;
+    running.until("the reload", async |running| running.context.config.current().cycle.samples_min == 7).await;
+
+    running.context.telemetry.emit(NextCycleBlocked(&anyhow::anyhow!("another base")));
+    let (status, ready) = running.get("/ready").await;
+    assert!(status == 200 && ready.contains("another base"), "samples are taken, and the trouble is told: {ready}");
+    let (status, training) = running.get("/ready/training").await;
+    assert!(status == 503 && training.contains("training_is_stuck"), "{training}");
+    running.context.telemetry.emit(NextCycleFree);
+    assert_eq!(running.get("/ready/training").await.0, 200);
     assert_eq!(running.stop().await, Exit::Clean);
 }
 

@@ -4,6 +4,8 @@ use std::{panic::AssertUnwindSafe, thread};
 
 use tokio::sync::oneshot;
 
+use crate::failure::panic_message;
+
 /// Enough for the deepest recursion that a training step's backward pass makes in an unoptimised build. Only what is
 /// used of it is ever backed by memory.
 const STACK_BYTES: usize = 256 << 20;
@@ -36,14 +38,9 @@ pub(crate) async fn on_thread<T: Send + 'static>(
         .map_err(|error| WorkError::NoThread(name, error))?;
     match result.await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panic)) => Err(WorkError::Panicked(name, message(&*panic))),
+        Ok(Err(panic)) => Err(WorkError::Panicked(name, panic_message(&*panic))),
         Err(_) => Err(WorkError::Panicked(name, "the thread is gone".to_owned())),
     }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Learning from rewards: completions drawn here, scored by the plugins that the cycle froze.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
+use perennial_data::mix::MixRow;
 use perennial_learn::{
     adapter::Adapter,
     train::{
@@ -8,12 +11,17 @@ use perennial_learn::{
         grpo::{GrpoProgress, GrpoPrompt, train_grpo},
     },
 };
-use tracing::info;
+use perennial_types::Domain;
 
-use super::{ObjectiveEnd, Stage, Trained};
+use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Trained};
 use crate::{
     config::Objective,
-    rewards::{Journal, PluginEnvironment, Plugins, Sandbox, Server, prompts},
+    cycle::CycleFolder,
+    failure::Final,
+    rewards::{
+        History, Journal, PluginEnvironment, Plugins, Sandbox, Server,
+        prompts::{self, MixPrompts},
+    },
     telemetry::GrpoStep,
 };
 
@@ -30,15 +38,14 @@ pub(super) fn run(
 
     let scored = |domain: &_| plugins.optimised(domain).is_some();
     let completion_length_max = grpo.config.max_completion_length;
-    let prompts = prompts::of_mix(rows, model, scored, manifest.train.max_length, completion_length_max)?;
+    let MixPrompts { asked: prompts, samples, skipped } =
+        prompts::of_mix(rows, model, scored, manifest.train.max_length, completion_length_max);
+    let lessons = Lessons { learned_from: samples, skipped };
     if prompts.is_empty() {
-        info!(
-            "no sample of the mix is a prompt of a domain that a reward plugin scores: nothing to learn from rewards"
-        );
-        return Ok(ObjectiveEnd::NothingToLearn);
+        return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_ask(rows, manifest, &lessons), lessons });
     }
     let asked: Vec<GrpoPrompt> = prompts.iter().map(|prompt| GrpoPrompt { tokens: prompt.tokens.clone() }).collect();
-    let train = manifest.train_config(*seed);
+    let train = manifest.train.learner(*seed);
     let mut environment = PluginEnvironment {
         model,
         prompts: &prompts,
@@ -66,9 +73,47 @@ pub(super) fn run(
     )?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, .. }) => ObjectiveEnd::Trained {
-            adapter,
-            trained: Trained { objective: Objective::Grpo, steps, loss, items: asked.len() },
-        },
+        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
+            let trained = Trained { objective: Objective::Grpo, steps, loss, items: asked.len(), learned };
+            if learned {
+                return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
+            }
+            // What nothing was learned from waits for other plugins or another model, out of the way of what comes after it.
+            let why = without_signal(folder)?;
+            let skipped = lessons.learned_from.into_iter().map(|id| (id, why.reason.clone())).chain(lessons.skipped);
+            let lessons = Lessons { skipped: skipped.collect(), ..Lessons::default() };
+            ObjectiveEnd::Trained { adapter, trained, lessons, idle: Some(why) }
+        }
     })
+}
+
+/// Why nothing was asked: plugins and samples name different domains, or no prompt leaves room for an answer.
+fn nothing_to_ask(rows: &[MixRow], manifest: &StageManifest, lessons: &Lessons) -> Final {
+    if let Some(first) = lessons.skipped.values().next() {
+        let reason = format!("none of {} prompts can be asked; the first: {first}", lessons.skipped.len());
+        return Final::new(reason, "raise train.max_length, or lower grpo.max_completion_length");
+    }
+    let there: BTreeSet<&Domain> = rows.iter().map(|row| &row.sample.domain).collect();
+    let plugins = manifest.plugins.iter().filter(|frozen| frozen.plugin.weight != 0.0);
+    let scored: BTreeSet<&Domain> = plugins.flat_map(|frozen| &frozen.plugin.domains).collect();
+    let reason = format!(
+        "no sample is a prompt of a domain that a reward plugin scores: plugins score {}, the samples are of {}",
+        listed(scored),
+        listed(there)
+    );
+    Final::new(reason, "set the domains of [[reward.plugin]] to those of the samples")
+}
+
+/// Why a run that asked and scored learned nothing.
+fn without_signal(folder: &CycleFolder) -> anyhow::Result<Final> {
+    let shares = History::read(folder)?.map(|history| history.shares()).unwrap_or_default();
+    let reason = format!("no reward plugin told one answer from another in any group: {shares}");
+    let remedy = "let the plugins score these prompts and tell answers apart (references, domains, weights), raise \
+                  grpo.max_completion_length where answers are cut off, then `perennial requeue` the cycle";
+    Ok(Final::new(reason, remedy))
+}
+
+fn listed<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> String {
+    let names: Vec<&str> = domains.into_iter().map(Domain::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

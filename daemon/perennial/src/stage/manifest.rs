@@ -1,6 +1,6 @@
 use anyhow::{Context as _, bail};
 use perennial_data::mix::Manifest;
-use perennial_learn::train::{self as learner, TrainConfig, grpo::GrpoConfig};
+use perennial_learn::train::grpo::GrpoConfig;
 use perennial_types::{AdapterId, CycleId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,31 +57,5 @@ impl StageManifest {
 
     pub(crate) fn read(manifest: &Manifest) -> anyhow::Result<Self> {
         serde_json::from_value(Value::Object(manifest.extra.clone())).context("the manifest names no training stage")
-    }
-
-    /// What is common to all objectives, as the learner takes it.
-    pub(super) fn train_config(&self, seed: u64) -> TrainConfig {
-        let train = &self.train;
-        TrainConfig {
-            lora: train.lora(),
-            seed,
-            batch_size: train.batch_size,
-            tokens_per_micro_batch: train.micro_batch_tokens,
-            device: train.device.into(),
-            memory_bytes_max: train.memory_bytes_max,
-            epochs: train.epochs,
-            steps_max: train.steps_max,
-            learning_rate: train.learning_rate,
-            schedule: match train.schedule {
-                config::Schedule::Linear => learner::Schedule::Linear,
-                config::Schedule::Cosine => learner::Schedule::Cosine,
-                config::Schedule::Constant => learner::Schedule::Constant,
-            },
-            warmup_ratio: train.warmup_ratio,
-            weight_decay: train.weight_decay,
-            gradient_norm_max: train.max_grad_norm,
-            checkpoint_interval_steps: train.checkpoint_steps,
-            ..TrainConfig::default()
-        }
     }
 }

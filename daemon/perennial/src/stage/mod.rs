@@ -6,19 +6,31 @@ mod grpo;
 mod manifest;
 mod sft;
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use perennial_data::mix;
 use perennial_learn::{adapter::Adapter, compute::Precision, model::Model};
+use perennial_types::SampleId;
 
 pub(crate) use self::manifest::{GrpoStage, StageManifest};
-use crate::{config::Objective, cycle::CycleFolder, ports::Stop, telemetry::Telemetry};
+use crate::{
+    config::Objective,
+    cycle::CycleFolder,
+    failure::Final,
+    ports::Stop,
+    telemetry::{NothingLearned, Telemetry},
+};
 
 /// How a run of the stage ended.
 pub(crate) enum StageEnd {
     /// The adapter is in `candidate/`.
     Trained(Box<TrainedStage>),
+    /// Nothing was learned, and there is no candidate.
+    Idle(Idle),
     /// Told to stop; a checkpoint is there, and the next run goes on from it.
     Stopped,
 }
@@ -29,8 +41,21 @@ pub(crate) struct TrainedStage {
     pub(crate) manifest: StageManifest,
     /// One entry per objective that had something to learn from, in order.
     pub(crate) trained: Vec<Trained>,
-    /// Samples of the mix that no objective could learn from.
-    pub(crate) skipped: usize,
+    /// Samples of the mix that no objective could learn from, each with the reason.
+    pub(crate) skipped: Reasons,
+    /// What whoever reads the report should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Samples that cannot be learned from, and why.
+pub(crate) type Reasons = BTreeMap<SampleId, String>;
+
+/// A run that learned nothing.
+pub(crate) struct Idle {
+    /// What kept it from learning.
+    pub(crate) why: Final,
+    /// The samples that are to blame, where it is the samples.
+    pub(crate) skipped: Reasons,
 }
 
 impl TrainedStage {
@@ -51,6 +76,8 @@ pub(crate) struct Trained {
     pub(crate) loss: Option<f64>,
     /// Examples or prompts that it learned from.
     pub(crate) items: usize,
+    /// Whether there was anything to learn in them.
+    pub(crate) learned: bool,
 }
 
 /// What every objective works with.
@@ -68,9 +95,28 @@ struct Stage<'a> {
 
 /// How one objective ended.
 enum ObjectiveEnd {
-    Trained { adapter: Adapter, trained: Trained },
-    NothingToLearn,
+    /// It went through all its steps; `idle` says why they changed nothing, where they did not.
+    Trained {
+        adapter: Adapter,
+        trained: Trained,
+        lessons: Lessons,
+        idle: Option<Final>,
+    },
+    /// No sample is for it.
+    NothingToLearn {
+        why: Final,
+        lessons: Lessons,
+    },
     Stopped,
+}
+
+/// What an objective found among the samples.
+#[derive(Default)]
+struct Lessons {
+    /// Those that it learned from.
+    learned_from: BTreeSet<SampleId>,
+    /// Those that it should have learned from and could not.
+    skipped: Reasons,
 }
 
 /// What the candidate of this folder is to be computed in.
@@ -95,46 +141,105 @@ pub(crate) fn run(
 ) -> anyhow::Result<StageEnd> {
     let (frozen, rows) = mix::read_mix(folder.path())?;
     let manifest = StageManifest::read(&frozen)?;
-    if manifest.base != model.fingerprint {
-        bail!(
-            "the mix was frozen for a base model with fingerprint {}, this one has {}",
-            manifest.base,
-            model.fingerprint
-        );
-    }
-    if manifest.precision.resolve() != model.decoder.precision() {
-        let (frozen, model) = (manifest.precision.resolve().as_str(), model.decoder.precision().as_str());
-        bail!(
-            "the mix was frozen to be computed in {frozen}, this model is in {model}: set model.precision = \"{frozen}\""
-        );
-    }
+    check_model(&manifest, model)?;
     let parent = manifest.parent.as_ref().map(|_| Adapter::load_peft(&folder.parent())).transpose()?;
     let stage =
         Stage { folder, manifest: &manifest, seed: frozen.seed, rows: &rows, model, stop, telemetry, plugin_cache };
-    let (mut adapter, mut done) = (parent.clone(), Vec::new());
+    let mut run = StageRun { adapter: parent.clone(), ..StageRun::default() };
     for objective in &manifest.train.objectives {
         let end = match objective {
-            Objective::Sft => sft::run(&stage, adapter.clone())?,
-            Objective::Grpo => grpo::run(&stage, adapter.clone(), parent.as_ref())?,
+            Objective::Sft => sft::run(&stage, run.adapter.clone())?,
+            Objective::Grpo => grpo::run(&stage, run.adapter.clone(), parent.as_ref())?,
         };
-        match end {
-            ObjectiveEnd::Trained { adapter: next, trained } => {
-                adapter = Some(next);
-                done.push(trained);
-            }
-            ObjectiveEnd::NothingToLearn => {}
-            ObjectiveEnd::Stopped => return Ok(StageEnd::Stopped),
+        if run.take(*objective, end, telemetry) == Progress::Stopped {
+            return Ok(StageEnd::Stopped);
         }
     }
-    let candidate = adapter.filter(|_| !done.is_empty());
-    let candidate = candidate.with_context(|| {
-        format!(
-            "none of the {} samples of the mix has anything to learn for {} within train.max_length and the model's context",
-            rows.len(),
-            manifest.train.objectives.iter().map(|objective| objective.as_str()).collect::<Vec<_>>().join(" and ")
-        )
-    })?;
-    candidate.save_peft(&folder.candidate(), &manifest.base_name)?;
-    let skipped = rows.len().saturating_sub(done.iter().map(|trained| trained.items).max().unwrap_or(0));
-    Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: done, skipped })))
+    run.finish(&stage, parent.as_ref())
+}
+
+/// What the objectives came to so far.
+#[derive(Default)]
+struct StageRun {
+    adapter: Option<Adapter>,
+    trained: Vec<Trained>,
+    learned_from: BTreeSet<SampleId>,
+    skipped: Reasons,
+    idle: Vec<(Objective, Final)>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    GoesOn,
+    Stopped,
+}
+
+impl StageRun {
+    fn take(&mut self, objective: Objective, end: ObjectiveEnd, telemetry: &Telemetry) -> Progress {
+        let (lessons, idle) = match end {
+            ObjectiveEnd::Stopped => return Progress::Stopped,
+            ObjectiveEnd::Trained { adapter, trained, lessons, idle } => {
+                self.adapter = Some(adapter);
+                self.trained.push(trained);
+                (lessons, idle)
+            }
+            ObjectiveEnd::NothingToLearn { why, lessons } => (lessons, Some(why)),
+        };
+        self.learned_from.extend(lessons.learned_from);
+        self.skipped.extend(lessons.skipped);
+        if let Some(why) = idle {
+            telemetry.emit(NothingLearned { objective, why: &why });
+            self.idle.push((objective, why));
+        }
+        Progress::GoesOn
+    }
+
+    fn finish(mut self, stage: &Stage<'_>, parent: Option<&Adapter>) -> anyhow::Result<StageEnd> {
+        let learned_from = &self.learned_from;
+        self.skipped.retain(|id, _| !learned_from.contains(id));
+        let notes = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str())).collect();
+        let candidate = match self.adapter {
+            Some(adapter) if self.trained.iter().any(|trained| trained.learned) => adapter,
+            _ => return Ok(StageEnd::Idle(idle(self.idle, self.skipped, stage))),
+        };
+        let unchanged = match parent {
+            Some(parent) => parent.fingerprint()? == candidate.fingerprint()?,
+            None => candidate.has_no_effect()?,
+        };
+        if unchanged {
+            let why = Final::new(
+                "training ended where it began: not one number of the adapter changed",
+                "raise train.learning_rate, or take more steps",
+            );
+            return Ok(StageEnd::Idle(Idle { why, skipped: self.skipped }));
+        }
+        candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
+        let (manifest, skipped) = (stage.manifest.clone(), self.skipped);
+        Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: self.trained, skipped, notes })))
+    }
+}
+
+/// Why none of the objectives learned anything.
+fn idle(idle: Vec<(Objective, Final)>, skipped: Reasons, stage: &Stage<'_>) -> Idle {
+    let reasons: Vec<String> = idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str())).collect();
+    let mut remedies: Vec<&str> = idle.iter().map(|(_, why)| why.remedy.as_str()).collect();
+    remedies.dedup();
+    let reason =
+        format!("nothing was learned from the {} samples of the mix: {}", stage.rows.len(), reasons.join("; "));
+    Idle { why: Final::new(reason, remedies.join("; ")), skipped }
+}
+
+/// That a base model is the one that the mix was frozen for.
+fn check_model(manifest: &StageManifest, model: &Model) -> anyhow::Result<()> {
+    if manifest.base != model.fingerprint {
+        let (frozen, found) = (manifest.base, model.fingerprint);
+        let reason = format!("the mix was frozen for a base model with fingerprint {frozen}, this one has {found}");
+        bail!(Final::new(reason, "set model.base back, or let the next cycle begin with the new one"));
+    }
+    if manifest.precision.resolve() != model.decoder.precision() {
+        let (frozen, model) = (manifest.precision.resolve().as_str(), model.decoder.precision().as_str());
+        let reason = format!("the mix was frozen to be computed in {frozen}, this model is in {model}");
+        bail!(Final::new(reason, format!("set model.precision = \"{frozen}\"")));
+    }
+    Ok(())
 }

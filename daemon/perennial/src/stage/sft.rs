@@ -4,47 +4,67 @@ use perennial_data::mix::MixRow;
 use perennial_learn::{
     adapter::Adapter,
     model::Model,
-    tokenize::{self, EncodeError, Encoded},
+    tokenize::Encoded,
     train::{self as learner, Outcome, Progress, StopFlag},
 };
 use tracing::warn;
 
-use super::{ObjectiveEnd, Stage, Trained};
-use crate::{config::Objective, telemetry::TrainStep};
+use super::{Lessons, ObjectiveEnd, Stage, Trained};
+use crate::{
+    config::Objective,
+    failure::{Final, caught},
+    telemetry::TrainStep,
+};
 
 pub(super) fn run(stage: &Stage<'_>, adapter: Option<Adapter>) -> anyhow::Result<ObjectiveEnd> {
     let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
-    let examples = encode(model, rows, manifest.train.max_length)?;
+    let (examples, lessons) = encode(model, rows, manifest.train.max_length);
     if examples.is_empty() {
-        return Ok(ObjectiveEnd::NothingToLearn);
+        let reason = match lessons.skipped.values().next() {
+            Some(first) => format!("no sample has anything to learn; the first of {}: {first}", lessons.skipped.len()),
+            None => "no sample has an answer to learn".to_owned(),
+        };
+        let remedy = "raise train.max_length, or send samples with answers; those that were set aside come back with \
+                      `perennial requeue`";
+        return Ok(ObjectiveEnd::NothingToLearn { why: Final::new(reason, remedy), lessons });
     }
     let items = examples.len();
-    let config = manifest.train_config(*seed);
+    let config = manifest.train.learner(*seed);
     let stop = StopFlag::from(stop.flag());
     let mut report = |progress: &Progress| telemetry.emit(step(progress));
     let checkpoints = folder.checkpoints_of(Objective::Sft);
     let outcome = learner::train(model, adapter, examples, &config, &checkpoints, &stop, &mut report)?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, .. }) => {
-            ObjectiveEnd::Trained { adapter, trained: Trained { objective: Objective::Sft, steps, loss, items } }
+        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
+            let idle = (!learned).then(|| {
+                let reason = format!("in none of {steps} steps was there a gradient to follow");
+                Final::new(reason, "send samples that the model cannot answer yet")
+            });
+            let trained = Trained { objective: Objective::Sft, steps, loss, items, learned };
+            ObjectiveEnd::Trained { adapter, trained, lessons, idle }
         }
     })
 }
 
-fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> anyhow::Result<Vec<Encoded>> {
-    let Model { tokenizer, template, config, .. } = model;
-    let length_max = length_max.min(config.positions_max);
-    let mut examples = Vec::with_capacity(rows.len());
+fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> (Vec<Encoded>, Lessons) {
+    let length_max = length_max.min(model.config.positions_max);
+    let (mut examples, mut lessons) = (Vec::with_capacity(rows.len()), Lessons::default());
     for MixRow { sample, .. } in rows.iter().filter(|row| row.sample.body.kind().is_supervised()) {
-        match tokenize::encode(&sample.body, tokenizer, template, length_max) {
-            Ok(example) => examples.push(example),
-            // What is wrong with the model is wrong with every sample; what is wrong with a sample costs that sample.
-            Err(error @ (EncodeError::NoChatTemplate | EncodeError::Tokenizer(_))) => return Err(error.into()),
-            Err(error) => warn!(sample = %sample.id, reason = %error, "sample not trained on"),
+        let encoded = caught(|| model.encode(&sample.body, length_max).map_err(|error| error.to_string()));
+        // Whatever is wrong with a sample costs that sample alone.
+        match encoded.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+            Ok(example) => {
+                examples.push(example);
+                lessons.learned_from.insert(sample.id);
+            }
+            Err(reason) => {
+                warn!(sample = %sample.id, reason, "sample not trained on");
+                lessons.skipped.insert(sample.id, reason);
+            }
         }
     }
-    Ok(examples)
+    (examples, lessons)
 }
 
 fn step(progress: &Progress) -> TrainStep {

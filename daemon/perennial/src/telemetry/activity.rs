@@ -21,6 +21,21 @@ pub(crate) struct Activity {
     pub(crate) tokens_per_second: Option<f64>,
     /// The last error that kept a cycle from going on.
     pub(crate) trouble: Option<String>,
+    /// What keeps the next cycle from being begun.
+    #[serde(default)]
+    pub(crate) blocked: Option<Blocked>,
+    /// When the next try comes by itself, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) retry_ms: Option<i64>,
+}
+
+/// What keeps cycles from being begun, and since when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Blocked {
+    /// In milliseconds since the Unix epoch.
+    pub(crate) since_ms: i64,
+    /// What is wrong, with what to do about it.
+    pub(crate) reason: String,
 }
 
 /// What keeps rows from coming in: shown beside the [`Activity`].
@@ -49,9 +64,10 @@ impl Activity {
     /// One line, as systemd's `STATUS=` shows it.
     pub(crate) fn line(&self) -> String {
         let Some(cycle) = self.cycle else {
-            return match &self.trouble {
-                Some(trouble) => format!("waiting to try again: {trouble}"),
-                None => "watching for samples".to_owned(),
+            return match (&self.trouble, &self.blocked) {
+                (Some(trouble), _) => format!("waiting to try again: {trouble}"),
+                (None, Some(blocked)) => format!("no cycle can be begun: {}", blocked.reason),
+                (None, None) => "watching for samples".to_owned(),
             };
         };
         let phase = self.phase.as_deref().unwrap_or("starting");

@@ -5,6 +5,7 @@ use prometheus::{
 };
 
 use super::events::{FileOutcome, Phase};
+use crate::{config::Objective, failure::FailureKind};
 
 /// Every metric that the daemon exports, by component.
 pub(crate) struct Metrics {
@@ -46,6 +47,11 @@ pub(crate) struct CycleMetrics {
     pub(crate) phase_duration: HistogramVec,
     pub(crate) ended: IntCounterVec,
     pub(crate) waiting: IntGauge,
+    pub(crate) attempts: IntGauge,
+    pub(crate) failures: IntCounterVec,
+    pub(crate) failed_in_a_row: IntGauge,
+    pub(crate) stuck_since: Gauge,
+    pub(crate) set_aside: IntGauge,
 }
 
 /// The trainer.
@@ -55,6 +61,7 @@ pub(crate) struct TrainMetrics {
     pub(crate) step: IntGauge,
     pub(crate) steps: IntGauge,
     pub(crate) tokens: IntCounter,
+    pub(crate) nothing_learned: IntCounterVec,
 }
 
 /// Learning from rewards, at the last step.
@@ -153,14 +160,42 @@ impl CycleMetrics {
             phase_duration.with_label_values(&[name]);
         }
         let ended = counters(registry, "perennial_cycle_runs_total", "Runs of a cycle by how they ended.", "outcome")?;
-        zero(&ended, &["promoted", "rejected", "stopped", "failed"]);
-        let waiting = IntGauge::new("perennial_cycle_waiting_samples", "Training samples that no cycle has seen yet.")?;
-        Ok(Self { phase, phase_duration, ended, waiting: register(registry, waiting)? })
+        zero(&ended, &["promoted", "rejected", "stopped", "failed", "aborted", "error"]);
+        let failures =
+            counters(registry, "perennial_cycle_failures_total", "Runs that failed, by what that means.", "kind")?;
+        zero(&failures, &FailureKind::ALL.map(FailureKind::as_str));
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
+        let since =
+            "Since when training does not get on: since the first error, or the first failed cycle; 0: it does.";
+        Ok(Self {
+            phase,
+            phase_duration,
+            ended,
+            waiting: gauge("perennial_cycle_waiting_samples", "Training samples that no cycle has seen yet.")?,
+            attempts: gauge("perennial_cycle_attempts", "Runs of the open cycle since it last got further.")?,
+            failures,
+            failed_in_a_row: gauge(
+                "perennial_cycle_failed_in_a_row",
+                "Cycles that failed one after the other, up to now.",
+            )?,
+            stuck_since: register(registry, Gauge::new("perennial_cycle_stuck_since_timestamp_seconds", since)?)?,
+            set_aside: gauge(
+                "perennial_cycle_set_aside_samples",
+                "Samples that nothing can be learned from as things are.",
+            )?,
+        })
     }
 }
 
 impl TrainMetrics {
     fn new(registry: &Registry) -> Result<Self> {
+        let nothing_learned = counters(
+            registry,
+            "perennial_train_nothing_learned_total",
+            "Training stages in which an objective learned nothing.",
+            "objective",
+        )?;
+        zero(&nothing_learned, &[Objective::Sft, Objective::Grpo].map(Objective::as_str));
         Ok(Self {
             loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
             tokens_per_second: register(
@@ -170,6 +205,7 @@ impl TrainMetrics {
             step: register(registry, IntGauge::new("perennial_train_step", "The last step of the running training.")?)?,
             steps: register(registry, IntGauge::new("perennial_train_steps", "Steps of the running training.")?)?,
             tokens: register(registry, IntCounter::new("perennial_train_tokens_total", "Tokens trained on.")?)?,
+            nothing_learned,
         })
     }
 }

@@ -10,7 +10,7 @@ mod progress;
 use std::sync::Arc;
 
 pub(crate) use self::{
-    activity::{Activity, ActivityBoard, IntakeTrouble, SetAside},
+    activity::{Activity, ActivityBoard, Blocked, IntakeTrouble, SetAside},
     events::*,
     log::{LogControl, filter as log_filter, init as init_log},
     metrics::Metrics,

@@ -61,7 +61,9 @@ impl Generator<'_> {
         if !self.complete(passes, &mut samples, adapter)? {
             return Ok(None);
         }
-        let stats = RolloutStats { completions: samples.len() as u64, ..stats };
+        let told_apart =
+            samples.iter().filter(|sample| sample.advantage != 0.0 && !sample.is_masked(self.config)).count();
+        let stats = RolloutStats { completions: samples.len() as u64, told_apart: told_apart as u64, ..stats };
         let tokens = samples.iter().map(|sample| sample.tokens(self.config)).sum();
         let order = shuffled(samples.len(), self.train.seed, drawn);
         Ok(Some(Generation { samples, stats, tokens, drawn, order }))

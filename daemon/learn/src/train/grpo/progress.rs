@@ -86,6 +86,9 @@ pub struct RolloutStats {
     pub completion_length_max: u64,
     /// The share of completions that were cut off at the limit.
     pub truncated_share: f64,
+    /// Completions that are learned from because their rewards tell them from the others of their group.
+    #[serde(default)]
+    pub told_apart: u64,
 }
 
 impl RolloutStats {
@@ -108,6 +111,7 @@ impl RolloutStats {
             completion_length_min: lengths.iter().min().copied().unwrap_or_default() as u64,
             completion_length_max: lengths.iter().max().copied().unwrap_or_default() as u64,
             truncated_share: share(completions().filter(|completion| completion.truncated).count(), lengths.len()),
+            told_apart: 0,
         }
     }
 }
@@ -141,6 +145,7 @@ mod tests {
             completion_length_min: 1,
             completion_length_max: 8,
             truncated_share: 0.25,
+            told_apart: 0,
         };
         assert_eq!(got, expected);
     }

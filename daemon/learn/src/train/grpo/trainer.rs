@@ -27,6 +27,10 @@ impl Line for GrpoProgress {
     fn loss(&self) -> f64 {
         self.loss
     }
+
+    fn learned(&self) -> bool {
+        self.learning_rate > 0.0 && self.gradient_norm > 0.0 && self.rollouts.told_apart > 0
+    }
 }
 
 /// Trains an adapter, from `parent` or afresh, on the rewards that `environment` gives to answers to the prompts. Where the

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use perennial_registry::Phase as State;
 use perennial_types::CycleId;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
+    failure::sentence,
     ports::{Cause, CycleEnd},
     telemetry::{Activity, Event, Telemetry},
 };
@@ -105,9 +106,17 @@ impl Event for CycleEnded<'_> {
                 info!(%cycle, "cycle stopped at a safe point; it goes on at the next start");
                 ("stopped", None)
             }
+            Ok(CycleEnd::Failed { reason, remedy }) => {
+                error!(%cycle, reason, remedy, "cycle failed: its samples wait for the next");
+                ("failed", Some(format!("cycle {cycle} failed: {}", sentence(reason, remedy))))
+            }
+            Ok(CycleEnd::Aborted { reason }) => {
+                warn!(%cycle, reason, "cycle aborted: its samples wait for the next");
+                ("aborted", None)
+            }
             Err(problem) => {
-                error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on");
-                ("failed", Some(format!("cycle {cycle}: {problem:#}")))
+                error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on; it is tried again");
+                ("error", Some(format!("cycle {cycle}: {problem:#}")))
             }
         };
         let metrics = &telemetry.metrics().cycle;

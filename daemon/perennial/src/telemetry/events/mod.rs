@@ -1,12 +1,13 @@
 //! What can happen, a file an area.
 
 mod cycle;
+mod failure;
 mod gate;
 mod ingest;
 mod reward;
 mod train;
 
-pub(crate) use self::{cycle::*, gate::*, ingest::*, reward::*, train::*};
+pub(crate) use self::{cycle::*, failure::*, gate::*, ingest::*, reward::*, train::*};
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -1,0 +1,131 @@
+//! What the next cycle would fail by, found before it is begun: asked by `perennial check`, at start, at a reload and whenever
+//! a cycle begins, each time of the code that would refuse it later.
+//!
+//! What makes no sense by itself is refused where the configuration is read (`config/validate.rs`); this is about what
+//! depends on files, on the base model and on the champion.
+
+use std::{collections::BTreeSet, path::Path};
+
+use perennial_learn::{
+    adapter::Adapter,
+    model::{Model, ModelConfig},
+    train::check_shape,
+};
+use perennial_registry::Registry;
+use perennial_types::Domain;
+
+use crate::{
+    config::{Config, Objective, Start},
+    cycle::{self, trained_domains, trained_kinds},
+    failure::{Failure, Final},
+    models,
+    ports::Context,
+    replay,
+    rewards::{Plugins, Sandbox},
+    state::StateDir,
+};
+
+/// All of it that can be told without the base model's weights.
+///
+/// # Errors
+/// The first thing that the next cycle would fail by, with the keys to change.
+pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
+    champion(config, &context.state, &context.registry)?;
+    layer(config)?;
+    let plugins = plugins(config, Some(&context.state.plugin_cache()))?;
+    cycle::golden(config, plugins.as_ref())?;
+    Ok(())
+}
+
+/// That the champion's adapter can be trained on as configured. Returns what is to be trained on.
+///
+/// # Errors
+/// Where its shape is another one, with the keys.
+pub(crate) fn champion(config: &Config, state: &StateDir, registry: &Registry) -> anyhow::Result<String> {
+    let Some(champion) = registry.champion()? else { return Ok("the base model: no adapter is in service".to_owned()) };
+    if config.train.start == Start::Fresh {
+        return Ok(format!("{champion}; candidates start afresh"));
+    }
+    let shape = Adapter::shape_of(&state.adapter(&champion))?;
+    match check_shape(&shape, &config.train.lora()) {
+        Ok(()) => Ok(format!("{champion}, rank {}", shape.r)),
+        Err(error) => {
+            let Failure { reason, remedy, .. } = Failure::of(&error.into());
+            Err(Final::new(format!("the champion {champion} cannot be trained on: {reason}; {remedy}"), remedy).into())
+        }
+    }
+}
+
+/// That the champion was trained on this base model: an adapter fits no other.
+///
+/// # Errors
+/// Where it was trained on another one.
+pub(crate) fn base(model: &Model, registry: &Registry) -> anyhow::Result<()> {
+    let Some(champion) = registry.champion()? else { return Ok(()) };
+    let Some(known) = registry.adapter(&champion)? else { return Ok(()) };
+    if known.lineage.base == model.fingerprint {
+        return Ok(());
+    }
+    let (own, found) = (known.lineage.base.short(12), model.fingerprint.short(12));
+    let remedy = "set model.base back, or take the champion out of service: `perennial rollback`, until `perennial status` \
+                  shows the base model";
+    let reason = format!(
+        "the champion {champion} was trained on a base model with fingerprint {own}, and model.base has {found}: {remedy}"
+    );
+    Err(Final::new(reason, remedy).into())
+}
+
+/// That the base model has the layer that samples are embedded by.
+fn layer(config: &Config) -> anyhow::Result<()> {
+    let model = ModelConfig::read(&models::locate(&config.model)?)?;
+    Ok(replay::method(&config.replay, &model).check(model.layers)?)
+}
+
+/// The configured reward plugins, each loaded and checked; `None` where there are none.
+///
+/// # Errors
+/// Where one is refused.
+pub(crate) fn plugins(config: &Config, cache: Option<&Path>) -> anyhow::Result<Option<Plugins>> {
+    let reward = &config.reward;
+    if reward.plugin.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Plugins::load_configured(Sandbox::open(reward, cache)?, reward)?))
+}
+
+/// What does not keep a cycle from running and is likely not meant so.
+///
+/// # Errors
+/// Where the registry fails.
+pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    if !config.train.has(Objective::Grpo) {
+        return Ok(found);
+    }
+    let there: BTreeSet<Domain> =
+        registry.sample_counts()?.into_iter().filter(|count| !count.held_out).map(|count| count.domain).collect();
+    if there.is_empty() {
+        return Ok(found);
+    }
+    let listed = |domains: &BTreeSet<Domain>| domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ");
+    for plugin in &config.reward.plugin {
+        let domains: BTreeSet<Domain> = plugin.domains.iter().cloned().collect();
+        if !domains.is_empty() && domains.is_disjoint(&there) {
+            found.push(format!(
+                "the reward plugin {} scores the domains {} alone, and no sample is of these: there are {}",
+                plugin.name,
+                listed(&domains),
+                listed(&there)
+            ));
+        }
+    }
+    let waiting = registry.fresh(&trained_kinds(&config.train), None)?.count;
+    let trained = registry.fresh(&trained_kinds(&config.train), trained_domains(config).as_ref())?.count;
+    if waiting > trained {
+        found.push(format!(
+            "{} samples wait that train.objectives = [\"grpo\"] cannot learn from: no reward plugin scores their domains",
+            waiting - trained
+        ));
+    }
+    Ok(found)
+}

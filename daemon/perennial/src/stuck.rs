@@ -1,0 +1,157 @@
+//! What keeps training from getting on, and since when: told in the status, at `/ready`, in the metrics and to systemd.
+
+use std::fmt;
+
+use chrono::DateTime;
+use perennial_registry::{Cycle, CycleOutcome, Registry};
+use perennial_types::CycleId;
+use serde::{Deserialize, Serialize};
+
+use crate::{failure::sentence, telemetry::Activity};
+
+/// Training does not get on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stuck {
+    /// The cycle that is tried again, or the last that failed; `None` where none can be begun.
+    pub(crate) cycle: Option<CycleId>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub(crate) since_ms: i64,
+    /// What is wrong.
+    pub(crate) reason: String,
+    /// What to do about it; empty where the reason says all that is known.
+    pub(crate) remedy: String,
+    /// How often the cycle was tried since it last got further; 0 where it is over.
+    pub(crate) attempts: u32,
+    /// Cycles that failed one after the other, up to now.
+    pub(crate) failed_cycles: u32,
+    /// When the next try comes by itself, in milliseconds since the Unix epoch; `None` where that is not known here.
+    pub(crate) retry_ms: Option<i64>,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cycle, reason, remedy, attempts, failed_cycles, .. } = self;
+        write!(f, "since {}: ", time(self.since_ms))?;
+        match (cycle, attempts) {
+            (None, _) => write!(f, "no cycle can be begun: ")?,
+            (Some(cycle), 0) => write!(f, "cycle {cycle} failed: ")?,
+            (Some(cycle), attempts) => write!(f, "cycle {cycle}, try {attempts}: ")?,
+        }
+        write!(f, "{}", sentence(reason, remedy))?;
+        if *failed_cycles > 1 {
+            write!(f, " ({failed_cycles} cycles failed in a row)")?;
+        }
+        Ok(())
+    }
+}
+
+fn time(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default().format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// How many cycles are looked at for those that failed in a row: few, and more where all of these did.
+const LOOKED_AT: [usize; 2] = [2, 100];
+
+/// What the registry, and the daemon where one runs, know of training that does not get on; `None` where it does.
+///
+/// # Errors
+/// Where the registry fails.
+pub(crate) fn find(registry: &Registry, activity: Option<&Activity>) -> anyhow::Result<Option<Stuck>> {
+    let mut found = None;
+    for looked_at in LOOKED_AT {
+        found = of_cycles(&registry.cycles(looked_at)?);
+        if found.as_ref().is_none_or(|stuck| (stuck.failed_cycles as usize) < looked_at - 1) {
+            break;
+        }
+    }
+    let Some(activity) = activity else { return Ok(found) };
+    let blocked = || {
+        let blocked = activity.blocked.as_ref()?;
+        Some(Stuck {
+            cycle: None,
+            since_ms: blocked.since_ms,
+            reason: blocked.reason.clone(),
+            remedy: String::new(),
+            attempts: 0,
+            failed_cycles: 0,
+            retry_ms: None,
+        })
+    };
+    Ok(found.or_else(blocked).map(|stuck| Stuck { retry_ms: activity.retry_ms, ..stuck }))
+}
+
+/// Of the latest cycles, latest first.
+fn of_cycles(cycles: &[Cycle]) -> Option<Stuck> {
+    let (open, ended) = match cycles {
+        [open, ended @ ..] if open.finished_ms.is_none() => (Some(open), ended),
+        ended => (None, ended),
+    };
+    let failed: Vec<(&Cycle, &String, &String)> = ended.iter().map_while(failure).collect();
+    let failed_cycles = u32::try_from(failed.len()).unwrap_or(u32::MAX);
+    let first_failed_ms = failed.last().and_then(|(cycle, ..)| cycle.finished_ms);
+    if let Some((open, trouble)) = open.and_then(|open| Some((open, open.trouble.as_ref()?))) {
+        return Some(Stuck {
+            cycle: Some(open.id),
+            since_ms: first_failed_ms.unwrap_or(trouble.since_ms),
+            reason: trouble.reason.clone(),
+            remedy: String::new(),
+            attempts: open.attempts,
+            failed_cycles,
+            retry_ms: None,
+        });
+    }
+    let (last, reason, remedy) = failed.first()?;
+    Some(Stuck {
+        cycle: Some(last.id),
+        since_ms: first_failed_ms?,
+        reason: (*reason).clone(),
+        remedy: (*remedy).clone(),
+        attempts: 0,
+        failed_cycles,
+        retry_ms: None,
+    })
+}
+
+fn failure(cycle: &Cycle) -> Option<(&Cycle, &String, &String)> {
+    match &cycle.outcome {
+        Some(CycleOutcome::Failed { reason, remedy }) => Some((cycle, reason, remedy)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_registry::NewCycle;
+    use serde_json::json;
+
+    use super::*;
+
+    fn registry() -> (tempfile::TempDir, Registry) {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(&folder.path().join("perennial.db")).unwrap();
+        (folder, registry)
+    }
+
+    fn begin(registry: &Registry) -> CycleId {
+        let new = NewCycle { reason: "test".to_owned(), config: json!({}), seed: 0 };
+        registry.begin_cycle(&new, 0).unwrap()
+    }
+
+    #[test]
+    fn cycles_that_fail_in_a_row_are_stuck_since_the_first() {
+        let (_folder, registry) = registry();
+        let stuck = || find(&registry, None).unwrap();
+        registry.fail_cycle(begin(&registry), "full", "make room", 5).unwrap();
+        registry.fail_cycle(begin(&registry), "still full", "make room", 9).unwrap();
+        let found = stuck().unwrap();
+        assert_eq!((found.since_ms, found.failed_cycles, found.reason.as_str()), (5, 2, "still full"));
+        let open = begin(&registry);
+        assert!(stuck().is_some(), "a cycle that was only begun mends nothing");
+        registry.begin_attempt(open, "").unwrap();
+        registry.record_trouble(open, "no answer", 11).unwrap();
+        let found = stuck().unwrap();
+        assert_eq!((found.cycle, found.since_ms, found.attempts), (Some(open), 5, 1));
+        registry.abort_cycle(open, "by hand", 12).unwrap();
+        assert_eq!(stuck(), None, "somebody has seen to it");
+    }
+}

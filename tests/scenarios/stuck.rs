@@ -1,0 +1,323 @@
+//! A cycle always ends: promoted, rejected, failed with its remedy, or aborted; and what comes after it is trained on.
+
+use std::{fs, time::Duration};
+
+use perennial_registry::{Cycle, CycleOutcome};
+use perennial_tests::{Daemon, Fixture, Program, repository, task, wait_until};
+use serde_json::Value;
+
+use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, cycle, ingest, lines, promoted, quarantine};
+
+/// One short epoch, and nothing held out, so that every row counts.
+const SHORT: [&str; 3] = ["ingest.held_out_fraction=0", "train.epochs=1", "gate.require=\"not_worse\""];
+
+fn fixture() -> Fixture {
+    Fixture::new().unwrap().with(&SHORT)
+}
+
+/// The same state directory under other settings.
+fn under(fixture: &Fixture, settings: &[&str]) -> Program {
+    settings.iter().fold(fixture.program.clone(), |program, setting| program.with(setting))
+}
+
+/// What a command that must fail says.
+fn refused(program: &Program, arguments: &[&str]) -> String {
+    program.run(arguments).unwrap().failure().unwrap()
+}
+
+fn last(fixture: &Fixture) -> Cycle {
+    fixture.registry().unwrap().cycles(1).unwrap().remove(0)
+}
+
+/// The reason and the remedy of the last cycle, which failed.
+fn failure(fixture: &Fixture) -> (String, String) {
+    match last(fixture).outcome {
+        Some(CycleOutcome::Failed { reason, remedy }) => (reason, remedy),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn waiting(fixture: &Fixture) -> u64 {
+    let status = fixture.program.run(&["status", "--json"]).unwrap().success().unwrap();
+    serde_json::from_str::<Value>(&status).unwrap()["waiting"]["samples"].as_u64().unwrap()
+}
+
+/// Rows whose prompt alone is longer than any limit here.
+fn long_rows(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{{\"prompt\": \"{} {n}\", \"completion\": \"yes\"}}", "word ".repeat(500))).collect()
+}
+
+fn overlap(domains: &str) -> String {
+    let plugin = repository().join("plugins/text-overlap/text-overlap.wasm");
+    format!("reward.plugin=[{{ name = \"overlap\", file = {plugin:?}, domains = {domains} }}]")
+}
+
+#[test]
+fn rows_that_nothing_can_be_learned_from_are_set_aside_and_later_rows_are_trained_on() {
+    let fixture = fixture();
+    ingest(&fixture, "long.jsonl", &long_rows(12)).unwrap();
+    let said = refused(&fixture.program, &["cycle"]);
+    assert!(said.contains("nothing was learned") && said.contains("train.max_length"), "{said}");
+    let (reason, remedy) = failure(&fixture);
+    assert!(reason.contains("nothing to learn is left within 128 tokens") && remedy.contains("requeue"), "{reason}");
+    let lines = quarantine(&fixture).unwrap();
+    assert_eq!(lines.len(), 12, "each row is named with its reason");
+    assert!(lines[0]["row"].as_str().unwrap().contains("word word"), "{}", lines[0]);
+    let status = fixture.program.run(&["status"]).unwrap().success().unwrap();
+    assert!(status.contains("stuck") && status.contains("set aside   12 samples"), "{status}");
+    let shown = fixture.program.run(&["show", "1"]).unwrap().success().unwrap();
+    assert!(shown.starts_with("# Cycle 000001: failed"), "{shown}");
+
+    let good = task("tickets_train").unwrap();
+    ingest(&fixture, "good.jsonl", &good[..60]).unwrap();
+    ingest(&fixture, "two.jsonl", &long_rows(14)[12..]).unwrap();
+    let ended = cycle(&fixture).unwrap();
+    assert!(matches!(ended.outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)), "{ended:?}");
+    assert_eq!(waiting(&fixture), 0);
+    assert_eq!(fixture.registry().unwrap().set_aside_count().unwrap(), 14, "two more beside rows that were learned");
+    let status = fixture.program.run(&["status"]).unwrap().success().unwrap();
+    assert!(!status.contains("stuck"), "{status}");
+
+    let said = fixture.program.run(&["requeue", "1"]).unwrap().success().unwrap();
+    assert!(said.contains("12 samples"), "{said}");
+    assert_eq!(waiting(&fixture), 12);
+    ingest(&fixture, "again.jsonl", &long_rows(14)[12..]).unwrap();
+    assert_eq!(waiting(&fixture), 14, "rows that are sent again are tried again");
+}
+
+#[test]
+fn a_shape_that_the_champion_does_not_have_is_refused_before_a_cycle_begins() {
+    let fixture = fixture();
+    let rows = task("tickets_train").unwrap();
+    ingest(&fixture, "one.jsonl", &rows[..24]).unwrap();
+    let first = cycle(&fixture).unwrap();
+    if !promoted(&first) {
+        let candidate = first.candidate.unwrap().to_string();
+        fixture.program.run(&["promote", "--force", &candidate]).unwrap().success().unwrap();
+    }
+    ingest(&fixture, "two.jsonl", &rows[24..48]).unwrap();
+    for setting in ["train.r=8", "train.alpha=64", "train.use_rslora=true"] {
+        let other = under(&fixture, &[setting]);
+        let key = setting.split('=').next().unwrap();
+        let checked = other.run(&["check"]).unwrap();
+        assert_ne!(checked.code, Some(0));
+        let line = checked.stdout.lines().find(|line| line.starts_with("wrong  champion")).unwrap().to_owned();
+        assert!(line.contains(key) && line.contains("train.start = \"fresh\""), "{line}");
+        assert!(refused(&other, &["cycle"]).contains(key));
+        assert_eq!(last(&fixture).id, first.id, "no cycle was begun");
+    }
+    let fresh = under(&fixture, &["train.r=8", "train.start=fresh"]);
+    fresh.run(&["check"]).unwrap().success().unwrap();
+    fresh.run(&["cycle"]).unwrap().success().unwrap();
+    assert!(matches!(last(&fixture).outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)));
+}
+
+#[test]
+fn a_reload_with_another_shape_is_refused_and_training_goes_on_with_the_old_one() {
+    let fixture = fixture();
+    let rows = task("tickets_train").unwrap();
+    ingest(&fixture, "one.jsonl", &rows[..24]).unwrap();
+    let first = cycle(&fixture).unwrap();
+    if !promoted(&first) {
+        let candidate = first.candidate.unwrap().to_string();
+        fixture.program.run(&["promote", "--force", &candidate]).unwrap().success().unwrap();
+    }
+    let example = fs::read_to_string(repository().join("config/examples/demo/tiny.toml")).unwrap();
+    let goldens = repository().join("tests/goldens").display().to_string();
+    let text = example.replace("../../../tests/goldens", &goldens).replace("samples_min = 400", "samples_min = 5000");
+    let file = fixture.file("perennial.toml", &text).unwrap();
+    let program =
+        SHORT.iter().fold(Program::new(&file, fixture.state()).unwrap(), |program, setting| program.with(setting));
+    let mut daemon = Daemon::start(&program).unwrap();
+    fs::write(&file, text.replace("[train]", "[train]\nr = 8")).unwrap();
+    daemon.signal("HUP").unwrap();
+    wait_until("the refusal", INTAKE_LIMIT, || Ok(daemon.log().contains("reload refused").then_some(()))).unwrap();
+    assert!(daemon.log().contains("train.r = 16"), "says what to set");
+    daemon.http.post("/v1/samples", "application/jsonl", lines(&rows[24..48]).as_bytes()).unwrap().json().unwrap();
+    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
+    let second = daemon
+        .wait_for("the second cycle", CYCLE_LIMIT, || {
+            Ok(Some(last(&fixture)).filter(|cycle| cycle.id.0 == 2 && cycle.finished_ms.is_some()))
+        })
+        .unwrap();
+    assert!(matches!(second.outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)), "{second:?}");
+}
+
+#[test]
+fn what_training_or_rollouts_would_refuse_the_check_refuses_too() {
+    let fixture = fixture();
+    for (setting, key) in [
+        ("train.warmup_ratio=1.0", "train.warmup_ratio"),
+        ("rollout.stop=[\"\"]", "rollout.stop"),
+        ("train.learning_rate=nan", "train.learning_rate"),
+        ("grpo.temperature=1e-60", "grpo.temperature"),
+    ] {
+        let program = under(&fixture, &[setting]);
+        for command in ["check", "cycle", "run"] {
+            let said = refused(&program, &[command]);
+            assert!(said.contains(key), "{setting}, {command}: {said}");
+        }
+    }
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..8]).unwrap();
+    let deep = under(&fixture, &["replay.embedding=hidden", "replay.layer=99"]);
+    let checked = deep.run(&["check"]).unwrap();
+    assert!(checked.stdout.contains("99 does not"), "{}", checked.stdout);
+    assert!(refused(&deep, &["cycle"]).contains("99 does not"));
+    assert!(fixture.registry().unwrap().cycles(1).unwrap().is_empty(), "no cycle was begun");
+}
+
+#[test]
+fn a_run_that_diverges_or_that_can_change_nothing_fails_and_its_samples_are_trained_on_under_other_settings() {
+    let fixture = fixture();
+    ingest(&fixture, "eight.jsonl", &task("tickets_train").unwrap()[..8]).unwrap();
+    let warm = under(&fixture, &["train.warmup_ratio=0.05"]);
+    let said = refused(&warm, &["cycle"]);
+    assert!(said.contains("learning rate is 0 in every step") && said.contains("train.warmup_ratio = 0"), "{said}");
+    assert_eq!(waiting(&fixture), 8, "its samples stay");
+
+    let hot = under(&fixture, &["train.learning_rate=1e30", "train.epochs=4"]);
+    let said = refused(&hot, &["cycle"]);
+    assert!(said.contains("not finite") && said.contains("lower train.learning_rate"), "{said}");
+    assert_eq!(waiting(&fixture), 8);
+
+    let ended = cycle(&fixture).unwrap();
+    assert!(matches!(ended.outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)), "{ended:?}");
+    assert_eq!(waiting(&fixture), 0);
+}
+
+#[test]
+fn errors_that_may_pass_are_tried_again_and_no_more_often_than_configured() {
+    let fixture = fixture().with(&["cycle.attempts_max=2"]);
+    let plugin = repository().join("plugins/json-schema/json-schema.wasm");
+    let cut_off = under(
+        &fixture,
+        &[
+            "train.objectives=[\"grpo\"]",
+            "grpo.max_completion_length=16",
+            "rollout.server={ url = \"http://127.0.0.1:9\" }",
+            &format!("reward.plugin=[{{ name = \"tickets\", file = {plugin:?} }}]"),
+        ],
+    );
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..16]).unwrap();
+    assert!(refused(&cut_off, &["cycle"]).contains("http://127.0.0.1:9"));
+    let status = fixture.program.run(&["status"]).unwrap().success().unwrap();
+    assert!(status.contains("cycle 000001, try 1") && status.contains("--abort 1"), "{status}");
+    let said = refused(&fixture.program, &["cycle"]);
+    assert!(said.contains("2 tries (cycle.attempts_max)") && said.contains("http://127.0.0.1:9"), "{said}");
+    assert!(failure(&fixture).0.contains("http://127.0.0.1:9"));
+    let ended = cycle(&fixture).unwrap();
+    assert!(matches!(ended.outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)), "{ended:?}");
+}
+
+#[test]
+fn a_cycle_that_ends_the_process_each_time_fails_in_the_end() {
+    let fixture = fixture().with(&["cycle.attempts_max=2", "train.epochs=2000", "train.checkpoint_steps=100000"]);
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..24]).unwrap();
+    for _ in 0..2 {
+        let mut daemon = fixture.start().unwrap();
+        daemon.http.post("/v1/cycles", "application/json", b"").unwrap();
+        in_training(&mut daemon);
+        daemon.kill();
+    }
+    let said = refused(&fixture.program, &["cycle"]);
+    assert!(said.contains("2 tries (cycle.attempts_max)") && said.contains("the process ended each time"), "{said}");
+    assert_eq!(waiting(&fixture), 24);
+}
+
+fn in_training(daemon: &mut Daemon) {
+    let http = daemon.http;
+    let trains = move || Ok(http.get("/v1/status")?.json()?["activity"]["step"].is_array().then_some(()));
+    daemon.wait_for("training", CYCLE_LIMIT, trains).unwrap();
+}
+
+/// A cycle that trains for longer than any test lasts.
+fn endless() -> Fixture {
+    let fixture = fixture().with(&["train.epochs=20000"]);
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..24]).unwrap();
+    fixture
+}
+
+#[test]
+fn a_cycle_is_aborted_over_http_and_by_the_command_line_while_it_trains() {
+    let fixture = endless();
+    let mut daemon = fixture.start().unwrap();
+    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
+    in_training(&mut daemon);
+    let answer = daemon.http.post("/v1/cycles/1/abort", "application/json", br#"{"reason": "wrong data"}"#).unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let ended = await_cycle(&fixture, &mut daemon).unwrap();
+    assert_eq!(ended.outcome, Some(CycleOutcome::Aborted { reason: "wrong data".to_owned() }));
+    let again = daemon.http.post("/v1/cycles/1/abort", "application/json", b"").unwrap();
+    assert_eq!(again.status, 409, "{}", again.body);
+    assert_eq!(daemon.http.post("/v1/cycles/9/abort", "application/json", b"").unwrap().status, 404);
+
+    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
+    in_training(&mut daemon);
+    let said = fixture.program.run(&["cycle", "--abort", "--wait"]).unwrap().success().unwrap();
+    assert!(said.contains("cycle 000002: aborted"), "{said}");
+    let metrics = daemon.metrics().unwrap();
+    assert_eq!(metrics.sum("perennial_cycle_runs_total", &[("outcome", "aborted")]), Some(2.0));
+    assert_eq!(daemon.http.get("/ready").unwrap().status, 200);
+    assert_eq!(daemon.stop(Duration::from_secs(30)).unwrap(), perennial_tests::Exit::Code(0));
+    assert_eq!(waiting(&fixture), 24, "its samples wait for the next");
+}
+
+#[test]
+fn a_cycle_that_no_daemon_runs_is_aborted_by_the_command_line() {
+    let fixture = endless();
+    assert!(refused(&fixture.program, &["cycle", "--abort"]).contains("no cycle is under way"));
+    let mut daemon = fixture.start().unwrap();
+    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
+    in_training(&mut daemon);
+    daemon.kill();
+    let said = fixture.program.run(&["cycle", "--abort", "--reason", "not today"]).unwrap().success().unwrap();
+    assert!(said.contains("cycle 000001 is aborted"), "{said}");
+    assert_eq!(last(&fixture).outcome, Some(CycleOutcome::Aborted { reason: "not today".to_owned() }));
+    assert_eq!(waiting(&fixture), 24);
+}
+
+/// Learning from rewards, as short as it goes.
+const REWARDED: [&str; 4] =
+    ["grpo.steps_max=1", "grpo.prompts_per_step=2", "grpo.num_generations=2", "grpo.max_completion_length=8"];
+
+#[test]
+fn a_reward_for_another_domain_is_named_with_the_domains_that_there_are() {
+    let fixture = fixture().with(&REWARDED);
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..16]).unwrap();
+    let named = |text: &str| {
+        assert!(text.contains("overlap") && text.contains("tickt") && text.contains("tickets"), "{text}");
+    };
+    let alone = ["train.objectives=[\"grpo\"]", &overlap("[\"tickt\"]")];
+    let program = under(&fixture, &alone);
+    named(&program.run(&["check"]).unwrap().success().unwrap());
+    named(&refused(&program, &["cycle"]));
+    assert!(fixture.registry().unwrap().cycles(1).unwrap().is_empty(), "nothing could be learned: no cycle was begun");
+
+    let both = under(&fixture, &["train.objectives=[\"sft\", \"grpo\"]", &overlap("[\"tickt\"]")]);
+    let said = both.run(&["cycle"]).unwrap();
+    named(&said.stderr);
+    assert!(said.stderr.contains("nothing was learned"), "{}", said.stderr);
+    let shown = fixture.program.run(&["show", "1"]).unwrap().success().unwrap();
+    assert!(shown.contains("grpo: no sample is a prompt of a domain that a reward plugin scores"), "{shown}");
+}
+
+#[test]
+fn groups_without_a_signal_end_the_cycle_with_their_shares_and_later_rows_are_trained_on() {
+    let fixture = fixture().with(&REWARDED);
+    let bare: Vec<String> = (0..4).map(|n| format!("{{\"prompt\": \"What is {n}?\", \"domain\": \"bare\"}}")).collect();
+    ingest(&fixture, "bare.jsonl", &bare).unwrap();
+    // Without a reference this plugin has nothing to compare with, and abstains.
+    let program = under(&fixture, &["train.objectives=[\"grpo\"]", &overlap("[]")]);
+    let said = refused(&program, &["cycle"]);
+    for part in ["100 % of completions unscored", "100 % of groups with equal rewards", "% of completions cut off"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(failure(&fixture).1.contains("requeue"));
+    assert!(fixture.registry().unwrap().adapters().unwrap().is_empty(), "there is no candidate");
+
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..16]).unwrap();
+    let ended = cycle(&fixture).unwrap();
+    assert!(matches!(ended.outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)), "{ended:?}");
+    let said = fixture.program.run(&["requeue", "1"]).unwrap().success().unwrap();
+    assert!(said.contains("4 samples"), "{said}");
+}
