@@ -1,4 +1,4 @@
-use perennial_types::{Body, Content, Message, Role, Sample};
+use perennial_types::{Body, Content, Message, Prompt, Role, Sample, TemplateInputs};
 use serde_json::{Map, Value};
 
 use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, metric};
@@ -41,12 +41,12 @@ pub(crate) fn item(
     metric: Option<Metric>,
 ) -> Option<Item> {
     let (question, reference, body) = match (body, reference) {
-        (Body::Text { text }, _) => (Content::Text(String::new()), text.clone(), body.clone()),
-        (Body::PromptOnly { prompt }, Some(reference)) => {
-            (prompt.clone(), reference.to_owned(), answered(prompt, reference))
+        (Body::Text { text }, _) => (Content::Text(String::new()).into(), text.clone(), body.clone()),
+        (Body::PromptOnly { prompt, inputs }, Some(reference)) => {
+            (asked(prompt, inputs), reference.to_owned(), answered(prompt, inputs, reference))
         }
-        (Body::PromptOnly { prompt }, None) if metric == Some(Metric::Reward) => {
-            (prompt.clone(), String::new(), body.clone())
+        (Body::PromptOnly { prompt, inputs }, None) if metric == Some(Metric::Reward) => {
+            (asked(prompt, inputs), String::new(), body.clone())
         }
         _ => {
             let (question, answer) = body.question_and_answer()?;
@@ -56,12 +56,16 @@ pub(crate) fn item(
     Some(Item { id, question, reference, body, metadata })
 }
 
-fn answered(prompt: &Content, reference: &str) -> Body {
+fn asked(prompt: &Content, inputs: &TemplateInputs) -> Prompt {
+    Prompt { content: prompt.clone(), inputs: inputs.clone() }
+}
+
+fn answered(prompt: &Content, inputs: &TemplateInputs, reference: &str) -> Body {
     let completion = match prompt {
         Content::Text(_) => Content::Text(reference.to_owned()),
         Content::Messages(_) => Content::Messages(vec![Message::new(Role::Assistant, reference)]),
     };
-    Body::PromptCompletion { prompt: prompt.clone(), completion }
+    Body::PromptCompletion { prompt: prompt.clone(), completion, inputs: inputs.clone() }
 }
 
 pub(crate) fn choose_metric(items: &[Item]) -> Metric {

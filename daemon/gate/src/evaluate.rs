@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use perennial_types::{Body, Content, Fingerprint};
+use perennial_types::{Body, Fingerprint, Prompt};
 use serde::{Deserialize, Serialize};
 
 use crate::{Item, Measure, Suite, metric::perplexity};
@@ -24,7 +24,7 @@ pub trait Judge {
     ///
     /// # Errors
     /// Where the model fails or the work is to stop.
-    fn answer(&mut self, questions: &[&Content], max_new_tokens: usize) -> Result<Vec<String>, JudgeError>;
+    fn answer(&mut self, questions: &[&Prompt], max_new_tokens: usize) -> Result<Vec<String>, JudgeError>;
 
     /// The likelihood of what is trained on in each body, in their order.
     ///
@@ -91,7 +91,7 @@ pub fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, Eva
     let failed = |source| EvaluateError::Judge { suite: suite.name.clone(), source };
     let items: Vec<ItemScore> = match suite.metric.measure() {
         Measure::Answer(score) => {
-            let questions: Vec<&Content> = suite.items.iter().map(|item| &item.question).collect();
+            let questions: Vec<&Prompt> = suite.items.iter().map(|item| &item.question).collect();
             let answers = judge.answer(&questions, suite.max_new_tokens).map_err(failed)?;
             check_count(suite, answers.len())?;
             let scored = suite.items.iter().zip(answers);
@@ -100,7 +100,7 @@ pub fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, Eva
                 .collect()
         }
         Measure::Verdict => {
-            let questions: Vec<&Content> = suite.items.iter().map(|item| &item.question).collect();
+            let questions: Vec<&Prompt> = suite.items.iter().map(|item| &item.question).collect();
             let answers = judge.answer(&questions, suite.max_new_tokens).map_err(failed)?;
             check_count(suite, answers.len())?;
             let plugin = suite.reward.as_ref().map_or("", |reward| &reward.plugin);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     impl Judge for Echo {
-        fn answer(&mut self, questions: &[&Content], _: usize) -> Result<Vec<String>, JudgeError> {
+        fn answer(&mut self, questions: &[&Prompt], _: usize) -> Result<Vec<String>, JudgeError> {
             Ok(questions.iter().skip(self.lost).map(|question| question.text()).collect())
         }
 

@@ -1,4 +1,4 @@
-use perennial_types::{Body, Content, Domain, Fingerprint, Fingerprinter};
+use perennial_types::{Body, Domain, Fingerprint, Fingerprinter, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -9,8 +9,8 @@ use crate::Metric;
 pub struct Item {
     /// Where it comes from: a sample's id, or `line 12` of a golden file.
     pub id: String,
-    /// What the model is asked; empty for plain text, which only [`Metric::Perplexity`] can score.
-    pub question: Content,
+    /// What the model is asked, with its tools; empty for plain text, which only [`Metric::Perplexity`] can score.
+    pub question: Prompt,
     /// The right answer; empty where there is none and a reward plugin judges.
     pub reference: String,
     /// Question and right answer as a body that can be encoded for training: what the perplexity is taken of. A bare
@@ -216,12 +216,15 @@ fn check(name: &str, metric: Metric, item: &Item) -> Result<(), SuiteError> {
 
 #[cfg(test)]
 mod tests {
+    use perennial_types::{Content, TemplateInputs};
+
     use super::*;
 
     fn item(id: &str, reference: &str) -> Item {
-        let question = Content::Text("q".to_owned());
-        let body = Body::PromptCompletion { prompt: question.clone(), completion: Content::Text(reference.to_owned()) };
-        Item { id: id.to_owned(), question, reference: reference.to_owned(), body, metadata: Map::new() }
+        let prompt = Content::Text("q".to_owned());
+        let completion = Content::Text(reference.to_owned());
+        let body = Body::PromptCompletion { prompt: prompt.clone(), completion, inputs: TemplateInputs::default() };
+        Item { id: id.to_owned(), question: prompt.into(), reference: reference.to_owned(), body, metadata: Map::new() }
     }
 
     fn error(options: SuiteOptions, items: Vec<Item>) -> String {

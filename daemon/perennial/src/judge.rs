@@ -10,7 +10,7 @@ use perennial_learn::{
     tokenize::{self, EncodeError, Encoded},
 };
 use perennial_reward::{Completion, Member, Panel, Statistics, check_fault_ratio};
-use perennial_types::{Body, Content};
+use perennial_types::{Body, Prompt};
 use tracing::warn;
 
 use crate::{
@@ -46,9 +46,9 @@ pub(crate) struct Interrupted;
 const BODIES_PER_LOOK: usize = 16;
 
 impl Judge for ModelJudge<'_> {
-    fn answer(&mut self, questions: &[&Content], max_new_tokens: usize) -> Result<Vec<String>, JudgeError> {
+    fn answer(&mut self, questions: &[&Prompt], max_new_tokens: usize) -> Result<Vec<String>, JudgeError> {
         let Model { tokenizer, template, config, .. } = self.model;
-        let prompt = |question: &&Content| lenient(tokenize::encode_prompt(question, tokenizer, template));
+        let prompt = |question: &&Prompt| lenient(tokenize::encode_prompt(question, tokenizer, template));
         let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
         // A question that fills the context leaves no room for an answer, on either side.
         let fits = |prompt: &Vec<u32>| !prompt.is_empty() && prompt.len() < config.positions_max;
@@ -129,7 +129,7 @@ impl ModelJudge<'_> {
 fn lenient<T>(encoded: Result<T, EncodeError>) -> Result<Option<T>, EncodeError> {
     match encoded {
         Ok(encoded) => Ok(Some(encoded)),
-        Err(error @ (EncodeError::NoChatTemplate | EncodeError::Tokenizer(_))) => Err(error),
+        Err(error) if error.is_of_the_model() => Err(error),
         Err(_) => Ok(None),
     }
 }

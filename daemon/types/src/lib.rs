@@ -9,6 +9,7 @@ mod fingerprint;
 mod ids;
 mod json;
 mod message;
+mod prompt;
 mod row;
 mod sample;
 
@@ -16,6 +17,7 @@ pub use domain::{DEFAULT_DOMAIN, DOMAIN_CHARS_MAX, Domain, DomainError};
 pub use fingerprint::{Fingerprint, FingerprintError, Fingerprinter};
 pub use ids::{AdapterId, CycleId, IdError, SampleId};
 pub use json::{JsonError, NESTING_MAX};
-pub use message::{Content, Message, Role};
+pub use message::{Content, Message, MessageError, Role};
+pub use prompt::{Prompt, TemplateInputs};
 pub use row::{Row, RowError};
 pub use sample::{Body, Kind, Sample};

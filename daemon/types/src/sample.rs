@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Content, Domain, Fingerprinter, Message, Role, Row, SampleId};
+use crate::{Content, Domain, Fingerprinter, Message, Prompt, Role, Row, SampleId, TemplateInputs};
 
 /// What a sample teaches, in one of TRL's dataset shapes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,9 +11,9 @@ pub enum Body {
     Messages {
         /// The turns, at least one of them an assistant's.
         messages: Vec<Message>,
-        /// Tools the model was offered, for the chat template.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        tools: Option<Value>,
+        /// What else the chat template is given.
+        #[serde(flatten)]
+        inputs: TemplateInputs,
     },
     /// A prompt and the completion to learn.
     PromptCompletion {
@@ -21,6 +21,9 @@ pub enum Body {
         prompt: Content,
         /// What is trained on.
         completion: Content,
+        /// What else the chat template is given.
+        #[serde(flatten)]
+        inputs: TemplateInputs,
     },
     /// Plain text; every token is trained on.
     Text {
@@ -36,11 +39,17 @@ pub enum Body {
         chosen: Content,
         /// The worse answer.
         rejected: Content,
+        /// What else the chat template is given.
+        #[serde(flatten)]
+        inputs: TemplateInputs,
     },
     /// A prompt alone: for rollouts.
     PromptOnly {
         /// What is given.
         prompt: Content,
+        /// What else the chat template is given.
+        #[serde(flatten)]
+        inputs: TemplateInputs,
     },
 }
 
@@ -95,15 +104,18 @@ impl Body {
 
     /// What a model is asked and what it should answer: a conversation up to its last assistant turn and that turn, or
     /// prompt and completion. `None` for shapes without one right answer.
-    pub fn question_and_answer(&self) -> Option<(Content, String)> {
+    pub fn question_and_answer(&self) -> Option<(Prompt, String)> {
         match self {
-            Self::Messages { messages, .. } => {
+            Self::Messages { messages, inputs } => {
                 let last = messages.iter().rposition(|message| message.role == Role::Assistant)?;
                 let question = messages.get(..last)?.to_vec();
                 let answer = messages.get(last)?.content.clone();
-                (!question.is_empty()).then_some((Content::Messages(question), answer))
+                let prompt = Prompt { content: Content::Messages(question), inputs: inputs.clone() };
+                (last > 0).then_some((prompt, answer))
             }
-            Self::PromptCompletion { prompt, completion } => Some((prompt.clone(), completion.text())),
+            Self::PromptCompletion { prompt, completion, inputs } => {
+                Some((Prompt { content: prompt.clone(), inputs: inputs.clone() }, completion.text()))
+            }
             Self::Text { .. } | Self::Preference { .. } | Self::PromptOnly { .. } => None,
         }
     }
@@ -112,13 +124,13 @@ impl Body {
     pub fn text(&self) -> String {
         match self {
             Self::Messages { messages, .. } => Content::Messages(messages.clone()).text(),
-            Self::PromptCompletion { prompt, completion } => format!("{}\n{}", prompt.text(), completion.text()),
+            Self::PromptCompletion { prompt, completion, .. } => format!("{}\n{}", prompt.text(), completion.text()),
             Self::Text { text } => text.clone(),
-            Self::Preference { prompt, chosen, rejected } => {
+            Self::Preference { prompt, chosen, rejected, .. } => {
                 let prompt = prompt.as_ref().map(Content::text).unwrap_or_default();
                 format!("{prompt}\n{}\n{}", chosen.text(), rejected.text())
             }
-            Self::PromptOnly { prompt } => prompt.text(),
+            Self::PromptOnly { prompt, .. } => prompt.text(),
         }
     }
 }

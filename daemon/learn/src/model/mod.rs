@@ -37,11 +37,11 @@ pub use files::ModelSource;
 pub use layer::KeptRow;
 pub use lora_weights::LoraWeights;
 pub use matrix::Matrix;
-use perennial_types::{Body, Content, Fingerprint};
+use perennial_types::{Body, Fingerprint, Prompt};
 pub use rows::Rows;
 pub use workspace::Workspace;
 
-use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Tokenizer};
+use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Notes, Tokenizer};
 
 /// A base model, ready to run. It never changes; adapters are arguments of what runs it. Cloning is cheap.
 #[derive(Clone)]
@@ -64,8 +64,16 @@ impl Model {
     /// # Errors
     /// As there, and where the model has no embedding of one of the tokens.
     pub fn encode(&self, body: &Body, length_max: usize) -> Result<Encoded, EncodeError> {
-        let encoded = tokenize::encode(body, &self.tokenizer, &self.template, length_max)?;
-        tokenize::check_embedded(&encoded.tokens, self.config.vocab_size)?;
+        self.encode_with_notes(body, length_max).map(|(encoded, _)| encoded)
+    }
+
+    /// [`tokenize::encode_with_notes`] with this model's tokenizer and template.
+    ///
+    /// # Errors
+    /// As there, and where the model has no embedding of one of the tokens.
+    pub fn encode_with_notes(&self, body: &Body, length_max: usize) -> Result<(Encoded, Notes), EncodeError> {
+        let encoded = tokenize::encode_with_notes(body, &self.tokenizer, &self.template, length_max)?;
+        tokenize::check_embedded(&encoded.0.tokens, self.config.vocab_size)?;
         Ok(encoded)
     }
 
@@ -73,8 +81,8 @@ impl Model {
     ///
     /// # Errors
     /// As there, and where the model has no embedding of one of the tokens.
-    pub fn encode_prompt(&self, content: &Content) -> Result<Vec<u32>, EncodeError> {
-        let tokens = tokenize::encode_prompt(content, &self.tokenizer, &self.template)?;
+    pub fn encode_prompt(&self, prompt: impl Into<Prompt>) -> Result<Vec<u32>, EncodeError> {
+        let tokens = tokenize::encode_prompt(&prompt.into(), &self.tokenizer, &self.template)?;
         tokenize::check_embedded(&tokens, self.config.vocab_size)?;
         Ok(tokens)
     }

@@ -4,10 +4,11 @@
 //! sample differently from day to day, and a run resumed after midnight would not end as it began. So the date stands
 //! still, at the one that Llama's own template falls back to.
 
-use minijinja::{Error, ErrorKind};
-
 /// 26 July 2024, a Friday, midnight: `strftime` of the formats that templates use.
-pub(super) fn strftime(format: &str) -> Result<String, Error> {
+///
+/// # Errors
+/// Names a field that is not known here.
+pub(super) fn strftime(format: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut characters = format.chars();
     while let Some(character) = characters.next() {
@@ -16,6 +17,12 @@ pub(super) fn strftime(format: &str) -> Result<String, Error> {
             continue;
         }
         let field = match characters.next() {
+            Some('-') => match characters.next() {
+                Some('d') => "26",
+                Some('m') => "7",
+                Some('H' | 'M' | 'S') => "0",
+                other => return Err(unknown(other)),
+            },
             Some('Y') => "2024",
             Some('y') => "24",
             Some('m') => "07",
@@ -26,15 +33,21 @@ pub(super) fn strftime(format: &str) -> Result<String, Error> {
             Some('a') => "Fri",
             Some('j') => "208",
             Some('H' | 'M' | 'S') => "00",
+            Some('I') => "12",
+            Some('p') => "AM",
+            Some('F') => "2024-07-26",
+            Some('T' | 'X') => "00:00:00",
+            Some('D' | 'x') => "07/26/24",
             Some('%') => "%",
-            other => {
-                let field = other.map_or(String::new(), String::from);
-                return Err(Error::new(ErrorKind::InvalidOperation, format!("strftime_now: unknown field `%{field}`")));
-            }
+            other => return Err(unknown(other)),
         };
         text.push_str(field);
     }
     Ok(text)
+}
+
+fn unknown(field: Option<char>) -> String {
+    format!("strftime_now: unknown field `%{}`", field.map_or(String::new(), String::from))
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 use std::ops::Range;
 
-use perennial_types::{Body, Content, Message, Role};
+use perennial_types::{Body, Content, Message, Prompt, Role, TemplateInputs};
 
-use super::{ChatTemplate, EncodeError, Tokenizer, tokenizer::Spanned, turns};
+use super::{
+    ChatTemplate, EncodeError, Tokenizer,
+    turns::{Finder, Found},
+};
 
 /// A sample as tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,67 +33,115 @@ impl Encoded {
         Self { tokens, supervised }
     }
 
-    fn cut_to(mut self, length_max: usize) -> Result<Self, EncodeError> {
+    /// Cut to so many tokens, and whether a target was lost.
+    fn cut_to(mut self, length_max: usize) -> Result<(Self, bool), EncodeError> {
+        let lost = self.supervised.iter().skip(length_max).any(|supervised| *supervised);
         self.tokens.truncate(length_max);
         self.supervised.truncate(length_max);
         if self.supervised_count() == 0 {
             return Err(EncodeError::NothingSupervised { length_max });
         }
-        Ok(self)
+        Ok((self, lost))
     }
 }
 
-/// A sample as tokens, with its targets marked as TRL's `SFTTrainer` does:
-/// - messages: rendered by the template; the assistant turns with the token that ends each, but not turns of weight 0;
-/// - prompt and completion: all that follows the prompt; text completions get the EOS token;
+/// What is to be told of a sample's tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// What should be learned goes on after the limit.
+    pub cut: bool,
+    /// Prompt and answer in one text would be other tokens: they are cut where the model is asked to go on.
+    pub border_moved: bool,
+    /// Somebody said a control token; it is text.
+    pub control_tokens: bool,
+    /// The template ends what the model is asked otherwise than it writes the answer, as with a place for thoughts that
+    /// the answer has none for.
+    pub prompt_differs: bool,
+    /// Turns that are not learned, since the template does not write them as they would be asked for.
+    pub turns_left_out: usize,
+}
+
+impl Notes {
+    /// What there is to tell: each by its name in metrics, with what it means.
+    pub fn told(&self) -> Vec<(&'static str, &'static str)> {
+        [
+            (self.cut, "answer_cut", "what is learned goes on after train.max_length, and is cut there"),
+            (self.border_moved, "border_moved", "prompt and answer in one text would be other tokens: a blank at the prompt's end belongs to the answer's start"),
+            (self.control_tokens, "control_tokens_said", "somebody says a control token: it is read as text"),
+            (self.prompt_differs, "prompt_differs", "the template asks for something that the answer does not begin with, such as thoughts"),
+            (self.turns_left_out > 0, "turns_left_out", "turns are left out that the template does not write as they would be asked for"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, name, told)| holds.then_some((name, told)))
+        .collect()
+    }
+
+    /// The names of all that may be told.
+    pub const NAMES: [&str; 5] =
+        ["answer_cut", "border_moved", "control_tokens_said", "prompt_differs", "turns_left_out"];
+}
+
+/// A sample as tokens, with its targets marked:
+/// - messages: rendered by the template; the assistant turns with the token that ends each, but not those of `weight` 0
+///   or with `train` false. Where the template marks them (`{% generation %}`), they are what TRL's `assistant_only_loss`
+///   learns;
+/// - prompt and completion: the completion's assistant turns likewise, so that one conversation is the same in both shapes
+///   (TRL also learns what a template writes behind the end of the last turn); text completions get the EOS token;
 /// - text: all of it and the EOS token.
 ///
-/// What goes beyond `length_max` tokens is cut off at the end.
+/// Prompts are the tokens that the model is asked with, so a token never straddles the place where an answer begins (TRL
+/// takes the tokens of both in one text, and warns). What goes beyond `length_max` tokens is cut off at the end.
 ///
 /// # Errors
 /// [`EncodeError`], notably where nothing to learn is left.
+pub fn encode_with_notes(
+    body: &Body,
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    length_max: usize,
+) -> Result<(Encoded, Notes), EncodeError> {
+    let (encoded, mut notes) = match body {
+        Body::Messages { messages, inputs } => encode_turns(messages, 0, inputs, tokenizer, template, length_max)?,
+        Body::PromptCompletion { prompt: Content::Text(prompt), completion: Content::Text(completion), .. } => {
+            encode_text(prompt, completion, tokenizer)?
+        }
+        Body::PromptCompletion { prompt, completion, inputs } => {
+            let prompt = as_messages(prompt, Role::User);
+            let messages = [prompt.as_slice(), &as_messages(completion, Role::Assistant)].concat();
+            encode_turns(&messages, prompt.len(), inputs, tokenizer, template, length_max)?
+        }
+        Body::Text { text } => encode_text("", text, tokenizer)?,
+        Body::Preference { .. } | Body::PromptOnly { .. } => return Err(EncodeError::NotSupervised(body.kind())),
+    };
+    let (encoded, lost) = encoded.cut_to(length_max)?;
+    notes.cut |= lost;
+    Ok((encoded, notes))
+}
+
+/// As [`encode_with_notes`], for those who need no notes.
+///
+/// # Errors
+/// As [`encode_with_notes`].
 pub fn encode(
     body: &Body,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
     length_max: usize,
 ) -> Result<Encoded, EncodeError> {
-    let encoded = match body {
-        Body::Messages { messages, tools } => {
-            let rendered = template.render(messages, tools.as_ref(), false)?;
-            let spanned = tokenizer.spans(&rendered, false)?;
-            let finder = turns::Finder { tokenizer, template, messages, tools: tools.as_ref(), rendered: &rendered };
-            let targets = finder.trained_turns(&spanned)?;
-            Encoded::new(spanned.tokens, &targets)
-        }
-        Body::PromptCompletion { prompt: Content::Text(prompt), completion: Content::Text(completion) } => {
-            encode_text(prompt, completion, tokenizer)?
-        }
-        Body::PromptCompletion { prompt, completion } => {
-            let prompt = as_messages(prompt, Role::User);
-            let completion = as_messages(completion, Role::Assistant);
-            encode_chat_completion(&prompt, &completion, tokenizer, template)?
-        }
-        Body::Text { text } => encode_text("", text, tokenizer)?,
-        Body::Preference { .. } | Body::PromptOnly { .. } => return Err(EncodeError::NotSupervised(body.kind())),
-    };
-    encoded.cut_to(length_max)
+    encode_with_notes(body, tokenizer, template, length_max).map(|(encoded, _)| encoded)
 }
 
 /// What the model is given to go on from: plain text, or a conversation up to where the assistant begins to speak.
 ///
 /// # Errors
 /// [`EncodeError`], where the template or the tokenizer fails.
-pub fn encode_prompt(
-    content: &Content,
-    tokenizer: &Tokenizer,
-    template: &ChatTemplate,
-) -> Result<Vec<u32>, EncodeError> {
-    match content {
+pub fn encode_prompt(prompt: &Prompt, tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<Vec<u32>, EncodeError> {
+    match &prompt.content {
         Content::Text(text) => Ok(tokenizer.encode(text)?),
         Content::Messages(messages) => {
-            let rendered = template.render(messages, None, true)?;
-            Ok(tokenizer.encode_rendered(&rendered)?)
+            let conversation = template.conversation(messages, &prompt.inputs, Some(tokenizer.control_tokens()))?;
+            let rendered = conversation.render(messages.len(), true)?;
+            Ok(tokenizer.spans_of(&rendered, &[])?.0.tokens)
         }
     }
 }
@@ -110,44 +161,54 @@ fn as_messages(content: &Content, speaker: Role) -> Vec<Message> {
     }
 }
 
-fn encode_text(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Result<Encoded, EncodeError> {
-    let mut text = format!("{prompt}{completion}");
+fn encode_text(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Result<(Encoded, Notes), EncodeError> {
+    let mut answer = completion.to_owned();
     if let Some(eos) = &tokenizer.special().eos
         && !completion.ends_with(eos.as_str())
     {
-        text.push_str(eos);
+        answer.push_str(eos);
     }
-    let spanned = tokenizer.spans(&text, true)?;
-    let targets = spanned.tokens_of(prompt.len()..text.len());
-    Ok(Encoded::new(spanned.tokens, &[targets]))
+    let whole = tokenizer.spans(&[prompt, &answer].concat(), true)?.tokens;
+    let mut notes = Notes::default();
+    if prompt.is_empty() {
+        let everything = 0..whole.len();
+        return Ok((Encoded::new(whole, &[everything]), notes));
+    }
+    let asked = tokenizer.encode(prompt)?;
+    let start = asked.len();
+    let tokens = match whole.starts_with(&asked) {
+        true => whole,
+        false => {
+            notes.border_moved = true;
+            [asked, tokenizer.continuation(&answer)?.tokens].concat()
+        }
+    };
+    let targets = start..tokens.len();
+    Ok((Encoded::new(tokens, &[targets]), notes))
 }
 
-fn encode_chat_completion(
-    prompt: &[Message],
-    completion: &[Message],
+fn encode_turns(
+    messages: &[Message],
+    first: usize,
+    inputs: &TemplateInputs,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
-) -> Result<Encoded, EncodeError> {
-    let messages = [prompt, completion].concat();
-    let rendered = template.render(&messages, None, false)?;
-    let spanned = tokenizer.spans(&rendered, false)?;
-    let asked = template.render(prompt, None, true)?;
-    if rendered.starts_with(&asked) {
-        let targets = spanned.tokens_of(asked.len()..rendered.len());
-        return Ok(Encoded::new(spanned.tokens, &[targets]));
-    }
-    let finder = turns::Finder { tokenizer, template, messages: &messages, tools: None, rendered: &rendered };
-    let targets = finder.turns_from(prompt.len(), &spanned)?;
-    Ok(Encoded::new(spanned.tokens, &targets))
-}
-
-impl Spanned {
-    /// The tokens that end inside a stretch of the text. A token that straddles its start counts as inside, since the
-    /// model must produce it; ends alone decide, because tokenizers may trim blanks off the starts that they report.
-    pub(super) fn tokens_of(&self, bytes: Range<usize>) -> Range<usize> {
-        let first = self.ends.iter().position(|&end| end > bytes.start).unwrap_or(self.ends.len());
-        let last =
-            self.ends.iter().rposition(|&end| end > bytes.start && end <= bytes.end).map_or(first, |last| last + 1);
-        first..last
-    }
+    length_max: usize,
+) -> Result<(Encoded, Notes), EncodeError> {
+    let conversation = &template.conversation(messages, inputs, Some(tokenizer.control_tokens()))?;
+    let found = Finder { tokenizer, conversation, messages, first, length_max }.find()?;
+    let Found { rendered, targets, left_out, cut, prompt_differs } = found;
+    let starts: Vec<usize> = targets.iter().map(|target| target.start).collect();
+    let (uncut, _) = tokenizer.spans_of(&rendered, &[])?;
+    let (spanned, firsts) = tokenizer.spans_of(&rendered, &starts)?;
+    let ranges: Vec<Range<usize>> =
+        targets.iter().zip(firsts).map(|(target, first)| first..spanned.token_after(target.end).max(first)).collect();
+    let notes = Notes {
+        cut,
+        border_moved: spanned.tokens != uncut.tokens,
+        control_tokens: conversation.has_said_control_tokens(),
+        prompt_differs,
+        turns_left_out: left_out,
+    };
+    Ok((Encoded::new(spanned.tokens, &ranges), notes))
 }

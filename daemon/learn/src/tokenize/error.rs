@@ -32,9 +32,26 @@ pub enum EncodeError {
     /// The template refuses the conversation or fails.
     #[error("the chat template fails: {0}")]
     Template(String),
+    /// The template cannot be read.
+    #[error("the model's chat template cannot be read: {0}")]
+    BrokenTemplate(String),
+    /// The template has no place for a role.
+    #[error("the chat template refuses the role `{role}`: {reason}")]
+    RoleRefused {
+        /// The role, as the row names it.
+        role: String,
+        /// What the template says.
+        reason: String,
+    },
+    /// A control token that somebody said cannot be told from one that counts.
+    #[error("somebody says {0:?}, which the tokenizer makes a control token of even as plain text")]
+    SaidControlToken(String),
+    /// No turn is to be learned from.
+    #[error("no turn is to be trained on: each assistant turn has `weight` 0 or `train` false, or there is none")]
+    NoTurnIsTrained,
     /// An assistant turn cannot be found in the rendered conversation.
     #[error(
-        "the chat template does not render turn {turn} as a continuation of the turns before it, so what to train on cannot be told"
+        "what the chat template writes of turn {turn} cannot be found in the conversation, so what to train on cannot be told"
     )]
     TurnNotFound {
         /// The turn, from 0.
@@ -62,4 +79,11 @@ pub enum EncodeError {
     /// The tokenizer fails.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl EncodeError {
+    /// Whether it is the model's files that are wrong, and so every sample would fail.
+    pub fn is_of_the_model(&self) -> bool {
+        matches!(self, Self::NoChatTemplate | Self::BrokenTemplate(_) | Self::Tokenizer(_))
+    }
 }

@@ -1,10 +1,14 @@
 //! Text as tokens: tokenizers, chat templates, and which tokens of a sample are learned.
 
 mod clock;
+mod control;
 mod encode;
 mod error;
 mod gguf;
+mod jinja;
+mod pieces;
 mod pre_tokenizer;
+mod splice;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,7 +18,7 @@ mod tokenizer;
 mod turns;
 
 pub(crate) use encode::check_embedded;
-pub use encode::{Encoded, encode, encode_prompt};
+pub use encode::{Encoded, Notes, encode, encode_prompt, encode_with_notes};
 pub use error::{EncodeError, TokenizerError};
 pub(crate) use gguf::from_gguf;
 pub use template::ChatTemplate;

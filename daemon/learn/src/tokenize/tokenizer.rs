@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::TokenizerError;
+use super::{TokenizerError, control::ControlTokens};
 
 /// Turns text into tokens and back. Cloning is cheap.
 #[derive(Clone)]
@@ -8,6 +8,7 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     special: SpecialTokens,
     end_tokens: Vec<u32>,
+    control_tokens: Arc<ControlTokens>,
 }
 
 /// The tokens with a role, as text: chat templates read them.
@@ -50,7 +51,9 @@ impl Tokenizer {
         }
         end_tokens.sort_unstable();
         end_tokens.dedup();
-        Ok(Self { inner: Arc::new(inner), special, end_tokens })
+        let special_tokens = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
+        let control_tokens = Arc::new(ControlTokens::new(special_tokens.map(|token| token.content)));
+        Ok(Self { inner: Arc::new(inner), special, end_tokens, control_tokens })
     }
 
     /// The tokens of a plain text, with the special tokens that the model expects around one (Llama's BOS).
@@ -84,6 +87,14 @@ impl Tokenizer {
         self.inner.decode(tokens, true).map_err(|error| TokenizerError::Encode(error.to_string()))
     }
 
+    /// As [`decode`](Self::decode), special tokens included.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_all(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
+        self.inner.decode(tokens, false).map_err(|error| TokenizerError::Encode(error.to_string()))
+    }
+
     /// The token with exactly this text, if there is one.
     pub fn token_id(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
@@ -97,6 +108,15 @@ impl Tokenizer {
     /// The tokens that end a generation, sorted.
     pub fn end_tokens(&self) -> &[u32] {
         &self.end_tokens
+    }
+
+    /// The special tokens, to be found in what somebody said.
+    pub(crate) fn control_tokens(&self) -> &ControlTokens {
+        &self.control_tokens
+    }
+
+    pub(super) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
     }
 
     /// The tokens with a role.

@@ -6,6 +6,7 @@ mod chat;
 mod check;
 mod client;
 mod cycle;
+mod data;
 mod generate;
 mod ingest;
 mod models;
@@ -15,6 +16,7 @@ mod quarantine;
 mod run;
 mod session;
 mod show;
+mod shown;
 mod table;
 mod train;
 
@@ -80,6 +82,9 @@ enum Command {
     /// Reward plugins: begin, build, try and measure them
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    /// What rows come to
+    #[command(subcommand)]
+    Data(data::Data),
     /// Let the model go on from a prompt
     Generate(generate::Generate),
     /// Talk with the model
@@ -152,6 +157,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Quarantine(quarantine) => quarantine.run(&session)?,
         Command::Train(train) => train.run(&session)?,
         Command::Model(model) => model.run(&session)?,
+        Command::Data(data) => data.run(&session)?,
         Command::Generate(generate) => generate.run(&session)?,
         Command::Chat(chat) => chat.run(&session)?,
         Command::Check => check::check(&session)?,

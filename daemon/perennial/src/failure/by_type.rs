@@ -131,9 +131,12 @@ fn of_encoding(error: &EncodeError) -> Option<Verdict> {
         EncodeError::NoChatTemplate => {
             last("set model.base to an instruct model, or send prompts and completions as text")
         }
-        EncodeError::Tokenizer(_) => last(MODEL),
+        EncodeError::BrokenTemplate(_) | EncodeError::Tokenizer(_) => last(MODEL),
         // These are of one sample, which costs that sample where it is met; here it was not.
         EncodeError::Template(_)
+        | EncodeError::RoleRefused { .. }
+        | EncodeError::SaidControlToken(_)
+        | EncodeError::NoTurnIsTrained
         | EncodeError::TurnNotFound { .. }
         | EncodeError::NotSupervised(_)
         | EncodeError::NothingSupervised { .. }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use perennial_data::mix::MixRow;
 use perennial_learn::model::Model;
 use perennial_reward::Task;
-use perennial_types::{Body, Content, Domain, Message, Role, Sample, SampleId};
+use perennial_types::{Body, Content, Domain, Message, Prompt, Role, Sample, SampleId};
 use serde_json::{Map, Value};
 use tracing::warn;
 
@@ -64,8 +64,8 @@ pub(crate) fn of_mix(
     prompts
 }
 
-fn prompt_tokens(question: &Content, model: &Model, length_max: usize) -> Result<Vec<u32>, String> {
-    let encoded = caught(|| model.encode_prompt(question)).map_err(|panicked| panicked.to_string())?;
+fn prompt_tokens(question: &Prompt, model: &Model, length_max: usize) -> Result<Vec<u32>, String> {
+    let encoded = caught(|| model.encode_prompt(question.clone())).map_err(|panicked| panicked.to_string())?;
     let tokens = encoded.map_err(|error| error.to_string())?;
     match tokens.len() {
         0 => Err("the prompt is empty".to_owned()),
@@ -78,12 +78,12 @@ fn prompt_tokens(question: &Content, model: &Model, length_max: usize) -> Result
 
 /// What plugins are told of a question.
 pub(crate) fn task(
-    question: &Content,
+    question: &Prompt,
     reference: Option<String>,
     labels: Vec<(String, String)>,
     metadata: Map<String, Value>,
 ) -> Task {
-    let prompt = match question {
+    let prompt = match &question.content {
         Content::Text(text) => vec![Message::new(Role::User, text.as_str())],
         Content::Messages(messages) => messages.clone(),
     };
@@ -91,9 +91,11 @@ pub(crate) fn task(
 }
 
 /// A sample's question, with the right answer where one is known.
-fn question(sample: &Sample) -> Option<(Content, Option<String>)> {
+fn question(sample: &Sample) -> Option<(Prompt, Option<String>)> {
     match &sample.body {
-        Body::PromptOnly { prompt } => Some((prompt.clone(), sample.reference.clone())),
+        Body::PromptOnly { prompt, inputs } => {
+            Some((Prompt { content: prompt.clone(), inputs: inputs.clone() }, sample.reference.clone()))
+        }
         body => {
             let (question, answer) = body.question_and_answer()?;
             Some((question, Some(sample.reference.clone().unwrap_or(answer))))

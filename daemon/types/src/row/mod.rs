@@ -1,6 +1,10 @@
+mod inputs;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 
-use crate::{Body, Content, Domain, DomainError, Message, Role, json, json::JsonError};
+use crate::{Body, Content, Domain, DomainError, Message, Role, TemplateInputs, json, json::JsonError};
 
 /// One line of input, judged: what it teaches and what it says of itself. See [`Row::parse`] for the shapes.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +61,8 @@ const TEXT_FIELDS: [&str; 3] = ["reference", "id", "subject"];
 impl Row {
     /// Reads one line in the shapes of TRL's datasets (`messages`; `prompt` and `completion`; `text`; `chosen` and
     /// `rejected`, with or without `prompt`; `prompt` alone) or of OpenAI's fine-tuning files (`messages` with `tools`;
-    /// `input`, `preferred_output` and `non_preferred_output`). Prompts and answers are strings or lists of messages.
+    /// `input`, `preferred_output` and `non_preferred_output`). Prompts and answers are strings or lists of messages,
+    /// beside which `tools`, `documents` and `chat_template_kwargs` are what the chat template is given besides.
     /// `domain`, `reference`, `id`, `subject` and `metadata` are optional; any further field joins the metadata.
     ///
     /// A number as `reference`, `id` or `subject` is kept digit by digit. Anywhere else an integer beyond 64 bits is refused,
@@ -111,23 +116,25 @@ fn take_body(object: &mut Object) -> Result<Body, RowError> {
     }
     if conversation {
         let messages = take_messages(object, "messages")?;
+        let inputs = inputs::take(object)?;
         if !messages.iter().any(|message| message.role == Role::Assistant) {
-            return Ok(Body::PromptOnly { prompt: Content::Messages(messages) });
+            return Ok(Body::PromptOnly { prompt: Content::Messages(messages), inputs });
         }
-        let tools = object.remove("tools").filter(|tools| !tools.is_null());
-        return Ok(Body::Messages { messages, tools });
+        return Ok(Body::Messages { messages, inputs });
     }
     if preference {
         let prompt = if has("prompt") { Some(take_content(object, "prompt")?) } else { None };
         let (chosen, rejected) = (take_content(object, "chosen")?, take_content(object, "rejected")?);
-        return Ok(Body::Preference { prompt, chosen, rejected });
+        let inputs = take_inputs(object, [prompt.as_ref(), Some(&chosen), Some(&rejected)])?;
+        return Ok(Body::Preference { prompt, chosen, rejected, inputs });
     }
     if completion {
         let (prompt, completion) = (take_content(object, "prompt")?, take_content(object, "completion")?);
-        if completion.text().is_empty() {
+        if says_nothing(&completion) {
             return Err(field("completion", "is empty: there is nothing to learn"));
         }
-        return Ok(Body::PromptCompletion { prompt, completion });
+        let inputs = take_inputs(object, [Some(&prompt), Some(&completion)])?;
+        return Ok(Body::PromptCompletion { prompt, completion, inputs });
     }
     if text {
         let text = take_text(object, "text")?.unwrap_or_default();
@@ -137,9 +144,32 @@ fn take_body(object: &mut Object) -> Result<Body, RowError> {
         return Ok(Body::Text { text });
     }
     if has("prompt") {
-        return Ok(Body::PromptOnly { prompt: take_content(object, "prompt")? });
+        let prompt = take_content(object, "prompt")?;
+        let inputs = take_inputs(object, [Some(&prompt)])?;
+        return Ok(Body::PromptOnly { prompt, inputs });
     }
     Err(RowError::Shape(field_names(object)))
+}
+
+/// What the template is given, where there are turns for one; plain text has no template, and what stands beside it is
+/// metadata.
+fn take_inputs<const N: usize>(
+    object: &mut Object,
+    contents: [Option<&Content>; N],
+) -> Result<TemplateInputs, RowError> {
+    let chat = contents.into_iter().flatten().any(|content| matches!(content, Content::Messages(_)));
+    if chat { inputs::take(object) } else { Ok(TemplateInputs::default()) }
+}
+
+/// Whether there is nothing to learn: no text, and no turn with anything but one, such as a call of tools.
+fn says_nothing(completion: &Content) -> bool {
+    match completion {
+        Content::Text(text) => text.is_empty(),
+        Content::Messages(turns) => {
+            turns.iter().all(|turn| turn.content.is_empty() && turn.fields().contains_key("content"))
+                && !turns.iter().any(|turn| turn.fields().contains_key("tool_calls"))
+        }
+    }
 }
 
 fn take_openai_preference(object: &mut Object) -> Result<Body, RowError> {
@@ -151,7 +181,8 @@ fn take_openai_preference(object: &mut Object) -> Result<Body, RowError> {
     let prompt = Some(Content::Messages(take_messages(&mut input, "messages")?));
     let chosen = Content::Messages(take_messages(object, "preferred_output")?);
     let rejected = Content::Messages(take_messages(object, "non_preferred_output")?);
-    Ok(Body::Preference { prompt, chosen, rejected })
+    let inputs = inputs::take(&mut input)?;
+    Ok(Body::Preference { prompt, chosen, rejected, inputs })
 }
 
 fn take_content(object: &mut Object, name: &str) -> Result<Content, RowError> {
@@ -179,41 +210,12 @@ fn parse_messages(turns: Vec<Value>, name: &str) -> Result<Vec<Message>, RowErro
 }
 
 fn parse_message(turn: Value, place: &str) -> Result<Message, RowError> {
-    let mut turn = match turn {
-        Value::Object(turn) => turn,
-        other => return Err(wrong_type(place, "an object with `role` and `content`", &other)),
-    };
-    let role = turn.remove("role").unwrap_or(Value::Null);
-    let role = serde_json::from_value(role.clone()).map_err(|_| {
-        field(&format!("{place}.role"), &format!("is {role}: use \"system\", \"user\", \"assistant\" or \"tool\""))
-    })?;
-    let tool_calls = turn.remove("tool_calls").filter(|calls| !calls.is_null());
-    let content = match turn.remove("content") {
-        Some(Value::String(content)) => content,
-        Some(Value::Array(parts)) => join_text_parts(parts, place)?,
-        Some(Value::Null) | None if tool_calls.is_some() => String::new(),
-        Some(Value::Null) | None => return Err(field(&format!("{place}.content"), "is missing")),
-        Some(other) => return Err(wrong_type(&format!("{place}.content"), "a string", &other)),
-    };
-    let weight = match turn.remove("weight") {
-        None | Some(Value::Null) => None,
-        Some(Value::Number(weight)) => weight.as_f64().map(|weight| weight as f32),
-        Some(other) => return Err(wrong_type(&format!("{place}.weight"), "0 or 1", &other)),
-    };
-    let name = take_text(&mut turn, "name")?;
-    let tool_call_id = take_text(&mut turn, "tool_call_id")?;
-    Ok(Message { role, content, name, tool_calls, tool_call_id, weight })
-}
-
-fn join_text_parts(parts: Vec<Value>, place: &str) -> Result<String, RowError> {
-    let mut joined = String::new();
-    for (at, part) in parts.iter().enumerate() {
-        let text = part.get("text").and_then(Value::as_str).ok_or_else(|| {
-            field(&format!("{place}.content[{at}]"), "is not a text part: images and audio cannot be trained on")
-        })?;
-        joined.push_str(text);
+    match turn {
+        Value::Object(fields) => {
+            Message::from_fields(fields).map_err(|error| field(&format!("{place}.{}", error.field), &error.problem))
+        }
+        other => Err(wrong_type(place, "an object with `role` and `content`", &other)),
     }
-    Ok(joined)
 }
 
 fn take_text(object: &mut Object, name: &str) -> Result<Option<String>, RowError> {
@@ -260,109 +262,4 @@ fn field_names(object: &Object) -> String {
     let names: Vec<String> = object.keys().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();
     let more = if object.len() > NAMES_MAX { ", …" } else { "" };
     format!("{}{more}", names.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::Kind;
-
-    fn kind(line: &str) -> Kind {
-        Row::parse(line).unwrap().body.kind()
-    }
-
-    fn error(line: &str) -> String {
-        Row::parse(line).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_shape_is_known() {
-        let turn = r#"[{"role": "user", "content": "q"}]"#;
-        let answer = r#"[{"role": "assistant", "content": "a"}]"#;
-        assert_eq!(kind(r#"{"messages": [{"role": "assistant", "content": "hi"}]}"#), Kind::Messages);
-        assert_eq!(kind(&format!(r#"{{"messages": {turn}}}"#)), Kind::PromptOnly);
-        assert_eq!(kind(r#"{"prompt": "p", "completion": "c"}"#), Kind::PromptCompletion);
-        assert_eq!(kind(&format!(r#"{{"prompt": {turn}, "completion": {answer}}}"#)), Kind::PromptCompletion);
-        assert_eq!(kind(r#"{"text": "t"}"#), Kind::Text);
-        assert_eq!(kind(r#"{"prompt": "p", "chosen": "c", "rejected": "r"}"#), Kind::Preference);
-        assert_eq!(kind(r#"{"prompt": "p"}"#), Kind::PromptOnly);
-        let openai = format!(
-            r#"{{"input": {{"messages": {turn}}}, "preferred_output": {answer}, "non_preferred_output": {answer}}}"#
-        );
-        assert_eq!(kind(&openai), Kind::Preference);
-    }
-
-    #[test]
-    fn unknown_fields_become_metadata() {
-        let row = Row::parse(r#"{"text": "t", "answer": "12", "id": 7, "metadata": {"a": 1}, "none": null}"#).unwrap();
-        assert_eq!(row.external_id.as_deref(), Some("7"));
-        assert_eq!(Value::Object(row.metadata), serde_json::json!({"a": 1, "answer": "12"}));
-    }
-
-    #[test]
-    fn numbers_keep_their_digits_or_are_refused() {
-        let row =
-            Row::parse(r#"{"text": "t", "reference": 1.10, "id": 12345678901234567890123, "subject": 1e2}"#).unwrap();
-        let kept = [row.reference, row.external_id, row.subject].map(Option::unwrap_or_default);
-        assert_eq!(kept, ["1.10", "12345678901234567890123", "1e2"]);
-        for (line, place) in [
-            (r#"{"text": "t", "n": 12345678901234567890123}"#, "`n` is 12345678901234567890123"),
-            (
-                r#"{"text": "t", "reference": {"n": [-9223372036854775809]}}"#,
-                "`reference.n[0]` is -9223372036854775809",
-            ),
-            (
-                r#"{"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": {"n": 99999999999999999999}}}]}]}"#,
-                "`messages[0].tool_calls[0].function.arguments.n` is 99999999999999999999",
-            ),
-        ] {
-            assert!(error(line).starts_with(place), "{}", error(line));
-        }
-    }
-
-    #[test]
-    fn key_given_twice_is_refused() {
-        let twice = r#"{"messages": [{"role": "assistant", "content": "a"}], "messages": []}"#;
-        assert_eq!(error(twice), "the key `messages` is given twice: leave one of them");
-    }
-
-    #[test]
-    fn content_parts_are_joined_and_tool_calls_need_no_content() {
-        let row = Row::parse(
-            r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-                {"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}]}"#,
-        )
-        .unwrap();
-        assert_eq!(row.body.text(), "ab\n");
-    }
-
-    #[test]
-    fn errors_say_where_and_how_to_mend() {
-        assert!(error("{").starts_with("not valid JSON"));
-        assert_eq!(error("[1]"), "a row is a JSON object, not a list");
-        assert!(error(r#"{"question": "q"}"#).ends_with("this one has `question`"));
-        assert_eq!(
-            error(r#"{"messages": [{"role": "robot", "content": "x"}]}"#),
-            r#"`messages[0].role` is "robot": use "system", "user", "assistant" or "tool""#
-        );
-        assert_eq!(error(r#"{"prompt": "p", "completion": ""}"#), "`completion` is empty: there is nothing to learn");
-        assert_eq!(error(r#"{"chosen": "a"}"#), "`rejected` is missing");
-        assert!(error(r#"{"text": "t", "domain": "a/b"}"#).contains("is not a name"));
-        assert!(error(r#"{"text": "t", "messages": []}"#).contains("ambiguous"));
-    }
-
-    proptest! {
-        #[test]
-        fn any_line_is_judged_without_panicking(line in ".{0,200}") {
-            let _ = Row::parse(&line);
-        }
-
-        #[test]
-        fn any_text_survives(text in ".*\\S.*") {
-            let line = serde_json::json!({ "text": text }).to_string();
-            prop_assert_eq!(Row::parse(&line).unwrap().body, Body::Text { text });
-        }
-    }
 }

@@ -1,0 +1,48 @@
+//! The methods that Python's values have, and that templates call.
+
+mod collections;
+mod finding;
+mod letters;
+mod text;
+
+pub(super) use letters::capitalized;
+pub(super) use text::{center, is_space, lines, replaced, stripped};
+
+use super::{
+    args::Args,
+    fault::{Result, error},
+    machine::Machine,
+    value::Value,
+};
+
+type Run = fn(&mut Machine<'_>, &Value, Args) -> Result<Value>;
+
+/// A method by its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Method {
+    pub(super) name: &'static str,
+    pub(super) run: Run,
+}
+
+/// The method of a value, where its type has one of this name.
+pub(super) fn find(value: &Value, name: &str) -> Option<Method> {
+    let tables: &[&[(&'static str, Run)]] = match value {
+        Value::Str(_) => &[text::METHODS, finding::METHODS, letters::METHODS],
+        Value::List(_) => &[collections::OF_LISTS, collections::THAT_CHANGE_LISTS],
+        Value::Tuple(_) => &[collections::OF_LISTS],
+        Value::Dict(_) => &[collections::OF_DICTS, collections::THAT_CHANGE_DICTS],
+        _ => return None,
+    };
+    let found = tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name);
+    found.map(|&(name, run)| Method { name, run })
+}
+
+/// The text that a text's method is called on.
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// As transformers' sandbox: values that were given are not changed.
+fn changes(_: &mut Machine<'_>, _: &Value, _: Args) -> Result<Value> {
+    error("access to a method that changes a list or dictionary is unsafe")
+}

@@ -1,0 +1,49 @@
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+
+use minijinja::machinery::ast;
+
+use super::value::Value;
+
+/// The variables of a block, and of those around it.
+#[derive(Default)]
+pub(crate) struct Scope {
+    variables: RefCell<BTreeMap<Rc<str>, Value>>,
+    outer: Option<Rc<Scope>>,
+}
+
+impl Scope {
+    /// An empty scope inside another.
+    pub(super) fn inside(outer: &Rc<Self>) -> Rc<Self> {
+        Rc::new(Self { variables: RefCell::default(), outer: Some(outer.clone()) })
+    }
+
+    pub(super) fn set(&self, name: &str, value: Value) {
+        self.variables.borrow_mut().insert(name.into(), value);
+    }
+
+    pub(super) fn clear(&self) {
+        self.variables.take();
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Value> {
+        let mut scope = self;
+        loop {
+            if let Some(value) = scope.variables.borrow().get(name) {
+                return Some(value.clone());
+            }
+            scope = scope.outer.as_deref()?;
+        }
+    }
+}
+
+/// A macro, or the body of a call block, with the scope that it was written in.
+pub(crate) struct Macro {
+    pub(super) declared: &'static ast::Macro<'static>,
+    pub(super) scope: Rc<Scope>,
+}
+
+impl fmt::Debug for Macro {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Macro({})", self.declared.name)
+    }
+}
