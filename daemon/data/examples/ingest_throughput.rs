@@ -14,7 +14,7 @@ use std::{
 use perennial_data::{
     rows::{Line, ReadLimits, Rows},
     segment::{Stored, write_segment},
-    split::{SplitConfig, choose_held_out},
+    split::{Lot, Split, SplitConfig, choose_held_out},
 };
 use perennial_types::{Domain, Sample};
 
@@ -77,10 +77,16 @@ fn ingest(path: &Path, state: &Path) -> Result<usize, Box<dyn Error>> {
 }
 
 fn store(state: &Path, batch: Vec<Sample>, held_out: &mut BTreeMap<Domain, usize>) -> Result<usize, Box<dyn Error>> {
-    let ids: Vec<_> = batch.iter().map(|sample| (sample.id, sample.domain.clone())).collect();
-    let chosen = choose_held_out(&SplitConfig::default(), &ids, held_out);
-    for (_, domain) in ids.iter().filter(|(id, _)| chosen.contains(id)) {
-        *held_out.entry(domain.clone()).or_default() += 1;
+    let lot = |sample: &Sample| Lot {
+        id: sample.id,
+        question: sample.body.question_fingerprint(),
+        domain: sample.domain.clone(),
+    };
+    let lots: Vec<Lot> = batch.iter().map(lot).collect();
+    let before = Split { held_out: held_out.clone(), ..Split::default() };
+    let chosen = choose_held_out(&SplitConfig::default(), &lots, &before);
+    for lot in lots.iter().filter(|lot| chosen.contains(&lot.id)) {
+        *held_out.entry(lot.domain.clone()).or_default() += 1;
     }
     let rows: Vec<Stored> =
         batch.into_iter().map(|sample| Stored { held_out: chosen.contains(&sample.id), sample }).collect();

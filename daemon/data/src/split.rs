@@ -19,41 +19,91 @@ impl Default for SplitConfig {
     }
 }
 
-/// Topping up a domain holds out at most one in this many samples of a batch, so that a small domain is still learned.
-const TOP_UP_SHARE: usize = 5;
+/// One in so many: topping up a domain holds out at most this part of a batch, so that a small domain is still learned; and
+/// a question of which more than this part of its domain's batch are copies is no test of anything, and is trained on.
+const SHARE_MAX: usize = 5;
 
-/// Chooses which samples of a batch are held out. `held_out` says how many already are, per domain; the batch holds none
-/// of those and no sample twice.
-///
-/// A sample is held out where its lot, a number in `[0, 1)` that depends on its id alone, lies below `fraction`: the
-/// answer is the same whenever and with whatever it comes. Where a domain would then have fewer than `min_per_domain`, the
-/// samples with the next lots join them, as long as no more than a fifth of the domain's batch is held out.
-pub fn choose_held_out(
-    config: &SplitConfig,
-    batch: &[(SampleId, Domain)],
-    held_out: &BTreeMap<Domain, usize>,
-) -> BTreeSet<SampleId> {
-    if config.fraction <= 0.0 {
-        return BTreeSet::new();
-    }
-    let mut domains: BTreeMap<&Domain, Vec<(Fingerprint, SampleId)>> = BTreeMap::new();
-    for (id, domain) in batch {
-        domains.entry(domain).or_default().push((lot(id), *id));
-    }
-    let mut chosen = BTreeSet::new();
-    for (domain, mut lots) in domains {
-        lots.sort_unstable();
-        let by_lot = lots.partition_point(|(lot, _)| lot.unit_interval() < config.fraction);
-        let missing = config.min_per_domain.saturating_sub(held_out.get(domain).copied().unwrap_or(0));
-        let topped_up = missing.min(lots.len() / TOP_UP_SHARE);
-        chosen.extend(lots.iter().take(by_lot.max(topped_up)).map(|(_, id)| *id));
-    }
-    chosen
+/// A sample of a batch, as the split sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lot {
+    /// The sample.
+    pub id: SampleId,
+    /// What it asks: copies of one question stay together.
+    pub question: Fingerprint,
+    /// Its domain.
+    pub domain: Domain,
 }
 
-/// Salted, so that the split is independent of every other lot that is drawn with the same ids.
-fn lot(id: &SampleId) -> Fingerprint {
-    Fingerprinter::new().part(b"perennial held-out split 1").part(id.0.as_bytes()).finish()
+/// What was split before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// How many samples of each domain are held out.
+    pub held_out: BTreeMap<Domain, usize>,
+    /// On which side the questions of the batch are that came before: whether they are held out.
+    pub sides: BTreeMap<Fingerprint, bool>,
+}
+
+/// Chooses which samples of a batch are held out. The batch holds no sample twice, and none that was split before.
+///
+/// All copies of a question, whatever their spelling, domain or answer, fall on one side: where one is already, the others
+/// follow. A new question is held out where its lot, a number in `[0, 1)` that depends on it alone, lies below `fraction`:
+/// the answer is the same whenever and with whatever it comes. Where a domain would then have fewer than `min_per_domain`,
+/// the questions with the next lots join them, as long as no more than a fifth of the domain's batch is held out.
+pub fn choose_held_out(config: &SplitConfig, batch: &[Lot], before: &Split) -> BTreeSet<SampleId> {
+    let mut questions: BTreeMap<Fingerprint, BTreeMap<&Domain, usize>> = BTreeMap::new();
+    let mut domains: BTreeMap<&Domain, usize> = BTreeMap::new();
+    for lot in batch {
+        *questions.entry(lot.question).or_default().entry(&lot.domain).or_default() += 1;
+        *domains.entry(&lot.domain).or_default() += 1;
+    }
+    let is_common = |copies: &BTreeMap<&Domain, usize>| {
+        copies.iter().any(|(domain, copies)| *copies > 1 && *copies > domains.get(domain).unwrap_or(&0) / SHARE_MAX)
+    };
+    let mut held_out: BTreeSet<Fingerprint> = BTreeSet::new();
+    let mut open: BTreeMap<&Domain, BTreeSet<(Fingerprint, Fingerprint)>> = BTreeMap::new();
+    for (question, copies) in &questions {
+        let lot = lot(question);
+        let is_held_out = match before.sides.get(question) {
+            Some(side) => *side,
+            None if config.fraction <= 0.0 || is_common(copies) => false,
+            None if lot.unit_interval() < config.fraction => true,
+            None => {
+                for domain in copies.keys() {
+                    open.entry(domain).or_default().insert((lot, *question));
+                }
+                false
+            }
+        };
+        if is_held_out {
+            held_out.insert(*question);
+        }
+    }
+    let mut counts: BTreeMap<&Domain, usize> = BTreeMap::new();
+    for (domain, copies) in held_out.iter().filter_map(|question| questions.get(question)).flatten() {
+        *counts.entry(domain).or_default() += copies;
+    }
+    for (domain, open) in open {
+        let most = domains.get(domain).unwrap_or(&0) / SHARE_MAX;
+        let missing = config.min_per_domain.saturating_sub(before.held_out.get(domain).copied().unwrap_or(0));
+        for (_, question) in open {
+            let copies = &questions[&question];
+            let count = counts.get(domain).copied().unwrap_or(0);
+            if count >= missing.min(most) {
+                break;
+            }
+            if count + copies[domain] <= most && held_out.insert(question) {
+                for (domain, copies) in copies {
+                    *counts.entry(domain).or_default() += copies;
+                }
+            }
+        }
+    }
+    batch.iter().filter(|lot| held_out.contains(&lot.question)).map(|lot| lot.id).collect()
+}
+
+/// Salted, so that the split is independent of every other lot that is drawn.
+fn lot(question: &Fingerprint) -> Fingerprint {
+    Fingerprinter::new().part(b"perennial held-out split 2").part(question.as_bytes()).finish()
 }
 
 #[cfg(test)]
@@ -62,31 +112,63 @@ mod tests {
 
     use super::*;
 
-    fn batch(domain: &str, ids: std::ops::Range<u32>) -> Vec<(SampleId, Domain)> {
+    fn batch(domain: &str, ids: std::ops::Range<u32>) -> Vec<Lot> {
         let domain = Domain::new(domain).unwrap();
-        ids.map(|n| (SampleId(Fingerprint::of(&n.to_le_bytes())), domain.clone())).collect()
+        let lot = |n: u32| {
+            let id = Fingerprint::of(&n.to_le_bytes());
+            Lot { id: SampleId(id), question: Fingerprint::of(id.as_bytes()), domain: domain.clone() }
+        };
+        ids.map(lot).collect()
+    }
+
+    fn held_before(count: usize) -> Split {
+        Split { held_out: BTreeMap::from([(Domain::new("a").unwrap(), count)]), ..Split::default() }
     }
 
     #[test]
     fn large_domain_gives_its_fraction() {
-        let chosen = choose_held_out(&SplitConfig::default(), &batch("a", 0..20_000), &BTreeMap::new());
+        let chosen = choose_held_out(&SplitConfig::default(), &batch("a", 0..20_000), &Split::default());
         assert!((900..1100).contains(&chosen.len()), "{} of 20000", chosen.len());
     }
 
     #[test]
     fn small_domain_gives_a_few_but_no_more_than_a_fifth() {
         let config = SplitConfig { fraction: 1e-9, min_per_domain: 4 };
-        let chosen = |count, held_out: usize| {
-            let held_out = BTreeMap::from([(Domain::new("a").unwrap(), held_out)]);
-            choose_held_out(&config, &batch("a", 0..count), &held_out).len()
-        };
+        let chosen =
+            |count, held_out: usize| choose_held_out(&config, &batch("a", 0..count), &held_before(held_out)).len();
         assert_eq!([chosen(4, 0), chosen(12, 0), chosen(40, 0), chosen(40, 3), chosen(40, 9)], [0, 2, 4, 1, 0]);
     }
 
     #[test]
     fn nothing_is_held_out_where_the_fraction_is_zero() {
         let config = SplitConfig { fraction: 0.0, min_per_domain: 4 };
-        assert!(choose_held_out(&config, &batch("a", 0..100), &BTreeMap::new()).is_empty());
+        assert!(choose_held_out(&config, &batch("a", 0..100), &Split::default()).is_empty());
+    }
+
+    #[test]
+    fn a_copy_follows_the_one_that_came_before() {
+        let rows = batch("a", 0..100);
+        let sides =
+            rows.iter().zip([true, false].into_iter().cycle()).map(|(lot, side)| (lot.question, side)).collect();
+        let before = Split { sides, ..Split::default() };
+        for fraction in [0.0, 0.4] {
+            let config = SplitConfig { fraction, min_per_domain: 50 };
+            let chosen = choose_held_out(&config, &rows, &before);
+            assert!(
+                rows.iter().zip([true, false].into_iter().cycle()).all(|(lot, side)| chosen.contains(&lot.id) == side)
+            );
+        }
+    }
+
+    #[test]
+    fn a_question_that_is_most_of_a_domain_is_trained_on() {
+        let config = SplitConfig { fraction: 0.9999, min_per_domain: 4 };
+        let mut rows = batch("a", 0..40);
+        for lot in &mut rows[..30] {
+            lot.question = Fingerprint::of(b"the same");
+        }
+        let chosen = choose_held_out(&config, &rows, &Split::default());
+        assert_eq!(chosen, rows[30..].iter().map(|lot| lot.id).collect());
     }
 
     proptest! {
@@ -97,20 +179,35 @@ mod tests {
             let mut mixed = [alone.clone(), batch("b", 1000..1000 + other)].concat();
             let middle = rotate % mixed.len();
             mixed.rotate_left(middle);
-            let of_alone = choose_held_out(&config, &alone, &BTreeMap::new());
-            let of_mixed = choose_held_out(&config, &mixed, &BTreeMap::new());
+            let of_alone = choose_held_out(&config, &alone, &Split::default());
+            let of_mixed = choose_held_out(&config, &mixed, &Split::default());
             prop_assert!(of_alone.is_subset(&of_mixed));
-            prop_assert!(alone.iter().all(|(id, _)| of_alone.contains(id) == of_mixed.contains(id)));
+            prop_assert!(alone.iter().all(|lot| of_alone.contains(&lot.id) == of_mixed.contains(&lot.id)));
+        }
+
+        #[test]
+        fn copies_stay_together_in_any_domain(count in 1_u32..120, copies in 1_u32..5, min_per_domain in 0_usize..20) {
+            let mut rows = [batch("a", 0..count), batch("b", 1000..1000 + count)].concat();
+            for lot in &mut rows {
+                let first = lot.id.0.as_bytes()[0];
+                lot.question = Fingerprint::of(&[first / (copies as u8 * 8)]);
+            }
+            let config = SplitConfig { fraction: 0.2, min_per_domain };
+            let chosen = choose_held_out(&config, &rows, &Split::default());
+            for lot in &rows {
+                let twins = rows.iter().filter(|other| other.question == lot.question);
+                prop_assert!(twins.into_iter().all(|other| chosen.contains(&other.id) == chosen.contains(&lot.id)));
+            }
         }
 
         #[test]
         fn top_up_only_adds(count in 1_u32..200, min_per_domain in 0_usize..40, held_out in 0_usize..40) {
             let rows = batch("a", 0..count);
-            let held_out = BTreeMap::from([(Domain::new("a").unwrap(), held_out)]);
-            let with = |min_per_domain| choose_held_out(&SplitConfig { fraction: 0.1, min_per_domain }, &rows, &held_out);
+            let before = held_before(held_out);
+            let with = |min_per_domain| choose_held_out(&SplitConfig { fraction: 0.1, min_per_domain }, &rows, &before);
             let (bare, topped_up) = (with(0), with(min_per_domain));
             prop_assert!(bare.is_subset(&topped_up));
-            prop_assert!(topped_up.len() <= bare.len().max(rows.len() / TOP_UP_SHARE));
+            prop_assert!(topped_up.len() <= bare.len().max(rows.len() / SHARE_MAX));
         }
     }
 }

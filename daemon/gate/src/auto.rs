@@ -26,7 +26,6 @@ pub fn auto_suite(options: SuiteOptions, samples: &[Sample]) -> Result<Suite, Su
             let Sample { id, body, reference, metadata, .. } = sample;
             item(id.to_string(), body, reference.as_deref(), metadata.clone(), options.metric)
         })
-        .take(options.items_max)
         .collect();
     Suite::new(options, items)
 }
@@ -120,7 +119,12 @@ mod tests {
         let text = samples(&[r#"{"text": "t"}"#.to_owned()]);
         assert_eq!(auto_suite(SuiteOptions::new("s"), &text).unwrap().metric, Metric::Perplexity);
         let options = SuiteOptions { metric: Some(Metric::TokenF1), ..SuiteOptions::new("s") };
-        assert!(matches!(auto_suite(options, &text), Err(SuiteError::Question { .. })));
+        let suite = auto_suite(options, &text).unwrap();
+        assert_eq!((suite.items.len(), suite.left_out.len()), (0, 1));
+        assert_eq!(
+            suite.left_out[0].reason,
+            "it is plain text without a question, which only perplexity can score, not token_f1"
+        );
     }
 
     #[test]

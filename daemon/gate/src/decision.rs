@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HackingAction, Policy, Reason, Require, RewardTraining, SuiteReport, Uncertain, Verdict, hacking::suspicions,
+    HackingAction, LeftOut, Policy, Reason, Require, RewardTraining, SuiteReport, Uncertain, Verdict,
+    hacking::suspicions,
 };
 
 /// What becomes of a candidate.
@@ -45,7 +46,7 @@ pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy:
     if guarded.is_empty() && targets.is_empty() {
         return Decision { outcome: Outcome::Reject, reasons: vec![Reason::NothingMeasured] };
     }
-    let mut against: Vec<Reason> = guarded.iter().filter_map(|suite| objection(suite, policy.uncertain)).collect();
+    let mut against: Vec<Reason> = guarded.iter().filter_map(|suite| objection(suite, policy)).collect();
     let mut in_favour = match policy.require {
         Require::NotWorse => vec![Reason::NotWorse { suites: guarded.len() }],
         Require::Improved => targets.iter().filter_map(|suite| improvement(suite)).collect(),
@@ -64,11 +65,20 @@ pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy:
     Decision { outcome: Outcome::Promote, reasons: in_favour }
 }
 
-fn objection(suite: &SuiteReport, uncertain: Uncertain) -> Option<Reason> {
+fn objection(suite: &SuiteReport, policy: &Policy) -> Option<Reason> {
     match suite.verdict {
         Verdict::Improved | Verdict::NotWorse => None,
-        Verdict::Uncertain => (uncertain == Uncertain::Reject).then(|| Reason::uncertain(suite, false)),
-        Verdict::Unmeasured => Some(Reason::Unmeasured { suite: suite.suite.clone() }),
+        Verdict::Uncertain => (policy.uncertain == Uncertain::Reject).then(|| Reason::uncertain(suite, false)),
+        Verdict::Void => Some(Reason::Void {
+            suite: suite.suite.clone(),
+            unjudged: suite.unjudged,
+            items: suite.n + suite.unjudged,
+            ratio_max: policy.unjudged_ratio_max,
+            example: suite
+                .unjudged_items
+                .first()
+                .map(|item| LeftOut { id: item.id.clone(), reason: item.reason.clone() }),
+        }),
         Verdict::Regressed => Some(Reason::Regressed {
             suite: suite.suite.clone(),
             difference: suite.difference.mean,
@@ -105,7 +115,7 @@ pub(crate) mod tests {
             Verdict::NotWorse => (0.0, -0.02),
             Verdict::Uncertain => (-0.01, -0.09),
             Verdict::Regressed => (-0.3, -0.4),
-            Verdict::Unmeasured => (0.0, f64::MIN),
+            Verdict::Void => (0.0, f64::MIN),
         };
         SuiteReport {
             suite: name.to_owned(),
@@ -117,7 +127,10 @@ pub(crate) mod tests {
             target: role.contains("target"),
             margin: 0.05,
             n: 50,
-            unscored: 0,
+            tokens: None,
+            unjudged: 0,
+            unjudged_items: vec![],
+            cut: None,
             candidate: 0.5 + mean,
             champion: 0.5,
             difference: Interval { mean, lower, upper: mean + 0.1 },
@@ -144,15 +157,27 @@ pub(crate) mod tests {
             suite("new", "target", Verdict::Improved),
             suite("a", "protected", Verdict::Regressed),
             suite("b", "protected", Verdict::Uncertain),
-            suite("c", "protected", Verdict::Unmeasured),
+            SuiteReport { n: 3, unjudged: 9, ..suite("c", "protected", Verdict::Void) },
         ];
         let expected = [
             "suite a fell by 0.300, more than its margin of 0.05",
             "suite b may have fallen: the difference is -0.010 on 50 items, but it could be -0.090, beyond the margin of \
              0.05; about 200 items or a wider margin would tell",
-            "suite c has no item that could be scored on both sides",
+            "suite c is void: 9 of its 12 items could not be judged, and gate.unjudged_ratio_max is 0.5; mend the items, or \
+             judge it by another metric",
         ];
         assert_eq!(reasons(&suites, &Policy::default()), (Outcome::Reject, expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_void_suite_blocks_where_it_must_not_fall_and_is_no_gain() {
+        let policy = Policy::default();
+        let aside = [suite("new", "target", Verdict::Improved), suite("aside", "", Verdict::Void)];
+        assert!(decide(&aside, None, &policy).promotes());
+        let target = [suite("new", "target", Verdict::Void), suite("old", "protected", Verdict::NotWorse)];
+        assert!(matches!(decide(&target, None, &policy).reasons[..], [Reason::NoImprovement { .. }]));
+        let guarded = Policy { require: Require::NotWorse, ..policy };
+        assert!(matches!(decide(&target, None, &guarded).reasons[..], [Reason::Void { .. }]));
     }
 
     #[test]

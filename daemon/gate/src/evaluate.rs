@@ -1,9 +1,12 @@
 use std::error::Error;
 
-use perennial_types::{Body, Fingerprint, Prompt};
+use perennial_types::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::{Item, Measure, Suite, metric::perplexity};
+
+#[cfg(test)]
+mod tests;
 
 /// Whatever keeps a [`Judge`] from answering. Any error converts into it with `?`.
 pub type JudgeError = Box<dyn Error + Send + Sync>;
@@ -13,40 +16,106 @@ pub type JudgeError = Box<dyn Error + Send + Sync>;
 pub struct Likelihood {
     /// The negative log-likelihood of all scored tokens, in nats.
     pub nll_sum: f64,
-    /// The scored tokens; 0 where the body was too long to leave any.
+    /// The scored tokens.
     pub tokens: usize,
 }
+
+/// What a model answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer.
+    pub text: String,
+    /// Whether it was cut off at its limit of tokens.
+    pub cut: bool,
+}
+
+/// Why one item could not be judged. It is a matter of that item: nothing else is kept from being judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unjudged {
+    /// What was wrong.
+    pub reason: String,
+    /// Whether it may be otherwise the next time, as with a time-out: such a finding is not to be kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passing: bool,
+}
+
+impl Unjudged {
+    /// A finding that would be the same again.
+    pub fn lasting(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), passing: false }
+    }
+}
+
+/// What came of asking one item.
+pub type Judged<T> = Result<T, Unjudged>;
 
 /// One side of the comparison: a model with the champion's adapter, the candidate's, or none. Answers must be greedy or
 /// seeded, so that the same judge answers the same twice.
 pub trait Judge {
-    /// One answer per question, in their order, each of at most `max_new_tokens` tokens.
+    /// One answer per item, in their order, each of at most `max_new_tokens` tokens.
     ///
     /// # Errors
     /// Where the model fails or the work is to stop.
-    fn answer(&mut self, questions: &[&Prompt], max_new_tokens: usize) -> Result<Vec<String>, JudgeError>;
+    fn answer(&mut self, items: &[&Item], max_new_tokens: usize) -> Result<Vec<Judged<Answer>>, JudgeError>;
 
-    /// The likelihood of what is trained on in each body, in their order.
+    /// The likelihood of what is trained on in each item's body, in their order.
     ///
     /// # Errors
     /// Where the model fails or the work is to stop.
-    fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError>;
+    fn negative_log_likelihood(&mut self, items: &[&Item]) -> Result<Vec<Judged<Likelihood>>, JudgeError>;
 
-    /// The verdict of a reward plugin on each answer, in their order; `None` where it abstains or cannot tell.
+    /// The verdict of a reward plugin on each answer, in their order.
     ///
     /// # Errors
-    /// Where there is no such plugin, or too many of its calls fail.
-    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError>;
+    /// Where there is no such plugin, or the work is to stop.
+    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Judged<f64>>, JudgeError>;
 }
 
 /// How one side did on one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemScore {
-    /// Higher is better; `None` where the item could not be scored (perplexity of a body without scored tokens, a plugin
-    /// that abstains).
+    /// Higher is better; `None` where the item could not be judged.
     pub score: Option<f64>,
+    /// The tokens that a likelihood is of; `None` where the metric is of answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// What was answered; `None` where the metric is a likelihood.
     pub answer: Option<String>,
+    /// Whether the answer was cut off at its limit of tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unjudged: Option<Unjudged>,
+}
+
+impl ItemScore {
+    fn of_answer(answer: Judged<Answer>, score: impl FnOnce(&str) -> Judged<f64>) -> Self {
+        match answer {
+            Ok(Answer { text, cut }) => {
+                let (score, unjudged) = split(score(&text));
+                Self { score, tokens: None, answer: Some(text), cut, unjudged }
+            }
+            Err(unjudged) => Self { score: None, tokens: None, answer: None, cut: false, unjudged: Some(unjudged) },
+        }
+    }
+
+    fn of_likelihood(likelihood: Judged<Likelihood>) -> Self {
+        let scored = likelihood.and_then(|Likelihood { nll_sum, tokens }| {
+            let score = perplexity::score(nll_sum, tokens);
+            score.map(|score| (score, tokens)).ok_or_else(|| Unjudged::lasting("no token of it is scored"))
+        });
+        let (scored, unjudged) = split(scored);
+        let (score, tokens) = scored.unzip();
+        Self { score, tokens, answer: None, cut: false, unjudged }
+    }
+}
+
+fn split<T>(judged: Judged<T>) -> (Option<T>, Option<Unjudged>) {
+    match judged {
+        Ok(value) => (Some(value), None),
+        Err(unjudged) => (None, Some(unjudged)),
+    }
 }
 
 /// How one side did on a suite, item by item.
@@ -88,106 +157,56 @@ pub enum EvaluateError {
 /// # Errors
 /// Where the judge fails or gives another number of answers than it was asked for.
 pub fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, EvaluateError> {
-    let failed = |source| EvaluateError::Judge { suite: suite.name.clone(), source };
-    let items: Vec<ItemScore> = match suite.metric.measure() {
-        Measure::Answer(score) => {
-            let questions: Vec<&Prompt> = suite.items.iter().map(|item| &item.question).collect();
-            let answers = judge.answer(&questions, suite.max_new_tokens).map_err(failed)?;
-            check_count(suite, answers.len())?;
-            let scored = suite.items.iter().zip(answers);
-            scored
-                .map(|(item, answer)| ItemScore { score: Some(score(&answer, &item.reference)), answer: Some(answer) })
-                .collect()
-        }
-        Measure::Verdict => {
-            let questions: Vec<&Prompt> = suite.items.iter().map(|item| &item.question).collect();
-            let answers = judge.answer(&questions, suite.max_new_tokens).map_err(failed)?;
-            check_count(suite, answers.len())?;
-            let plugin = suite.reward.as_ref().map_or("", |reward| &reward.plugin);
-            let answered: Vec<(&Item, &str)> = suite.items.iter().zip(answers.iter().map(String::as_str)).collect();
-            let rewards = judge.rewards(plugin, &answered).map_err(failed)?;
-            check_count(suite, rewards.len())?;
-            rewards.into_iter().zip(answers).map(|(score, answer)| ItemScore { score, answer: Some(answer) }).collect()
-        }
-        Measure::Likelihood => {
-            let bodies: Vec<&Body> = suite.items.iter().map(|item| &item.body).collect();
-            let likelihoods = judge.negative_log_likelihood(&bodies).map_err(failed)?;
-            check_count(suite, likelihoods.len())?;
-            let score = |likelihood: &Likelihood| perplexity::score(likelihood.nll_sum, likelihood.tokens);
-            likelihoods.iter().map(|likelihood| ItemScore { score: score(likelihood), answer: None }).collect()
-        }
-    };
+    let items = evaluate_items(suite, &suite.items.iter().collect::<Vec<_>>(), judge)?;
     Ok(SuiteScores { suite: suite.name.clone(), fingerprint: suite.fingerprint(), items })
 }
 
-fn check_count(suite: &Suite, answers: usize) -> Result<(), EvaluateError> {
-    let items = suite.items.len();
+/// Asks one side some of a suite's items: those that it was not asked before. The scores come in the order of the items.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_items(suite: &Suite, items: &[&Item], judge: &mut dyn Judge) -> Result<Vec<ItemScore>, EvaluateError> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = |source| EvaluateError::Judge { suite: suite.name.clone(), source };
+    match suite.metric.measure() {
+        Measure::Answer(score) => {
+            let answers = judge.answer(items, suite.max_new_tokens).map_err(failed)?;
+            check_count(suite, items, answers.len())?;
+            let scored = items.iter().zip(answers);
+            Ok(scored
+                .map(|(item, answer)| ItemScore::of_answer(answer, |text| Ok(score(text, &item.reference))))
+                .collect())
+        }
+        Measure::Verdict => {
+            let answers = judge.answer(items, suite.max_new_tokens).map_err(failed)?;
+            check_count(suite, items, answers.len())?;
+            let plugin = suite.reward.as_ref().map_or("", |reward| &reward.plugin);
+            let answered = items.iter().zip(&answers);
+            let answered: Vec<(&Item, &str)> =
+                answered.filter_map(|(item, answer)| Some((*item, answer.as_ref().ok()?.text.as_str()))).collect();
+            let rewards = judge.rewards(plugin, &answered).map_err(failed)?;
+            check_count(suite, &answered, rewards.len())?;
+            let mut rewards = rewards.into_iter();
+            let none = || Err(Unjudged::lasting("no verdict came back"));
+            Ok(answers
+                .into_iter()
+                .map(|answer| ItemScore::of_answer(answer, |_| rewards.next().unwrap_or_else(none)))
+                .collect())
+        }
+        Measure::Likelihood => {
+            let likelihoods = judge.negative_log_likelihood(items).map_err(failed)?;
+            check_count(suite, items, likelihoods.len())?;
+            Ok(likelihoods.into_iter().map(ItemScore::of_likelihood).collect())
+        }
+    }
+}
+
+fn check_count<T>(suite: &Suite, asked: &[T], answers: usize) -> Result<(), EvaluateError> {
+    let items = asked.len();
     if answers == items {
         return Ok(());
     }
     Err(EvaluateError::Count { suite: suite.name.clone(), items, answers })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Metric, RewardScale, SuiteOptions, parse_golden};
-
-    /// Answers every question with its own text, and knows each body at 2 nats a token.
-    struct Echo {
-        lost: usize,
-    }
-
-    impl Judge for Echo {
-        fn answer(&mut self, questions: &[&Prompt], _: usize) -> Result<Vec<String>, JudgeError> {
-            Ok(questions.iter().skip(self.lost).map(|question| question.text()).collect())
-        }
-
-        fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError> {
-            let tokens = |body: &&Body| body.text().len().saturating_sub(3);
-            Ok(bodies.iter().map(|b| Likelihood { nll_sum: 2.0 * tokens(b) as f64, tokens: tokens(b) }).collect())
-        }
-
-        /// Rewards length, and knows nothing of short answers.
-        fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError> {
-            assert_eq!(plugin, "length");
-            Ok(answered.iter().map(|(_, answer)| (answer.len() > 1).then_some(answer.len() as f64)).collect())
-        }
-    }
-
-    fn suite(metric: Metric) -> Suite {
-        let text = r#"{"prompt": "a", "completion": "a"}
-            {"prompt": "long", "completion": "b"}"#;
-        let options = SuiteOptions { metric: Some(metric), ..SuiteOptions::new("s") };
-        parse_golden(text, "test", options).unwrap()
-    }
-
-    #[test]
-    fn answers_are_scored_against_their_own_reference() {
-        let scores = evaluate(&suite(Metric::ExactMatch), &mut Echo { lost: 0 }).unwrap();
-        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [Some(1.0), Some(0.0)]);
-        assert_eq!(scores.items[1].answer.as_deref(), Some("long"));
-    }
-
-    #[test]
-    fn likelihoods_are_per_token_and_bodies_without_tokens_are_not_scored() {
-        let scores = evaluate(&suite(Metric::Perplexity), &mut Echo { lost: 0 }).unwrap();
-        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [None, Some(-2.0)]);
-    }
-
-    #[test]
-    fn plugins_score_answers_or_abstain() {
-        let fingerprint = Fingerprint::of(b"length");
-        let reward = RewardScale { plugin: "length".into(), fingerprint, min: 0.0, max: 9.0 };
-        let options = SuiteOptions { metric: Some(Metric::Reward), reward: Some(reward), ..SuiteOptions::new("s") };
-        let suite = parse_golden("{\"prompt\": \"a\"}\n{\"prompt\": \"long\"}", "test", options).unwrap();
-        let scores = evaluate(&suite, &mut Echo { lost: 0 }).unwrap();
-        assert_eq!(scores.items.iter().map(|item| item.score).collect::<Vec<_>>(), [None, Some(4.0)]);
-    }
-
-    #[test]
-    fn a_lost_answer_is_an_error() {
-        let error = evaluate(&suite(Metric::ExactMatch), &mut Echo { lost: 1 }).unwrap_err();
-        assert_eq!(error.to_string(), "suite s: 2 items went in, 1 answers came back");
-    }
 }

@@ -1,14 +1,19 @@
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use perennial_types::{Row, RowError};
+use perennial_types::Row;
 
-use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, auto};
+use crate::{Item, LeftOut, Metric, Suite, SuiteError, SuiteOptions, auto};
 
 /// The largest golden file that is read: suites are small, and a wrong path should not fill the memory.
 const GOLDEN_BYTES_MAX: u64 = 64 << 20;
+
+/// What is wrong with a row that no answer can be compared with.
+const NO_ANSWER: &str = "no right answer: give `messages` that end with the assistant's, `prompt` and `completion`, \
+                         `prompt` and `reference`, or `text`; a bare `prompt` will do with the metric reward";
 
 /// Why a golden file is no suite.
 #[derive(Debug, thiserror::Error)]
@@ -29,26 +34,6 @@ pub enum GoldenError {
         /// Its size.
         bytes: u64,
     },
-    /// A line is no row.
-    #[error("{file}:{line}: {source}")]
-    Row {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: RowError,
-    },
-    /// A row has no right answer.
-    #[error(
-        "{file}:{line}: no right answer: give `messages` that end with the assistant's, `prompt` and `completion`, `prompt` and `reference`, or `text`; a bare `prompt` will do with the metric reward"
-    )]
-    NoAnswer {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-    },
     /// The items make no suite.
     #[error("{file}: {source}")]
     Suite {
@@ -63,9 +48,12 @@ pub enum GoldenError {
 /// of `messages`, the `completion`, or a `reference` beside a `prompt`, which overrides the others). Blank lines are
 /// skipped. The first [`SuiteOptions::items_max`] rows are used.
 ///
+/// A line that is no item is in [`Suite::left_out`], by file and line. Whoever starts something on a golden suite should
+/// refuse one that leaves anything out, since a gate that quietly checks less than it was told to is worse than one that
+/// does not start; whoever is under way goes on without the line.
+///
 /// # Errors
-/// A [`GoldenError`] that names file and line: unlike ingested data, a suite with a broken row is refused as a whole,
-/// since a gate that quietly checks less than it was told to is worse than one that does not start.
+/// Where the file cannot be read, holds nothing, or makes no suite.
 pub fn load_golden(path: &Path, options: SuiteOptions) -> Result<Suite, GoldenError> {
     let io = |source| GoldenError::Io { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(io)?.len();
@@ -76,22 +64,40 @@ pub fn load_golden(path: &Path, options: SuiteOptions) -> Result<Suite, GoldenEr
     parse_golden(&text, &path.display().to_string(), options)
 }
 
-/// As [`load_golden`], from text that is already read; `file` is the name that errors give.
+/// As [`load_golden`], from text that is already read; `file` is the name that reasons and errors give.
 ///
 /// # Errors
 /// As [`load_golden`].
 pub fn parse_golden(text: &str, file: &str, options: SuiteOptions) -> Result<Suite, GoldenError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let rows = text.lines().zip(1..).filter(|(row, _)| !row.trim().is_empty());
-    let items = rows.map(|(row, line)| parse_item(row, file, line, options.metric)).collect::<Result<_, _>>()?;
-    Suite::new(options, items).map_err(|source| GoldenError::Suite { file: file.to_owned(), source })
+    let (mut items, mut lines, mut left_out) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for (row, line) in text.lines().zip(1..).filter(|(row, _)| !row.trim().is_empty()) {
+        match parse_item(row, line, options.metric) {
+            Ok(item) => {
+                lines.insert(item.id.clone(), line);
+                items.push(item);
+            }
+            Err(reason) => left_out.push(LeftOut { id: format!("{file}:{line}"), reason }),
+        }
+    }
+    if let (true, Some(first)) = (items.is_empty(), left_out.first()) {
+        let mut suite = Suite::void(options, first.clone());
+        suite.left_out = left_out;
+        return Ok(suite);
+    }
+    let suite = Suite::new(options, items);
+    let mut suite = suite.map_err(|source| GoldenError::Suite { file: file.to_owned(), source })?;
+    for item in &mut suite.left_out {
+        item.id = lines.get(&item.id).map_or_else(|| item.id.clone(), |line| format!("{file}:{line}"));
+    }
+    suite.left_out.splice(0..0, left_out);
+    Ok(suite)
 }
 
-fn parse_item(row: &str, file: &str, line: usize, metric: Option<Metric>) -> Result<Item, GoldenError> {
-    let row = Row::parse(row).map_err(|source| GoldenError::Row { file: file.to_owned(), line, source })?;
+fn parse_item(row: &str, line: usize, metric: Option<Metric>) -> Result<Item, String> {
+    let row = Row::parse(row).map_err(|error| error.to_string())?;
     let id = row.external_id.unwrap_or_else(|| format!("line {line}"));
-    auto::item(id, &row.body, row.reference.as_deref(), row.metadata, metric)
-        .ok_or_else(|| GoldenError::NoAnswer { file: file.to_owned(), line })
+    auto::item(id, &row.body, row.reference.as_deref(), row.metadata, metric).ok_or_else(|| NO_ANSWER.to_owned())
 }
 
 #[cfg(test)]
@@ -118,9 +124,28 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_file_and_line() {
-        assert!(error("{\"text\": \"t\"}\n{").starts_with("g.jsonl:2: not valid JSON"));
-        assert!(error("\n{\"prompt\": \"p\"}").starts_with("g.jsonl:2: no right answer: give"));
+    fn lines_that_are_no_items_are_left_out_by_file_and_line() {
+        let metric = Some(Metric::ExactMatch);
+        let text = concat!(
+            "{\"prompt\": \"p\", \"completion\": \"c\"}\n",
+            "{\n",
+            "\n",
+            "{\"prompt\": \"p\"}\n",
+            "{\"prompt\": \"p\", \"completion\": \" \", \"id\": \"mine\"}\n",
+        );
+        let suite = parse_golden(text, "g.jsonl", SuiteOptions { metric, ..SuiteOptions::new("g") }).unwrap();
+        assert_eq!(suite.items.len(), 1);
+        let left: Vec<&str> = suite.left_out.iter().map(|left| left.id.as_str()).collect();
+        assert_eq!(left, ["g.jsonl:2", "g.jsonl:4", "g.jsonl:5"]);
+        assert!(suite.left_out[0].reason.starts_with("not valid JSON"), "{:?}", suite.left_out[0]);
+        assert!(suite.left_out[1].reason.starts_with("no right answer: give"));
+        assert_eq!(suite.left_out[2].reason, "its reference is empty, which exact_match needs");
+    }
+
+    #[test]
+    fn a_file_without_an_item_is_void_and_an_empty_one_an_error() {
+        let suite = parse_golden("{", "g.jsonl", SuiteOptions::new("g")).unwrap();
+        assert_eq!((suite.items.len(), suite.left_out.len()), (0, 1));
         assert_eq!(error(""), "g.jsonl: suite g: it has no items");
         let missing = load_golden(Path::new("/nowhere/g.jsonl"), SuiteOptions::new("g")).unwrap_err();
         assert!(missing.to_string().starts_with("/nowhere/g.jsonl: cannot be read"));

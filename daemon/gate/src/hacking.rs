@@ -123,7 +123,7 @@ impl Default for HackingPolicy {
 pub(crate) fn suspicions(training: &RewardTraining, suites: &[SuiteReport], policy: &HackingPolicy) -> Vec<Reason> {
     let RewardTraining { optimised, reward, length, kl, .. } = training;
     let independent = |suite: &&SuiteReport| {
-        suite.verdict != Verdict::Unmeasured && suite.plugin.as_ref().is_none_or(|plugin| !optimised.contains(plugin))
+        suite.verdict != Verdict::Void && suite.plugin.as_ref().is_none_or(|plugin| !optimised.contains(plugin))
     };
     let independent: Vec<&SuiteReport> = suites.iter().filter(independent).collect();
     let mut found = Vec::new();

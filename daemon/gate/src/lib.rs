@@ -26,19 +26,29 @@ mod reason;
 mod report;
 mod student;
 mod suite;
+mod suite_report;
 mod table;
+mod verdict;
 
 pub use auto::auto_suite;
-pub use compare::{CompareError, SuiteReport, Verdict, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem, compare};
+pub use compare::{CompareError, compare};
 pub use decision::{Decision, Outcome, decide};
-pub use evaluate::{EvaluateError, ItemScore, Judge, JudgeError, Likelihood, SuiteScores, evaluate};
+pub use evaluate::{
+    Answer, EvaluateError, ItemScore, Judge, JudgeError, Judged, Likelihood, SuiteScores, Unjudged, evaluate,
+    evaluate_items,
+};
 pub use golden::{GoldenError, load_golden, parse_golden};
 pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, Trend};
-pub use interval::{Interval, difference_interval};
+pub use interval::{Difference, Interval, difference_interval};
 pub use metric::{Measure, Metric};
-pub use policy::{Policy, PolicyError, Require, Uncertain};
+pub use policy::{Policy, PolicyError, Require, UNJUDGED_RATIO_MAX_DEFAULT, Uncertain};
 pub use reason::Reason;
 pub use report::Report;
 pub use suite::{
-    ITEMS_MAX_DEFAULT, Item, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, RewardScale, Suite, SuiteError, SuiteOptions,
+    ITEMS_MAX_DEFAULT, Item, LeftOut, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, RewardScale, Suite, SuiteError,
+    SuiteOptions,
 };
+pub use suite_report::{
+    CutAnswers, Side, SuiteReport, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem,
+};
+pub use verdict::Verdict;

@@ -1,8 +1,8 @@
 use std::fmt::Write;
 
 use crate::{
-    PluginSummary, Report, RewardTraining, SuiteReport, Trend, WorstItem,
-    report::{interval, role},
+    CutAnswers, PluginSummary, Report, RewardTraining, SuiteReport, Trend, UnjudgedItem, Verdict, WorstItem,
+    report::{interval, role, scores},
 };
 
 /// The longest text of a worst item that the Markdown shows, in characters; the JSON keeps more.
@@ -20,6 +20,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     for reason in &report.decision.reasons {
         writeln!(out, "- {}", escape(&reason.to_string()))?;
     }
+    if !report.notes.is_empty() {
+        writeln!(out, "\n## To be known\n")?;
+    }
     for note in &report.notes {
         writeln!(out, "- {}", escape(note))?;
     }
@@ -27,13 +30,13 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "| suite | role | metric | n | champion | candidate | difference | interval | margin | verdict |")?;
     writeln!(out, "|---|---|---|---:|---:|---:|---:|---:|---:|---|")?;
     for suite in &report.suites {
-        let SuiteReport { metric, n, champion, candidate, difference, margin, verdict, .. } = suite;
+        let SuiteReport { metric, n, margin, verdict, .. } = suite;
+        let [champion, candidate, difference] = scores(suite);
         writeln!(
             out,
-            "| {} | {} | {metric} | {n} | {champion:.3} | {candidate:.3} | {:+.3} | {} | {margin} | {} |",
+            "| {} | {} | {metric} | {n} | {champion} | {candidate} | {difference} | {} | {margin} | {} |",
             escape(&suite.suite),
             role(suite),
-            difference.mean,
             interval(suite),
             verdict.as_str(),
         )?;
@@ -41,13 +44,12 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     let (percent, resamples) = (100.0 * report.policy.confidence, report.policy.resamples);
     writeln!(
         out,
-        "\nDifferences are candidate minus champion, and positive is better; for perplexity they are nats per token. Each \
-         end of an interval holds at {percent} % confidence (paired bootstrap, {resamples} resamples, no tighter than \
-         Student's t)."
+        "\nDifferences are candidate minus champion, and positive is better; for perplexity they are nats per token, over \
+         all tokens of a suite. Each end of an interval holds at {percent} % confidence (paired bootstrap over items, \
+         {resamples} resamples, no tighter than Student's t)."
     )?;
-    for suite in report.suites.iter().filter(|suite| suite.unscored > 0) {
-        writeln!(out, "\n{} items of {} could not be scored and were left out.", suite.unscored, escape(&suite.suite))?;
-    }
+    write_cut(out, &report.suites)?;
+    write_unjudged(out, report)?;
     if let Some(training) = &report.training {
         write_training(out, training)?;
     }
@@ -55,6 +57,53 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "\n## Where {} lost most\n", escape(&suite.suite))?;
         for item in &suite.worst {
             write_item(out, item)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was cut off may have come to a right end: a suite whose answers are cut says less.
+fn write_cut(out: &mut String, suites: &[SuiteReport]) -> std::fmt::Result {
+    for suite in suites {
+        let Some(CutAnswers { max_new_tokens, candidate, champion }) = suite.cut else { continue };
+        if candidate + champion > 0 {
+            let (name, n) = (escape(&suite.suite), suite.n);
+            writeln!(
+                out,
+                "\nAnswers to {name} that were cut off at max_new_tokens of {max_new_tokens}: {champion} of {n} of the \
+                 champion's, {candidate} of {n} of the candidate's."
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn write_unjudged(out: &mut String, report: &Report) -> std::fmt::Result {
+    let mut suites = report.suites.iter().filter(|suite| suite.unjudged > 0).peekable();
+    if suites.peek().is_some() {
+        writeln!(
+            out,
+            "\n## Items that could not be judged\n\nThey are left out on both sides. Beyond a share of {} of its items \
+             (gate.unjudged_ratio_max) a suite is void: it speaks for nothing, and a protected one stands against \
+             promotion.",
+            report.policy.unjudged_ratio_max
+        )?;
+    }
+    for suite in suites {
+        let (name, all) = (escape(&suite.suite), suite.n + suite.unjudged);
+        writeln!(
+            out,
+            "\n{name}: {} of {all}{}\n",
+            suite.unjudged,
+            if suite.verdict == Verdict::Void { ", void" } else { "" }
+        )?;
+        for UnjudgedItem { id, side, reason } in &suite.unjudged_items {
+            let side = side.map_or_else(String::new, |side| format!(", the {}'s", side.as_str()));
+            writeln!(out, "- {}{side}: {}", code(id), code(reason))?;
+        }
+        let more = suite.unjudged - suite.unjudged_items.len();
+        if more > 0 {
+            writeln!(out, "- {more} more")?;
         }
     }
     Ok(())

@@ -17,6 +17,8 @@ pub struct Policy {
     pub require: Require,
     /// What becomes of a protected suite that can show neither a loss nor the absence of one.
     pub uncertain: Uncertain,
+    /// The share of a suite's items that may go unjudged, from 0 to 1; beyond it the suite is void, and says nothing.
+    pub unjudged_ratio_max: f64,
     /// When learning from rewards is suspect, and what follows.
     pub hacking: HackingPolicy,
 }
@@ -43,6 +45,9 @@ pub enum Uncertain {
     Allow,
 }
 
+/// The default of [`Policy::unjudged_ratio_max`]: what is left of a suite should still be most of it.
+pub const UNJUDGED_RATIO_MAX_DEFAULT: f64 = 0.5;
+
 /// The fewest resamples that leave the 5 % quantile meaningful.
 const RESAMPLES_MIN: usize = 100;
 
@@ -55,6 +60,9 @@ pub enum PolicyError {
     /// Too few resamples.
     #[error("gate.resamples must be at least {RESAMPLES_MIN}, not {0}")]
     Resamples(usize),
+    /// Not a share.
+    #[error("gate.unjudged_ratio_max must be from 0 to 1, not {0}")]
+    UnjudgedRatio(f64),
 }
 
 impl Default for Policy {
@@ -65,6 +73,7 @@ impl Default for Policy {
             seed: 0,
             require: Require::Improved,
             uncertain: Uncertain::Reject,
+            unjudged_ratio_max: UNJUDGED_RATIO_MAX_DEFAULT,
             hacking: HackingPolicy::default(),
         }
     }
@@ -82,6 +91,9 @@ impl Policy {
         if self.resamples < RESAMPLES_MIN {
             return Err(PolicyError::Resamples(self.resamples));
         }
+        if !(0.0..=1.0).contains(&self.unjudged_ratio_max) {
+            return Err(PolicyError::UnjudgedRatio(self.unjudged_ratio_max));
+        }
         Ok(())
     }
 }
@@ -97,5 +109,6 @@ mod tests {
             assert!(Policy { confidence, ..Policy::default() }.check().is_err(), "{confidence}");
         }
         assert_eq!(Policy { resamples: 99, ..Policy::default() }.check(), Err(PolicyError::Resamples(99)));
+        assert!(Policy { unjudged_ratio_max: f64::NAN, ..Policy::default() }.check().is_err());
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SuiteReport;
+use crate::{LeftOut, SuiteReport};
 
 /// One reason for a decision, as numbers and as a sentence ([`fmt::Display`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +34,18 @@ pub enum Reason {
         /// Whether the policy let it pass.
         allowed: bool,
     },
-    /// No item of a suite that must not fall could be scored.
-    Unmeasured {
+    /// Too few items of a suite that must not fall could be judged.
+    Void {
         /// The suite.
         suite: String,
+        /// The items that one side or both could not be judged on.
+        unjudged: usize,
+        /// All its items.
+        items: usize,
+        /// The share that is let pass.
+        ratio_max: f64,
+        /// One of those items, and what is wrong with it.
+        example: Option<LeftOut>,
     },
     /// A target suite improved.
     Improved {
@@ -141,7 +149,17 @@ impl fmt::Display for Reason {
                     write!(f, "about {items_needed} items or a wider margin would tell")
                 }
             }
-            Self::Unmeasured { suite } => write!(f, "suite {suite} has no item that could be scored on both sides"),
+            Self::Void { suite, unjudged, items, ratio_max, example } => {
+                write!(
+                    f,
+                    "suite {suite} is void: {unjudged} of its {items} items could not be judged, and \
+                     gate.unjudged_ratio_max is {ratio_max}"
+                )?;
+                if let Some(LeftOut { id, reason }) = example {
+                    write!(f, " ({id}: {reason})")?;
+                }
+                f.write_str("; mend the items, or judge it by another metric")
+            }
             Self::Improved { suite, difference, lower } => {
                 write!(f, "suite {suite} improved by {difference:.3} (at least {lower:.3})")
             }

@@ -21,7 +21,8 @@ pub struct Report {
     pub training: Option<RewardTraining>,
     /// The gate's word.
     pub decision: Decision,
-    /// What else is to be known of the cycle, such as an objective that learned nothing.
+    /// What else the reader should know of this cycle: what was left out, cut short or could not be done. One sentence
+    /// each, in the order of the phases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -38,6 +39,12 @@ impl Report {
     ) -> Self {
         let decision = decide(&suites, training.as_ref(), &policy);
         Self { cycle, candidate, champion, policy, suites, training, decision, notes: Vec::new() }
+    }
+
+    /// The same report, with what else is to be known.
+    #[must_use]
+    pub fn with_notes(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
     }
 
     /// The report as people read it, with the items on which the candidate lost most.
@@ -72,6 +79,15 @@ pub(crate) fn role(suite: &SuiteReport) -> &'static str {
     }
 }
 
+/// The champion's score, the candidate's and the difference, for tables.
+pub(crate) fn scores(suite: &SuiteReport) -> [String; 3] {
+    if suite.n == 0 {
+        return ["–", "–", "–"].map(str::to_owned);
+    }
+    let SuiteReport { champion, candidate, difference, .. } = suite;
+    [format!("{champion:.3}"), format!("{candidate:.3}"), format!("{:+.3}", difference.mean)]
+}
+
 /// The interval of a difference, for tables.
 pub(crate) fn interval(suite: &SuiteReport) -> String {
     if suite.n == 0 {
@@ -87,7 +103,9 @@ mod tests {
     use perennial_types::Fingerprint;
 
     use super::*;
-    use crate::{ItemScore, Metric, PluginSummary, Suite, SuiteOptions, SuiteScores, Trend, compare, parse_golden};
+    use crate::{
+        ItemScore, Metric, PluginSummary, Suite, SuiteOptions, SuiteScores, Trend, Unjudged, compare, parse_golden,
+    };
 
     fn compared(options: SuiteOptions, rows: &str, candidate: &[f64], champion: &[f64]) -> SuiteReport {
         let suite = parse_golden(rows, "test", options).unwrap();
@@ -99,6 +117,9 @@ mod tests {
         let answered = suite.metric != Metric::Perplexity;
         let item = |score: &f64| ItemScore {
             score: Some(*score),
+            tokens: (!answered).then_some(10),
+            cut: *score == 0.0,
+            unjudged: None,
             answer: answered.then(|| if *score == 1.0 { "yes".to_owned() } else { "`no`\n# not | at all".to_owned() }),
         };
         SuiteScores {
@@ -146,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_judged_is_told_suite_by_suite() {
+        let rows = "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"c\", \"completion\": \"d\"}\n{";
+        let suite = parse_golden(rows, "golden.jsonl", SuiteOptions::new("golden")).unwrap();
+        let mut champion = scores(&suite, &[1.0, 1.0]);
+        champion.items[1].score = None;
+        champion.items[1].unjudged = Some(Unjudged::lasting("plugin tickets: `trap`\nat 0x7f"));
+        let policy = Policy { resamples: 1000, ..Policy::default() };
+        let compared = compare(&suite, &scores(&suite, &[1.0, 0.0]), &champion, &policy).unwrap();
+        let Report { cycle, candidate, champion, mut suites, .. } = report(&[1.0; 12]);
+        suites.push(compared);
+        let report = Report::new(cycle, candidate, champion, suites, None, policy);
+        assert!(!report.decision.promotes());
+        insta::assert_snapshot!("unjudged_markdown", report.markdown());
+        insta::assert_snapshot!("unjudged_table", report.table());
+    }
+
+    #[test]
     fn learning_from_rewards_is_told_by_plugin_and_part() {
         let trend = |first, last| Trend { first, last, error: 0.01 };
         let plugin = PluginSummary {
@@ -179,8 +217,11 @@ mod tests {
         let report = report(&[1.0; 12]);
         let read: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         assert_eq!((read.markdown(), read.table()), (report.markdown(), report.table()));
-        let first = Report { suites: vec![], champion: None, ..report };
+        let first =
+            Report { suites: vec![], champion: None, notes: vec!["2 rows were | kept\nout".to_owned()], ..report };
         insta::assert_json_snapshot!("json", first);
         assert!(first.table().contains("compared with the base model"));
+        assert!(first.table().ends_with("\nTo be known:\n  2 rows were | kept out\n"));
+        assert!(first.markdown().contains("\n## To be known\n\n- 2 rows were \\| kept out\n"));
     }
 }

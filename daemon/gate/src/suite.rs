@@ -1,8 +1,11 @@
-use perennial_types::{Body, Domain, Fingerprint, Fingerprinter, Prompt};
+use perennial_types::{Body, Content, Domain, Fingerprint, Fingerprinter, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Metric;
+
+#[cfg(test)]
+mod tests;
 
 /// One question of a suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,15 @@ pub struct Item {
     /// What else its row held; reward plugins may look at it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+}
+
+/// An item that a suite was given and does not ask, since nothing could be said of any answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The item's id, or the line of its file.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// The reward plugin that judges a suite's answers, as it is when the suite is made.
@@ -48,6 +60,9 @@ pub struct Suite {
     pub reward: Option<RewardScale>,
     /// The items, in a fixed order.
     pub items: Vec<Item>,
+    /// What it was given beside them and does not ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Whether a candidate that may have lost here is rejected.
     pub protected: bool,
     /// Whether a gain here is a reason to promote.
@@ -136,39 +151,17 @@ pub enum SuiteError {
         /// The metric.
         metric: Metric,
     },
-    /// An item that its metric cannot score.
-    #[error("suite {name}: the reference of item {item} {problem}, which {metric} needs; choose another metric")]
-    Reference {
-        /// The suite.
-        name: String,
-        /// The item's id.
-        item: String,
-        /// The metric.
-        metric: Metric,
-        /// What is wrong, as the rest of a sentence.
-        problem: &'static str,
-    },
-    /// An item without a question under a metric that needs an answer.
-    #[error("suite {name}: item {item} is plain text without a question; only perplexity can score it, not {metric}")]
-    Question {
-        /// The suite.
-        name: String,
-        /// The item's id.
-        item: String,
-        /// The metric.
-        metric: Metric,
-    },
 }
 
 impl Suite {
-    /// A suite of these items; the first [`SuiteOptions::items_max`] are kept, so the caller's order decides which.
+    /// A suite of these items; the first [`SuiteOptions::items_max`] that can be judged are kept, so the caller's order
+    /// decides which. Those before the last of them that the metric cannot judge are in [`Suite::left_out`].
     ///
     /// # Errors
-    /// Where there is no item, the margin is no number, or the metric cannot score an item.
-    pub fn new(options: SuiteOptions, mut items: Vec<Item>) -> Result<Self, SuiteError> {
+    /// Where there is no item at all, the margin is no number, or plugin and metric do not go together.
+    pub fn new(options: SuiteOptions, items: Vec<Item>) -> Result<Self, SuiteError> {
         let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, items_max } =
             options;
-        items.truncate(items_max);
         if items.is_empty() {
             return Err(SuiteError::Empty(name));
         }
@@ -179,10 +172,43 @@ impl Suite {
         if reward.is_some() != (metric == Metric::Reward) {
             return Err(SuiteError::Plugin { name, metric: Metric::Reward });
         }
-        for item in &items {
-            check(&name, metric, item)?;
+        let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+        for item in items {
+            if kept.len() == items_max {
+                break;
+            }
+            match item.objection(metric) {
+                None => kept.push(item),
+                Some(reason) => left_out.push(LeftOut { id: item.id, reason }),
+            }
         }
-        Ok(Self { name, domain, metric, reward, items, protected, target, margin, max_new_tokens })
+        Ok(Self { name, domain, metric, reward, items: kept, left_out, protected, target, margin, max_new_tokens })
+    }
+
+    /// A suite of which nothing can be asked, for this reason: it is there to be void by name, since a suite that is
+    /// missing guards nothing and says nothing.
+    pub fn void(options: SuiteOptions, reason: LeftOut) -> Self {
+        let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, .. } = options;
+        let (metric, left_out) = (metric.unwrap_or(Metric::Perplexity), vec![reason]);
+        Self { name, domain, metric, reward, items: vec![], left_out, protected, target, margin, max_new_tokens }
+    }
+
+    /// What determines the score of one item, beside the model: the metric, the answer's length, the plugin and the item.
+    /// Where the item stands in its suite, and what it is called there, matters to plugins alone.
+    pub fn item_fingerprint(&self, item: &Item) -> Fingerprint {
+        let mut fingerprinter = Fingerprinter::new();
+        fingerprinter.add(self.metric.as_str().as_bytes());
+        match &self.reward {
+            Some(reward) => {
+                fingerprinter.add(reward.fingerprint.as_bytes());
+                fingerprinter.add(&canonical(item));
+            }
+            None => fingerprinter.add(&canonical(&Item { id: String::new(), metadata: Map::new(), ..item.clone() })),
+        }
+        if self.metric != Metric::Perplexity {
+            fingerprinter.add(&(self.max_new_tokens as u64).to_le_bytes());
+        }
+        fingerprinter.finish()
     }
 
     /// What determines the scores: the metric, the answers' length and the items. Two suites with equal fingerprints
@@ -195,75 +221,30 @@ impl Suite {
             fingerprinter.add(reward.fingerprint.as_bytes());
         }
         for item in &self.items {
-            // Items are structs, strings and JSON values with string keys, which always serialize; `Debug` would too.
-            let canonical = serde_json::to_vec(item).unwrap_or_else(|_| format!("{item:?}").into_bytes());
-            fingerprinter.add(&canonical);
+            fingerprinter.add(&canonical(item));
         }
         fingerprinter.finish()
     }
 }
 
-fn check(name: &str, metric: Metric, item: &Item) -> Result<(), SuiteError> {
-    let (name, id) = (name.to_owned(), item.id.clone());
-    if metric != Metric::Perplexity && matches!(item.body, Body::Text { .. }) {
-        return Err(SuiteError::Question { name, item: id, metric });
-    }
-    match metric.objection(&item.reference) {
-        Some(problem) => Err(SuiteError::Reference { name, item: id, metric, problem }),
-        None => Ok(()),
+impl Item {
+    /// Why this metric can say nothing of any answer to the item; `None` where it can.
+    pub fn objection(&self, metric: Metric) -> Option<String> {
+        if metric == Metric::Perplexity {
+            return None;
+        }
+        if matches!(self.body, Body::Text { .. }) {
+            return Some(format!("it is plain text without a question, which only perplexity can score, not {metric}"));
+        }
+        if matches!(&self.question.content, Content::Text(question) if question.trim().is_empty()) {
+            return Some(format!("its question is empty; only perplexity can score it, not {metric}"));
+        }
+        let problem = metric.objection(&self.reference)?;
+        Some(format!("its reference {problem}, which {metric} needs"))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use perennial_types::{Content, TemplateInputs};
-
-    use super::*;
-
-    fn item(id: &str, reference: &str) -> Item {
-        let prompt = Content::Text("q".to_owned());
-        let completion = Content::Text(reference.to_owned());
-        let body = Body::PromptCompletion { prompt: prompt.clone(), completion, inputs: TemplateInputs::default() };
-        Item { id: id.to_owned(), question: prompt.into(), reference: reference.to_owned(), body, metadata: Map::new() }
-    }
-
-    fn error(options: SuiteOptions, items: Vec<Item>) -> String {
-        Suite::new(options, items).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_cannot_serve_is_refused_with_its_place() {
-        assert_eq!(error(SuiteOptions::new("s"), vec![]), "suite s: it has no items");
-        let margin = SuiteOptions { margin: f64::NAN, ..SuiteOptions::new("s") };
-        assert_eq!(error(margin, vec![item("1", "x")]), "suite s: the margin must be a number not below 0, not NaN");
-        let json = SuiteOptions { metric: Some(Metric::JsonFieldF1), ..SuiteOptions::new("s") };
-        assert_eq!(
-            error(json, vec![item("1", "{}"), item("2", "x")]),
-            "suite s: the reference of item 2 is not a JSON object, which json_field_f1 needs; choose another metric"
-        );
-    }
-
-    #[test]
-    fn a_plugin_and_its_metric_go_together() {
-        let scale = RewardScale { plugin: "p".into(), fingerprint: Fingerprint::of(b"p"), min: 0.0, max: 1.0 };
-        let alone = SuiteOptions { metric: Some(Metric::Reward), ..SuiteOptions::new("s") };
-        assert!(error(alone.clone(), vec![item("1", "x")]).contains("go together"));
-        let beside = SuiteOptions { reward: Some(scale.clone()), ..SuiteOptions::new("s") };
-        assert!(error(beside, vec![item("1", "x")]).contains("go together"));
-        let both = SuiteOptions { reward: Some(scale), ..alone };
-        assert!(Suite::new(both, vec![item("1", "")]).is_ok());
-    }
-
-    #[test]
-    fn fingerprint_is_of_what_is_asked() {
-        let suite = Suite::new(SuiteOptions::new("s"), vec![item("1", "x"), item("2", "y")]).unwrap();
-        let role = Suite { protected: false, target: true, margin: 0.5, ..suite.clone() };
-        assert_eq!(role.fingerprint(), suite.fingerprint());
-        let length = Suite { max_new_tokens: 1, ..suite.clone() };
-        let metric = Suite { metric: Metric::Contains, ..suite.clone() };
-        let items = Suite { items: vec![item("1", "x"), item("2", "z")], ..suite.clone() };
-        for other in [length, metric, items] {
-            assert_ne!(other.fingerprint(), suite.fingerprint());
-        }
-    }
+fn canonical(item: &Item) -> Vec<u8> {
+    // Items are structs, strings and JSON values with string keys, which always serialize; `Debug` would too.
+    serde_json::to_vec(item).unwrap_or_else(|_| format!("{item:?}").into_bytes())
 }

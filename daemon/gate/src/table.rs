@@ -1,6 +1,6 @@
 use crate::{
     Report, SuiteReport,
-    report::{interval, role},
+    report::{interval, role, scores},
 };
 
 const HEAD: [&str; 8] = ["suite", "role", "metric", "n", "champion", "candidate", "difference", "verdict"];
@@ -26,18 +26,25 @@ pub(crate) fn render(report: &Report) -> String {
     for reason in &report.decision.reasons {
         out.push_str(&format!("  {reason}\n"));
     }
+    if !report.notes.is_empty() {
+        out.push_str("\nTo be known:\n");
+    }
+    for note in &report.notes {
+        out.push_str(&format!("  {}\n", note.replace('\n', " ")));
+    }
     out
 }
 
 fn row(suite: &SuiteReport) -> [String; 8] {
+    let [champion, candidate, difference] = scores(suite);
     [
         suite.suite.clone(),
         role(suite).to_owned(),
         suite.metric.to_string(),
         suite.n.to_string(),
-        format!("{:.3}", suite.champion),
-        format!("{:.3}", suite.candidate),
-        format!("{:+.3} ({})", suite.difference.mean, interval(suite)),
+        champion,
+        candidate,
+        format!("{difference} ({})", interval(suite)),
         suite.verdict.as_str().to_owned(),
     ]
 }

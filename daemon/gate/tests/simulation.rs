@@ -1,7 +1,7 @@
 //! What the gate promises, by simulation: planted regressions caught at least 99 times in 100, harmless candidates refused
 //! at most 5 times, and bounds that hold at the confidence they name.
 
-use perennial_gate::{Interval, Metric, Policy, SuiteReport, Verdict, decide, difference_interval};
+use perennial_gate::{Difference, Interval, Metric, Policy, SuiteReport, Verdict, decide, difference_interval};
 use perennial_types::Fingerprint;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,7 @@ fn share(event: impl Fn(u64, &mut ChaCha8Rng) -> bool) -> f64 {
 }
 
 fn bounds(trial: u64, n: usize, mut draw: impl FnMut() -> f64) -> Interval {
-    let differences: Vec<f64> = (0..n).map(|_| draw()).collect();
+    let differences: Vec<Difference> = (0..n).map(|_| draw().into()).collect();
     difference_interval(&differences, &policy(trial), "simulated")
 }
 
@@ -59,6 +59,51 @@ fn a_loss_of_the_margin_passes_at_most_five_times_in_a_hundred(
     #[case] draw: fn(&mut ChaCha8Rng) -> f64,
 ) {
     let passed = share(|trial, rng| bounds(trial, n, || draw(rng)).lower > -margin);
+    assert!(passed <= FIVE_PERCENT, "passed {passed}");
+}
+
+/// An item of a perplexity suite: its tokens, log-normal with a few very long ones, and its nats per token. `spread` is
+/// between items, and each token adds its own noise, so that short items differ more.
+fn document(rng: &mut ChaCha8Rng, loss: f64, spread: f64, skew: f64) -> Difference {
+    let weight = (3.0 + skew * bell(rng)).exp().ceil();
+    let noise = spread * bell(rng) + 0.5 * bell(rng) / weight.sqrt();
+    Difference { value: noise - loss, weight }
+}
+
+/// The true mean per token is −margin; items are clusters of tokens, from all equal to a few that hold half of them all.
+#[rstest]
+#[case::few(8, 0.5, 0.1)]
+#[case::even(40, 0.0, 0.1)]
+#[case::uneven(40, 1.0, 0.1)]
+#[case::very_uneven(40, 1.5, 0.05)]
+#[case::many(200, 1.0, 0.05)]
+fn a_loss_of_the_margin_per_token_passes_at_most_five_times_in_a_hundred(
+    #[case] n: usize,
+    #[case] skew: f64,
+    #[case] margin: f64,
+) {
+    let passed = share(|trial, rng| {
+        let items: Vec<Difference> = (0..n).map(|_| document(rng, margin, 0.1, skew)).collect();
+        difference_interval(&items, &policy(trial), "simulated").lower > -margin
+    });
+    assert!(passed <= FIVE_PERCENT, "passed {passed}");
+}
+
+/// As above where the loss is one of the longest tenth of the items: what a mean over items would hardly see.
+#[rstest]
+#[case(60)]
+#[case(200)]
+fn a_loss_of_long_items_is_seen_by_their_tokens(#[case] n: usize) {
+    // A long item has ten times the tokens of a short one, so a tenth of the items are 10/19 of the tokens.
+    let (margin, long_loss) = (0.1, 0.19);
+    let passed = share(|trial, rng| {
+        let item = |at: usize, rng: &mut ChaCha8Rng| match at % 10 {
+            0 => Difference { value: 0.05 * bell(rng) - long_loss, weight: 200.0 },
+            _ => Difference { value: 0.05 * bell(rng), weight: 20.0 },
+        };
+        let items: Vec<Difference> = (0..n).map(|at| item(at, rng)).collect();
+        difference_interval(&items, &policy(trial), "simulated").lower > -margin
+    });
     assert!(passed <= FIVE_PERCENT, "passed {passed}");
 }
 
@@ -108,11 +153,14 @@ fn report(trial: u64, n: usize, metric: Metric, protected: bool, draw: impl FnMu
         target: !protected,
         margin,
         n,
-        unscored: 0,
+        tokens: None,
+        unjudged: 0,
+        unjudged_items: vec![],
+        cut: None,
         candidate: difference.mean,
         champion: 0.0,
         difference,
-        verdict: Verdict::of(n, &difference, margin),
+        verdict: Verdict::of(n, 0, &difference, margin, &policy(trial)),
         worst: vec![],
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     engine::Engine,
     failure::caught,
     ports::{Context, Indexer, Stop},
+    prune,
     replay::{self, BufferLock, Histories},
     set_aside,
     state::StateDir,
@@ -89,6 +90,45 @@ impl StateIndexer {
         self.context.telemetry.emit(BufferSized { domains: &domains });
         Ok(())
     }
+
+    /// As [`Indexer::index`], and looks at the buffer also where nothing waits: whoever draws from it needs one that was made
+    /// with the base model and the settings of the moment, and is full.
+    pub(crate) fn fill(&self, stop: &Stop) -> anyhow::Result<u64> {
+        let _turn = self.lock.hold();
+        let config = self.context.config.current();
+        let model = self.engine.model(&config.model)?;
+        let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
+        if self.context.registry.unindexed_count()? == 0 {
+            return Ok(0);
+        }
+        let embedder = Embedder::new(&model, replay::method(&config.replay, &model.config))?;
+        // What is wrong with the model is no fault of the samples.
+        embedder.embed(&[PROBE])?;
+        let mut indexed = 0;
+        while !stop.is_set() {
+            let records = self.context.registry.unindexed(BATCH)?;
+            if records.is_empty() {
+                break;
+            }
+            self.index_batch(&records, &embedder, &buffer, &histories)?;
+            indexed += records.len() as u64;
+            self.context.telemetry.beat();
+        }
+        self.trim(&config, &buffer)?;
+        Ok(indexed)
+    }
+}
+
+impl Indexer for StateIndexer {
+    fn index(&self, stop: &Stop) -> anyhow::Result<u64> {
+        let config = self.context.config.current();
+        prune::after_intake(&self.context, &config);
+        // The model is not read for nothing.
+        if self.context.registry.unindexed_count()? == 0 && !replay::is_stale(&self.context, &config.replay)? {
+            return Ok(0);
+        }
+        self.fill(stop)
+    }
 }
 
 /// What became of texts that were to be embedded.
@@ -116,33 +156,6 @@ impl Embedded {
                 self.add(second, embed);
             }
         }
-    }
-}
-
-impl Indexer for StateIndexer {
-    fn index(&self, stop: &Stop) -> anyhow::Result<u64> {
-        if self.context.registry.unindexed_count()? == 0 {
-            return Ok(0);
-        }
-        let _turn = self.lock.hold();
-        let config = self.context.config.current();
-        let model = self.engine.model(&config.model)?;
-        let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
-        let embedder = Embedder::new(&model, replay::method(&config.replay, &model.config))?;
-        // What is wrong with the model is no fault of the samples.
-        embedder.embed(&[PROBE])?;
-        let mut indexed = 0;
-        while !stop.is_set() {
-            let records = self.context.registry.unindexed(BATCH)?;
-            if records.is_empty() {
-                break;
-            }
-            self.index_batch(&records, &embedder, &buffer, &histories)?;
-            indexed += records.len() as u64;
-            self.context.telemetry.beat();
-        }
-        self.trim(&config, &buffer)?;
-        Ok(indexed)
     }
 }
 

@@ -1,17 +1,15 @@
-//! What the gate asks, answered by the learner: one side of a comparison.
+//! What the gate asks, answered by the learner: one side of a comparison. What is wrong with one item costs that item.
 
 use std::ops::ControlFlow;
 
-use perennial_gate::{Item, Judge, JudgeError, Likelihood};
+use perennial_gate::{Answer, Item, Judge, JudgeError, Judged, Likelihood, Unjudged};
 use perennial_learn::{
     adapter::Adapter,
-    generate::{self, GenerateOptions},
+    generate::{self, Finish, GenerateOptions},
     model::Model,
-    tokenize::{self, EncodeError, Encoded},
+    tokenize::{self, Encoded},
 };
-use perennial_reward::{Completion, Member, Panel, Statistics, check_fault_ratio};
-use perennial_types::{Body, Prompt};
-use tracing::warn;
+use perennial_reward::{Completion, FaultKind, Member, Outcome, Panel, Statistics};
 
 use crate::{
     ports::Stop,
@@ -27,8 +25,6 @@ pub(crate) struct ModelJudge<'a> {
     pub(crate) adapter: Option<&'a Adapter>,
     /// Who judges the answers to suites with the metric reward; `None` where there are no plugins.
     pub(crate) plugins: Option<&'a Plugins>,
-    /// The share of a plugin's calls that may fail.
-    pub(crate) max_fault_ratio: f64,
     /// Longer bodies are scored up to here, in tokens.
     pub(crate) length_max: usize,
     /// Told where the work is to stop.
@@ -45,19 +41,13 @@ pub(crate) struct Interrupted;
 /// How many bodies are scored between two looks at the stop flag.
 const BODIES_PER_LOOK: usize = 16;
 
+/// After so many time-outs of a plugin in one suite its other items are not asked: each costs the whole deadline.
+const TIMEOUTS_MAX: usize = 20;
+
 impl Judge for ModelJudge<'_> {
-    fn answer(&mut self, questions: &[&Prompt], max_new_tokens: usize) -> Result<Vec<String>, JudgeError> {
-        let Model { tokenizer, template, config, .. } = self.model;
-        let prompt = |question: &&Prompt| lenient(tokenize::encode_prompt(question, tokenizer, template));
-        let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
-        // A question that fills the context leaves no room for an answer, on either side.
-        let fits = |prompt: &Vec<u32>| !prompt.is_empty() && prompt.len() < config.positions_max;
-        let (at, asked): (Vec<usize>, Vec<Vec<u32>>) =
-            prompts.into_iter().enumerate().filter_map(|(at, prompt)| Some((at, prompt.filter(fits)?))).unzip();
-        if asked.len() < questions.len() {
-            let questions = questions.len() - asked.len();
-            warn!(questions, "questions that the template refuses or that fill the context count as unanswered");
-        }
+    fn answer(&mut self, items: &[&Item], max_new_tokens: usize) -> Result<Vec<Judged<Answer>>, JudgeError> {
+        let prompts: Vec<Judged<Vec<u32>>> = items.iter().map(|item| self.prompt(item)).collect();
+        let asked: Vec<Vec<u32>> = prompts.iter().flatten().cloned().collect();
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
         let completions = generate::generate(self.model, self.adapter, &asked, &options, &mut |_, _| {
             self.telemetry.beat();
@@ -66,70 +56,116 @@ impl Judge for ModelJudge<'_> {
         if self.stop.is_set() {
             return Err(Interrupted.into());
         }
-        let mut answers = vec![String::new(); questions.len()];
-        for (at, completion) in at.into_iter().zip(completions) {
-            if let Some(answer) = answers.get_mut(at) {
-                *answer = completion.text;
-            }
-        }
-        Ok(answers)
+        let mut answers = completions
+            .into_iter()
+            .map(|completion| Answer { cut: completion.finish == Finish::Length, text: completion.text });
+        let answer = |prompt: Judged<Vec<u32>>| {
+            prompt.and_then(|_| answers.next().ok_or_else(|| Unjudged::lasting("no answer came back")))
+        };
+        Ok(prompts.into_iter().map(answer).collect())
     }
 
-    fn negative_log_likelihood(&mut self, bodies: &[&Body]) -> Result<Vec<Likelihood>, JudgeError> {
-        let mut likelihoods = Vec::with_capacity(bodies.len());
-        for bodies in bodies.chunks(BODIES_PER_LOOK) {
+    fn negative_log_likelihood(&mut self, items: &[&Item]) -> Result<Vec<Judged<Likelihood>>, JudgeError> {
+        let mut likelihoods = Vec::with_capacity(items.len());
+        for items in items.chunks(BODIES_PER_LOOK) {
             if self.stop.is_set() {
                 return Err(Interrupted.into());
             }
             self.telemetry.beat();
-            let encoded = bodies.iter().map(|body| self.encode(body)).collect::<Result<Vec<_>, _>>()?;
+            let encoded: Vec<Judged<Encoded>> = items.iter().map(|item| self.encode(item)).collect();
             let with_targets: Vec<Encoded> = encoded.iter().flatten().cloned().collect();
             let mut scores = generate::score(self.model, self.adapter, &with_targets)?.into_iter();
-            let none = Likelihood { nll_sum: 0.0, tokens: 0 };
-            likelihoods.extend(encoded.iter().map(|encoded| {
-                let scored = encoded.as_ref().and_then(|_| scores.next());
-                scored.map_or(none, |scored| Likelihood { nll_sum: scored.nll_sum, tokens: scored.tokens })
+            likelihoods.extend(encoded.into_iter().map(|encoded| {
+                let scored = encoded.and_then(|_| scores.next().ok_or_else(|| Unjudged::lasting("no score came back")));
+                scored.map(|scored| Likelihood { nll_sum: scored.nll_sum, tokens: scored.tokens })
             }));
         }
         Ok(likelihoods)
     }
 
-    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Option<f64>>, JudgeError> {
+    fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Judged<f64>>, JudgeError> {
         let judge = self.plugins.and_then(|plugins| plugins.named(plugin));
         let judge = judge.ok_or_else(|| format!("there is no reward plugin {plugin:?}"))?;
         let panel = Panel { members: vec![Member { plugin: judge.clone(), weight: 1.0 }] };
-        let (mut judged, mut statistics) = (Vec::with_capacity(answered.len()), Statistics::default());
+        let (mut judged, mut statistics, mut timeouts) = (Vec::new(), Statistics::default(), 0);
         for (item, answer) in answered {
             if self.stop.is_set() {
                 return Err(Interrupted.into());
             }
             self.telemetry.beat();
+            if timeouts == TIMEOUTS_MAX {
+                let reason = format!("not asked, after {TIMEOUTS_MAX} time-outs of the plugin in this suite");
+                judged.push(Err(Unjudged { reason, passing: true }));
+                continue;
+            }
             let reference = Some(item.reference.clone()).filter(|reference| !reference.is_empty());
             let mut task = prompts::task(&item.question, reference, Vec::new(), item.metadata.clone());
             task.samples = vec![Completion { id: item.id.clone(), text: (*answer).to_owned() }];
             let verdict = panel.score(&task);
             statistics.add(&panel, &verdict);
-            judged.push((task, verdict));
+            let outcome = verdict.per_member.first().and_then(|scoring| scoring.outcomes.first());
+            timeouts += usize::from(matches!(outcome, Some(Outcome::TimedOut(_))));
+            judged.push(outcome.map_or_else(|| Err(Unjudged::lasting("no verdict came back")), reward));
         }
         self.telemetry.emit(RewardsGiven { statistics: &statistics });
-        let groups: Vec<_> = judged.iter().map(|(task, verdict)| (task, verdict)).collect();
-        check_fault_ratio(&panel, &groups, self.max_fault_ratio)?;
-        Ok(judged.into_iter().map(|(_, verdict)| verdict.rewards.first().copied().flatten()).collect())
+        Ok(judged)
     }
 }
 
 impl ModelJudge<'_> {
-    fn encode(&self, body: &Body) -> Result<Option<Encoded>, EncodeError> {
+    /// The tokens that an answer goes on from.
+    fn prompt(&self, item: &Item) -> Judged<Vec<u32>> {
+        let Model { tokenizer, template, config, .. } = self.model;
+        let tokens = tokenize::encode_prompt(&item.question, tokenizer, template);
+        let tokens = tokens.map_err(|error| Unjudged::lasting(error.to_string()))?;
+        if tokens.is_empty() {
+            return Err(Unjudged::lasting("its question has no tokens"));
+        }
+        if tokens.len() >= config.positions_max {
+            return Err(Unjudged::lasting(format!(
+                "its question of {} tokens leaves no room for an answer in the model's context of {}",
+                tokens.len(),
+                config.positions_max
+            )));
+        }
+        Ok(tokens)
+    }
+
+    fn encode(&self, item: &Item) -> Judged<Encoded> {
         let Model { tokenizer, template, .. } = self.model;
-        lenient(tokenize::encode(body, tokenizer, template, self.length_max))
+        let encoded = tokenize::encode(&item.body, tokenizer, template, self.length_max);
+        encoded.map_err(|error| Unjudged::lasting(error.to_string()))
     }
 }
 
-/// `None` for what is wrong with one item, which both sides then leave out; an error for what is wrong with the model.
-fn lenient<T>(encoded: Result<T, EncodeError>) -> Result<Option<T>, EncodeError> {
-    match encoded {
-        Ok(encoded) => Ok(Some(encoded)),
-        Err(error) if error.is_of_the_model() => Err(error),
-        Err(_) => Ok(None),
+/// A plugin's word on one answer. Only what the plugin would say again is lasting.
+fn reward(outcome: &Outcome) -> Judged<f64> {
+    let passing = match outcome {
+        Outcome::Scored(score) => return Ok(score.reward),
+        Outcome::Abstained(_) => false,
+        Outcome::Faulted(fault) => fault.kind == FaultKind::Host,
+        Outcome::TimedOut(_) => true,
+    };
+    let reason =
+        format!("the plugin {}: {}", outcome.kind().as_str().replace('_', " "), outcome.message().unwrap_or(""));
+    Err(Unjudged { reason, passing })
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_reward::{Fault, Score};
+
+    use super::*;
+
+    #[test]
+    fn what_a_clock_or_the_host_decided_is_passing_and_the_rest_lasts() {
+        let score = Score { reward: 0.5, parts: vec![], reason: None };
+        assert_eq!(reward(&Outcome::Scored(score)), Ok(0.5));
+        let fault = |kind| Outcome::Faulted(Fault { kind, message: "gone wrong".to_owned() });
+        let passing = |outcome: &Outcome| reward(outcome).unwrap_err().passing;
+        assert!(passing(&Outcome::TimedOut("after 30 s".to_owned())) && passing(&fault(FaultKind::Host)));
+        assert!(!passing(&Outcome::Abstained("no opinion".to_owned())) && !passing(&fault(FaultKind::OutOfFuel)));
+        let said = reward(&Outcome::TimedOut("after 30 s".to_owned())).unwrap_err().reason;
+        assert_eq!(said, "the plugin timed out: after 30 s");
     }
 }

@@ -32,8 +32,8 @@ use crate::{
 pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
     champion(config, &context.state, &context.registry)?;
     layer(config)?;
-    let plugins = plugins(config, Some(&context.state.plugin_cache()))?;
-    cycle::golden(config, plugins.as_ref())?;
+    plugins(config, Some(&context.state.plugin_cache()))?;
+    cycle::check_golden(config)?;
     Ok(())
 }
 

@@ -50,7 +50,8 @@ impl BufferLock {
 pub(crate) type Histories = BTreeMap<SampleId, ReplayRow>;
 
 /// Opens the buffer for embeddings of this base model, or rebuilds it for them: then the registry forgets what was
-/// indexed, and all of it waits for the indexer again.
+/// indexed, and all of it waits for the indexer again. For the indexer alone, under the configuration of the moment: a cycle
+/// reads the buffer with [`select`], whatever it was made with, so that two configurations never pull it to and fro.
 pub(crate) fn open(
     context: &Context,
     registry: &Registry,
@@ -61,17 +62,44 @@ pub(crate) fn open(
     let make = Make { base: model.fingerprint, embedding: config.embedding, layer: config.layer };
     let dim = model.config.hidden_size;
     if read_make(context)?.as_ref() == Some(&make) {
-        let buffer = context.runtime.block_on(ReplayBuffer::open(&folder, dim)).context("the replay buffer")?;
-        return Ok((buffer, Histories::new()));
+        match context.runtime.block_on(ReplayBuffer::open(&folder, dim)) {
+            Ok(buffer) => return Ok((buffer, Histories::new())),
+            // It is an index: what is lost in it is lost nowhere else.
+            Err(error) if error.is_of_buffer() => warn!(%error, "the replay buffer cannot be used"),
+            Err(error) => return Err(error).context("the replay buffer"),
+        }
     }
     let (buffer, rows) = context.runtime.block_on(ReplayBuffer::rebuild(&folder, dim)).context("the replay buffer")?;
-    if !rows.is_empty() {
-        warn!(rows = rows.len(), "the replay buffer was made with another base model or embedding and is built anew");
+    if registry.has_indexed()? {
+        warn!(
+            rows = rows.len(),
+            "the replay buffer is lost, or was made with another base model or embedding: it is built anew"
+        );
     }
     registry.forget_index()?;
     // Last: without this file, a crash before here means another rebuild.
     durable::write_durably(&folder.join(MAKE_FILE), &serde_json::to_vec_pretty(&make)?)?;
     Ok((buffer, rows.into_iter().map(|row| (row.id, row)).collect()))
+}
+
+/// The rows of these samples, as far as they are in the buffer, whatever its embeddings were made with.
+pub(crate) fn select(context: &Context, ids: &[SampleId]) -> anyhow::Result<Vec<ReplayRow>> {
+    let Some(buffer) = find(context)? else { return Ok(Vec::new()) };
+    context.runtime.block_on(buffer.select(ids)).context("the replay buffer")
+}
+
+/// The buffer, whatever its embeddings were made with; `None` where there is none.
+pub(crate) fn find(context: &Context) -> anyhow::Result<Option<ReplayBuffer>> {
+    context.runtime.block_on(ReplayBuffer::find(&context.state.lance())).context("the replay buffer")
+}
+
+/// Whether the buffer was lost, or made with other settings than these. That it was made with another base model is seen only
+/// once the model is read.
+pub(crate) fn is_stale(context: &Context, config: &config::Replay) -> anyhow::Result<bool> {
+    match read_make(context)? {
+        Some(make) => Ok(make.embedding != config.embedding || make.layer != config.layer),
+        None => Ok(context.registry.has_indexed()?),
+    }
 }
 
 fn read_make(context: &Context) -> anyhow::Result<Option<Make>> {

@@ -1,6 +1,6 @@
 //! Puts the parts together. Only here is it known which part stands behind which port.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use anyhow::Context as _;
 use perennial_data::{durable, segment};
@@ -51,8 +51,14 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     if !swept.is_empty() {
         warn!(segments = ?swept, "segments that were never acknowledged are removed");
     }
-    for folder in [state.root().to_owned(), state.quarantine(), state.scores()] {
+    for folder in [state.root().to_owned(), state.quarantine()] {
         durable::sweep_temporary(&folder)?;
+    }
+    for side in fs::read_dir(state.scores()).into_iter().flatten() {
+        let side = side?.path();
+        if side.is_dir() {
+            durable::sweep_temporary(&side)?;
+        }
     }
     let champion = context.registry.champion()?;
     publish::switch_current(&state.export(), champion.as_ref()).context("the champion cannot be published")

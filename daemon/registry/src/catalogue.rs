@@ -29,6 +29,8 @@ pub struct NewSample {
     pub domain: Domain,
     /// Its shape.
     pub kind: Kind,
+    /// What it asks.
+    pub question: Fingerprint,
     /// Whether it is kept from training, for the domain's auto suite.
     pub held_out: bool,
     /// When it arrived.
@@ -173,7 +175,7 @@ impl Registry {
 /// Marks samples as consumed by a cycle, in the transaction of its decision.
 pub(crate) fn consume(connection: &Connection, cycle: CycleId, ids: &[SampleId]) -> Result<(), RegistryError> {
     let mut update = connection.prepare_cached(
-        "UPDATE samples SET cycle = ?2 WHERE id = ?1 AND held_out = 0 AND cycle IS NULL
+        "UPDATE samples SET cycle = ?2 WHERE id = ?1 AND held_out = 0 AND cycle IS NULL AND kept_out IS NULL
              AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)",
     )?;
     for id in ids {
@@ -197,12 +199,14 @@ fn insert_segment(transaction: &Transaction<'_>, segment: &NewSegment) -> Result
 
 fn insert_samples(transaction: &Transaction<'_>, segment: i64, samples: &[NewSample]) -> Result<(), RegistryError> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO samples (id, segment, domain, kind, held_out, arrived_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO samples (id, segment, domain, kind, question, held_out, arrived_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for sample in samples {
-        let NewSample { id, domain, kind, held_out, arrived_ms } = sample;
+        let NewSample { id, domain, kind, question, held_out, arrived_ms } = sample;
+        let (domain, kind, question) = (domain.as_str(), kind.as_str(), question.as_bytes());
         insert
-            .execute(params![id.0.as_bytes(), segment, domain.as_str(), kind.as_str(), held_out, arrived_ms])
+            .execute(params![id.0.as_bytes(), segment, domain, kind, question, held_out, arrived_ms])
             .map_err(|error| if_taken(error, RegistryError::DuplicateSample(*id)))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 use std::{error::Error, str::FromStr};
 
-use perennial_types::{CycleId, SampleId};
+use perennial_types::{CycleId, Fingerprint, SampleId};
 use rusqlite::{
     Row,
     types::{FromSql, FromSqlError, Type, ValueRef},
@@ -37,7 +37,17 @@ pub(crate) fn named<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlit
 
 /// A sample's id, stored as its 32 bytes.
 pub(crate) fn sample_id(row: &Row<'_>, column: &str) -> rusqlite::Result<SampleId> {
-    Ok(SampleId(perennial_types::Fingerprint::from_bytes(row.get(column)?)))
+    Ok(SampleId(fingerprint(row, column)?))
+}
+
+/// A fingerprint, stored as its 32 bytes.
+pub(crate) fn fingerprint(row: &Row<'_>, column: &str) -> rusqlite::Result<Fingerprint> {
+    Ok(Fingerprint::from_bytes(row.get(column)?))
+}
+
+/// As [`fingerprint`], of a column that may be NULL.
+pub(crate) fn fingerprint_optional(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Fingerprint>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Fingerprint::from_bytes))
 }
 
 /// A cycle's number.

@@ -20,6 +20,7 @@ mod database;
 mod error;
 pub mod invariants;
 pub mod publish;
+mod questions;
 mod samples;
 mod set_aside;
 mod sources;

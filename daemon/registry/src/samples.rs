@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use perennial_types::{Domain, Kind, SampleId};
+use perennial_types::{Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, Params, Row};
 
 use crate::{Registry, RegistryError, champion, column};
@@ -19,6 +19,10 @@ pub struct SampleRecord {
     pub domain: Domain,
     /// Its shape.
     pub kind: Kind,
+    /// What it asks; `None` for what was stored before that was noted, until it is filled in.
+    pub question: Option<Fingerprint>,
+    /// Whether it was put into the replay buffer's index.
+    pub indexed: bool,
     /// When it arrived.
     pub arrived_ms: i64,
 }
@@ -58,10 +62,12 @@ pub struct SampleCount {
 const NOT_SET_ASIDE: &str = "NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)";
 
 /// What keeps samples to the shapes in parameter 1 and, where parameter 2 is not NULL, to the domains there.
-const TRAINABLE: &str = "held_out = 0 AND samples.cycle IS NULL AND kind IN (SELECT value FROM json_each(?1))
+const TRAINABLE: &str =
+    "held_out = 0 AND samples.cycle IS NULL AND kept_out IS NULL AND kind IN (SELECT value FROM json_each(?1))
     AND (?2 IS NULL OR samples.domain IN (SELECT value FROM json_each(?2)))";
 
-const RECORDS: &str = "SELECT samples.id, segments.path, samples.domain, samples.kind, samples.arrived_ms
+pub(crate) const RECORDS: &str = "SELECT samples.id, segments.path, samples.domain, samples.kind, samples.question,
+        samples.indexed, samples.arrived_ms
     FROM samples JOIN segments ON segments.number = samples.segment";
 
 impl Registry {
@@ -93,7 +99,7 @@ impl Registry {
     }
 
     /// Samples of these shapes, and of these domains where they are given, that no cycle has consumed, that are neither held
-    /// out nor set aside: oldest first, at most `limit`.
+    /// out nor kept out nor set aside: oldest first, at most `limit`.
     ///
     /// # Errors
     /// Where the database fails.
@@ -147,6 +153,14 @@ impl Registry {
              ORDER BY samples.arrived_ms, samples.id LIMIT ?1"
         );
         records(&self.lock(), &sql, [limit])
+    }
+
+    /// Whether any sample was put into the replay buffer's index.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn has_indexed(&self) -> Result<bool, RegistryError> {
+        Ok(self.lock().prepare_cached("SELECT 1 FROM samples WHERE indexed = 1")?.exists([])?)
     }
 
     /// How many training samples are neither in the replay buffer's index nor set aside.
@@ -204,7 +218,11 @@ fn trainable(kinds: &[Kind], domains: Option<&BTreeSet<Domain>>) -> Result<(Stri
     Ok((serde_json::to_string(kinds)?, domains.map(serde_json::to_string).transpose()?))
 }
 
-fn records(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<SampleRecord>, RegistryError> {
+pub(crate) fn records(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Vec<SampleRecord>, RegistryError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
     let mut paths = BTreeSet::new();
@@ -227,6 +245,8 @@ fn record(row: &Row<'_>, paths: &mut BTreeSet<Arc<str>>) -> rusqlite::Result<Sam
         segment,
         domain: domain(row)?,
         kind: column::named(row, "kind")?,
+        question: column::fingerprint_optional(row, "question")?,
+        indexed: row.get("indexed")?,
         arrived_ms: row.get("arrived_ms")?,
     })
 }

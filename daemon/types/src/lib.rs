@@ -10,6 +10,7 @@ mod ids;
 mod json;
 mod message;
 mod prompt;
+mod question;
 mod row;
 mod sample;
 

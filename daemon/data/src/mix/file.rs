@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
 };
@@ -8,7 +8,7 @@ use arrow::array::{Array, RecordBatch, StringArray};
 use perennial_types::{Fingerprinter, Sample, SampleId};
 use serde_json::{Map, Value};
 
-use super::{Manifest, MixError, MixPlan, Origin, assert_nothing_held_out};
+use super::{Apart, Manifest, MixError, MixPlan, Origin, assert_nothing_held_out};
 use crate::{
     columns::{self, ColumnError, SampleColumns},
     durable,
@@ -37,16 +37,16 @@ const FINGERPRINTED_COLUMNS: [&str; 6] = ["id", "origin", "domain", "body", "ref
 /// `samples` must hold every sample of the plan. `extra` joins the manifest. The same inputs give the same bytes.
 ///
 /// # Errors
-/// Where a sample is held out, missing or there twice, where `extra` has a field of the manifest's own, or where the
+/// Where a sample is to be kept apart, is missing or there twice, where `extra` has a field of the manifest's own, or where the
 /// system refuses. Nothing is written but in the last case.
 pub fn freeze(
     folder: &Path,
     plan: &MixPlan,
     samples: &BTreeMap<SampleId, Sample>,
-    held_out: &HashSet<SampleId>,
+    apart: &Apart,
     extra: Map<String, Value>,
 ) -> Result<Manifest, MixError> {
-    assert_nothing_held_out(plan.order.iter().map(|(id, _)| id), held_out)?;
+    assert_nothing_held_out(plan.order.iter().filter_map(|(id, _)| samples.get(id)), apart)?;
     let mut seen = BTreeSet::new();
     let mut rows = Vec::with_capacity(plan.order.len());
     for (id, origin) in &plan.order {

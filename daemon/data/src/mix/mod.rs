@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
-use perennial_types::{Fingerprint, SampleId};
+use perennial_types::{Fingerprint, Sample, SampleId};
 
 pub use self::{
     file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_manifest, read_mix},
@@ -21,7 +21,9 @@ use crate::{durable::DurableError, parquet_file::ParquetFileError};
 #[derive(Debug, thiserror::Error)]
 pub enum MixError {
     /// A held-out sample would be trained on.
-    #[error("{count} held-out samples are in the mix, {first} the first of them: nothing was written")]
+    #[error(
+        "{count} samples of the mix are held out or ask what a suite asks, {first} the first of them: nothing was written"
+    )]
     HeldOut {
         /// How many.
         count: usize,
@@ -65,15 +67,28 @@ pub enum MixError {
     File(#[from] ParquetFileError),
 }
 
-/// The invariant that nothing held out is ever trained on.
+/// What is never trained on.
+#[derive(Clone, Debug, Default)]
+pub struct Apart {
+    /// The held-out samples.
+    pub samples: HashSet<SampleId>,
+    /// What the suites ask, held-out samples and golden ones alike: see
+    /// [`question_fingerprint`](perennial_types::Body::question_fingerprint).
+    pub questions: BTreeSet<Fingerprint>,
+}
+
+/// The invariant that nothing held out is ever trained on: no held-out sample, and no other that asks what a suite asks.
 ///
 /// # Errors
-/// [`MixError::HeldOut`] where one of these ids is held out.
+/// [`MixError::HeldOut`] where one of these samples is, or asks so.
 pub fn assert_nothing_held_out<'a>(
-    ids: impl IntoIterator<Item = &'a SampleId>,
-    held_out: &HashSet<SampleId>,
+    samples: impl IntoIterator<Item = &'a Sample>,
+    apart: &Apart,
 ) -> Result<(), MixError> {
-    let leaked: BTreeSet<&SampleId> = ids.into_iter().filter(|id| held_out.contains(id)).collect();
+    let is_apart = |sample: &&Sample| {
+        apart.samples.contains(&sample.id) || apart.questions.contains(&sample.body.question_fingerprint())
+    };
+    let leaked: BTreeSet<&SampleId> = samples.into_iter().filter(is_apart).map(|sample| &sample.id).collect();
     match leaked.first() {
         Some(first) => Err(MixError::HeldOut { count: leaked.len(), first: **first }),
         None => Ok(()),

@@ -58,6 +58,8 @@ impl Origin {
 pub struct MixPlan {
     /// The samples in training order, none twice.
     pub order: Vec<(SampleId, Origin)>,
+    /// How many replayed samples the fraction asks for; there are fewer where there were not enough candidates.
+    pub replay_wanted: usize,
     /// As configured.
     pub replay_fraction: f64,
     /// As configured.
@@ -91,7 +93,8 @@ pub fn plan(config: &MixConfig, new: &[NewSample], candidates: &[ReplayRow]) -> 
     let mut order: Vec<(SampleId, Origin)> = origins.collect();
     // Sorting by lots is a uniform shuffle.
     order.sort_by_cached_key(|(id, _)| place(id, config.seed));
-    MixPlan { order, replay_fraction: config.replay_fraction, policy: config.policy, seed: config.seed }
+    let MixConfig { replay_fraction, policy, seed, .. } = *config;
+    MixPlan { order, replay_wanted: wanted, replay_fraction, policy, seed }
 }
 
 fn replay_count(fraction: f64, new: usize) -> usize {

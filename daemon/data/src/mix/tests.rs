@@ -36,7 +36,7 @@ fn planned() -> MixPlan {
 
 fn frozen(folder: &Path) -> Manifest {
     let extra = Map::from_iter([("base_model".to_owned(), json!("abc"))]);
-    freeze(folder, &planned(), &samples(140), &HashSet::new(), extra).unwrap()
+    freeze(folder, &planned(), &samples(140), &Apart::default(), extra).unwrap()
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn freezing_again_gives_the_same_bytes() {
 fn fingerprint_is_of_what_is_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     let freeze = |samples: &BTreeMap<SampleId, Sample>, plan: &MixPlan| {
-        freeze(folder.path(), plan, samples, &HashSet::new(), Map::new()).unwrap().fingerprint
+        freeze(folder.path(), plan, samples, &Apart::default(), Map::new()).unwrap().fingerprint
     };
     let before = freeze(&samples(140), &planned());
     let mut elsewhere = samples(140);
@@ -114,8 +114,14 @@ fn fingerprint_is_of_what_is_trained_on() {
 fn nothing_held_out_is_frozen() {
     let folder = tempfile::tempdir().unwrap();
     let first = planned().order[3].0;
-    let error = freeze(folder.path(), &planned(), &samples(140), &HashSet::from([first]), Map::new()).unwrap_err();
+    let apart = Apart { samples: HashSet::from([first]), ..Apart::default() };
+    let error = freeze(folder.path(), &planned(), &samples(140), &apart, Map::new()).unwrap_err();
     assert!(matches!(error, MixError::HeldOut { count: 1, first: id } if id == first), "{error}");
+    let twin = Row::parse(r#"{"prompt": " P120 ", "completion": "another answer"}"#).unwrap();
+    let apart = Apart { questions: BTreeSet::from([twin.body.question_fingerprint()]), ..Apart::default() };
+    let error = freeze(folder.path(), &planned(), &samples(140), &apart, Map::new()).unwrap_err();
+    let asks_the_same = sample(120).id;
+    assert!(matches!(error, MixError::HeldOut { count: 1, first: id } if id == asks_the_same), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -124,7 +130,7 @@ fn wrong_inputs_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let freeze = |plan: &MixPlan, count, extra: &[(&str, Value)]| {
         let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        freeze(folder.path(), plan, &samples(count), &HashSet::new(), extra).unwrap_err()
+        freeze(folder.path(), plan, &samples(count), &Apart::default(), extra).unwrap_err()
     };
     assert!(matches!(freeze(&planned(), 120, &[]), MixError::Missing(_)));
     let mut twice = planned();
@@ -140,7 +146,7 @@ fn changed_files_are_told() {
     frozen(folder.path());
     let mut plan = planned();
     plan.order.swap(0, 1);
-    freeze(other.path(), &plan, &samples(140), &HashSet::new(), Map::new()).unwrap();
+    freeze(other.path(), &plan, &samples(140), &Apart::default(), Map::new()).unwrap();
     fs::copy(other.path().join(MIX_FILE), folder.path().join(MIX_FILE)).unwrap();
     assert!(matches!(read_mix(folder.path()), Err(MixError::Fingerprint { .. })));
     fs::write(folder.path().join(MANIFEST_FILE), "{}").unwrap();
@@ -165,6 +171,7 @@ proptest! {
         let fresh = one.ids(Origin::New);
         prop_assert!(fresh.len() <= samples_max);
         let wanted = (replay_fraction / (1.0 - replay_fraction) * fresh.len() as f64).round() as usize;
+        prop_assert_eq!(one.replay_wanted, wanted);
         prop_assert!(one.ids(Origin::Replay).len() <= wanted);
     }
 }

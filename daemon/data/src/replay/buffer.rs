@@ -1,81 +1,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
     time::Duration,
 };
 
-use arrow::{
-    array::{Float32Array, RecordBatch, RecordBatchIterator},
-    datatypes::Schema,
-};
+use arrow::array::{Float32Array, RecordBatch, RecordBatchIterator};
 use futures::TryStreamExt;
 use lancedb::{
-    Session, Table,
+    Table,
     query::{ExecutableQuery, QueryBase, Select},
     table::{CompactionOptions, OptimizeAction},
 };
 use perennial_types::{CycleId, SampleId};
 
 use super::{
-    ReplayEntry, ReplayRow,
+    ReplayEntry, ReplayError, ReplayRow,
+    error::refused,
+    open::{connect, dim_of, find_table, open_table},
     row::{self, ROW_COLUMNS},
 };
-use crate::{
-    columns::{self, ColumnError},
-    durable::{self, DurableError},
-};
-
-const TABLE: &str = "samples";
-
-/// Of each of LanceDB's two caches, which would else grow to gigabytes beside production.
-const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+use crate::{columns, durable};
 
 /// Rows of one merge: bounds memory, and the length of the list of ids in a filter.
 const CHUNK_ROWS_MAX: usize = 1024;
-
-/// A replay buffer that cannot be opened, read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// LanceDB refuses.
-    #[error("cannot {action} the replay buffer: {source}")]
-    Lance {
-        /// What was tried.
-        action: &'static str,
-        /// What LanceDB said.
-        source: Box<lancedb::Error>,
-    },
-    /// The buffer was made with other embeddings.
-    #[error(
-        "the replay buffer {} holds embeddings of {found} numbers, the base model gives {wanted}: it was made with another base model; rebuild it from the segments",
-        path.display()
-    )]
-    Dimension {
-        /// The buffer's folder.
-        path: PathBuf,
-        /// The length of its embeddings.
-        found: usize,
-        /// The length that was asked for.
-        wanted: usize,
-    },
-    /// An embedding that does not fit.
-    #[error("the embedding of sample {id} is {found} numbers long, the replay buffer wants {wanted}")]
-    Embedding {
-        /// Whose embedding.
-        id: SampleId,
-        /// Its length.
-        found: usize,
-        /// The buffer's dimension.
-        wanted: usize,
-    },
-    /// The table is not as this version writes it.
-    #[error("the replay buffer is damaged ({0}); rebuild it from the segments")]
-    Damaged(#[from] ColumnError),
-    /// The folder cannot be made or removed.
-    #[error(transparent)]
-    Durable(#[from] DurableError),
-}
 
 /// One row per stored training sample in a LanceDB table: id, domain, arrival, embedding, and how often it was replayed.
 ///
@@ -98,6 +46,20 @@ impl ReplayBuffer {
             return Err(ReplayError::Dimension { path: folder.to_owned(), found, wanted: dim });
         }
         Ok(Self { table, dim })
+    }
+
+    /// Opens the buffer in this folder as it is, whatever its embeddings, for those who look at no embedding. `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub async fn find(folder: &Path) -> Result<Option<Self>, ReplayError> {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let Some(table) = find_table(&connect(folder).await?).await? else { return Ok(None) };
+        let dim = dim_of(&table).await?;
+        Ok(Some(Self { table, dim }))
     }
 
     /// Removes the buffer in this folder, whatever its state, and makes an empty one for embeddings of length `dim`. Returns
@@ -303,36 +265,8 @@ impl ReplayBuffer {
     }
 }
 
-/// The table in this folder, made for `dim` where there is none, and the length of its embeddings.
-async fn open_table(folder: &Path, dim: usize) -> Result<(Table, usize), ReplayError> {
-    durable::create_folder_durably(folder)?;
-    let session = Arc::new(Session::new(CACHE_BYTES_MAX, CACHE_BYTES_MAX, Arc::default()));
-    let connection = lancedb::connect(&folder.to_string_lossy()).session(session);
-    let connection = connection.execute().await.map_err(refused("open"))?;
-    let table = match connection.open_table(TABLE).execute().await {
-        Ok(table) => table,
-        // Files without a version are what a crash left of a table in the making.
-        Err(lancedb::Error::TableNotFound { .. }) => {
-            let made = connection.create_empty_table(TABLE, row::schema(dim)).execute().await;
-            return Ok((made.map_err(refused("make"))?, dim));
-        }
-        Err(error) => return Err(refused("open")(error)),
-    };
-    let schema = table.schema().await.map_err(refused("open"))?;
-    Ok((table, embedding_len(&schema)?))
-}
-
-fn embedding_len(schema: &Schema) -> Result<usize, ColumnError> {
-    let field = schema.field_with_name("embedding").map_err(|_| ColumnError::Column("embedding"))?;
-    columns::vector_len(field.data_type()).ok_or(ColumnError::Column("embedding"))
-}
-
 /// Ids are hexadecimal digits, so there is nothing to escape.
 fn has_id(ids: &[SampleId]) -> String {
     let quoted: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
     format!("id IN ({})", quoted.join(","))
-}
-
-fn refused(action: &'static str) -> impl FnOnce(lancedb::Error) -> ReplayError {
-    move |source| ReplayError::Lance { action, source: Box::new(source) }
 }

@@ -4,13 +4,16 @@
 //! [`ReplayPolicy`] decides what is [kept](keep) and what is [drawn](draw).
 
 mod buffer;
+mod error;
+mod open;
 mod policy;
 mod row;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    buffer::{ReplayBuffer, ReplayError},
+    buffer::ReplayBuffer,
+    error::ReplayError,
     policy::{PolicyKind, ReplayPolicy, draw, keep},
     row::{ReplayEntry, ReplayRow},
 };

@@ -72,7 +72,8 @@ impl Metric {
         }
     }
 
-    /// What a person reads for a mean of item scores: the mean itself, or the perplexity, e to the power of its negative.
+    /// What a person reads for the mean score of a suite: the mean itself, or the perplexity, e to the power of its negative.
+    /// The mean is of items, and for perplexity of tokens.
     pub fn shown(self, mean_score: f64) -> f64 {
         match self {
             Self::Perplexity => perplexity::perplexity(mean_score),

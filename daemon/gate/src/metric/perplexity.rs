@@ -12,8 +12,8 @@ pub(crate) fn score(nll_sum: f64, tokens: usize) -> Option<f64> {
     Some(-bounded)
 }
 
-/// The perplexity that belongs to a mean of item scores. Each item counts the same, however long it is, since items are
-/// what the comparison pairs.
+/// The perplexity that belongs to the mean log-likelihood of a suite's tokens: `exp(Σ nll / Σ tokens)`, as the field has
+/// it (Jelinek et al. 1977). The mean is of tokens, so an item counts by its length.
 pub(crate) fn perplexity(mean_score: f64) -> f64 {
     (-mean_score).exp()
 }

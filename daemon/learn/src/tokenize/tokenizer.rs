@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use perennial_types::{Fingerprint, Fingerprinter};
+
 use super::{TokenizerError, control::ControlTokens};
 
 /// Turns text into tokens and back. Cloning is cheap.
@@ -54,6 +56,17 @@ impl Tokenizer {
         let special_tokens = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
         let control_tokens = Arc::new(ControlTokens::new(special_tokens.map(|token| token.content)));
         Ok(Self { inner: Arc::new(inner), special, end_tokens, control_tokens })
+    }
+
+    /// Of all that decides how a text becomes tokens, and where a generation ends.
+    ///
+    /// # Errors
+    /// Where the tokenizer cannot be written down.
+    pub fn fingerprint(&self) -> Result<Fingerprint, TokenizerError> {
+        let text = self.inner.to_string(false).map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        let ends: Vec<u8> = self.end_tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let special = format!("{:?}", self.special);
+        Ok(Fingerprinter::new().part(text.as_bytes()).part(&ends).part(special.as_bytes()).finish())
     }
 
     /// The tokens of a plain text, with the special tokens that the model expects around one (Llama's BOS).

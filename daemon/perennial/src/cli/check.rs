@@ -27,7 +27,6 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         None => Ok("no file: everything at its default".to_owned()),
     };
     let plugins = preflight::plugins(session.config(), None);
-    let suites = suites(session, plugins.as_ref().ok().and_then(Option::as_ref));
     let checks = [
         ("configuration", config),
         ("state", state(session)),
@@ -35,7 +34,7 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         ("model", model(session)),
         ("champion", champion(session)),
         ("plugins", plugins.map(|plugins| described(plugins.as_ref()))),
-        ("suites", suites),
+        ("suites", suites(session)),
     ];
     let mut wrong = 0;
     for (name, outcome) in checks {
@@ -148,8 +147,8 @@ fn described(plugins: Option<&Plugins>) -> String {
     plugins.iter().map(described).collect::<Vec<_>>().join(", ")
 }
 
-fn suites(session: &Session, plugins: Option<&Plugins>) -> anyhow::Result<String> {
-    let suites = cycle::golden(session.config(), plugins)?;
+fn suites(session: &Session) -> anyhow::Result<String> {
+    let suites = cycle::check_golden(session.config())?;
     let found: Vec<String> =
         suites.iter().map(|suite| format!("{} ({} items)", suite.name, suite.items.len())).collect();
     if found.is_empty() {

@@ -108,6 +108,7 @@ pub(crate) struct Cycle {
     pub(crate) seed: u64,
     pub(crate) keep: u64,
     pub(crate) attempts_max: u32,
+    pub(crate) adapters_keep: u64,
 }
 
 impl Default for Cycle {
@@ -120,6 +121,7 @@ impl Default for Cycle {
             seed: 0,
             keep: 10,
             attempts_max: 8,
+            adapters_keep: 20,
         }
     }
 }
@@ -236,6 +238,8 @@ pub(crate) struct Gate {
     pub(crate) resamples: usize,
     pub(crate) require: Require,
     pub(crate) uncertain: Uncertain,
+    pub(crate) unjudged_ratio_max: f64,
+    pub(crate) scores_bytes_max: u64,
     pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
@@ -249,6 +253,8 @@ impl Default for Gate {
             resamples: 10_000,
             require: Require::Improved,
             uncertain: Uncertain::Reject,
+            unjudged_ratio_max: perennial_gate::UNJUDGED_RATIO_MAX_DEFAULT,
+            scores_bytes_max: 256 << 20,
             hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
             suite: Vec::new(),

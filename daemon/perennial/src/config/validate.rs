@@ -191,6 +191,7 @@ fn gate(config: &Config, found: &mut Problems) {
     judged_by(config, "gate.auto.plugin", gate.auto.metric, gate.auto.plugin.as_ref(), found);
     found.within("gate.confidence", gate.confidence, 0.5..=0.9999);
     found.at_least("gate.margin", gate.margin, 0.0);
+    found.within("gate.unjudged_ratio_max", gate.unjudged_ratio_max, 0.0..=1.0);
     found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
     found.at_least("gate.auto.items_max", gate.auto.items_max as f64, 1.0);
     found.at_least("gate.auto.max_new_tokens", gate.auto.max_new_tokens as f64, 1.0);

@@ -9,12 +9,11 @@ use perennial_types::{Domain, Kind, SampleId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{CycleFolder, Scope, Step};
+use super::{CycleFolder, Scope, Step, leaks, notes};
 use crate::{
     clock,
     config::{self, Config, Objective},
     failure::Final,
-    ports::Indexer,
 };
 
 /// The shapes that the objectives learn from. The others are stored and wait.
@@ -54,17 +53,23 @@ struct CollectedSample {
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, folder, stop } = scope;
     // All that may be replayed has to be in the buffer before it is drawn from, or a crash would change the draw.
-    parts.indexer.index(stop)?;
+    parts.indexer.fill(stop)?;
     if stop.is_set() {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
     let (kinds, domains) = (trained_kinds(&config.train), trained_domains(config));
-    let fresh = parts.context.registry.fresh_samples(&kinds, domains.as_ref(), samples_max)?;
+    let asked = leaks::Asked::of(scope)?;
+    let fresh = leaks::fresh(scope, &asked, &kinds, domains.as_ref(), samples_max)?;
+    let kept_out = parts.context.registry.kept_out(Some(cycle.id))?;
     if fresh.is_empty() {
-        let reason = "no new samples waited when the cycle began to collect them";
+        let reason = match kept_out.len() {
+            0 => "no new samples waited when the cycle began to collect them".to_owned(),
+            kept => format!("no new samples are left to train on: all {kept} that waited ask what a suite asks"),
+        };
         bail!(Final::new(reason, "nothing: the next cycle begins when there are some"));
     }
+    notes::write(folder, "1-collect", &leaks::told(&asked, &kept_out, "new samples"))?;
     let new = fresh.iter().map(|record| CollectedSample { id: record.id, arrived_ms: record.arrived_ms }).collect();
     durable::write_durably(&folder.collected(), &serde_json::to_vec(&Collected { new })?)?;
     let detail = json!({ "new": fresh.len() });

@@ -12,12 +12,16 @@ use perennial_registry::{Cycle, NewDecision, Phase, Product};
 use perennial_types::SampleId;
 use serde_json::{Value, json};
 
-use super::{Scope, Step, evaluate, suites};
+use super::{
+    Scope, Step,
+    evaluate::{self, Evaluation},
+    notes, suites,
+};
 use crate::{
     clock, config,
     rewards::{History, chart},
     stage::StageManifest,
-    telemetry::{Decided, SuiteScored},
+    telemetry::{Decided, SuitesScored},
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -27,14 +31,12 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let known = parts.context.registry.adapter(&candidate)?.with_context(|| missing("candidate"))?;
     let policy = policy(&config.gate, cycle.seed);
 
-    let reports = compare_all(scope, &known.lineage.base, &policy)?;
-    for suite in &reports {
-        let SuiteReport { suite, champion, candidate, .. } = suite;
-        parts.context.telemetry.emit(SuiteScored { suite, champion: *champion, candidate: *candidate });
-    }
+    let Some(reports) = compare_all(scope, &policy)? else { return Ok(Step::Stopped) };
+    parts.context.telemetry.emit(SuitesScored { suites: &reports });
     let training = training(scope)?;
+    let notes = [trained_notes(cycle), notes::read(folder)?].concat();
     let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, training, policy);
-    let report = Report { notes: notes(cycle), ..report };
+    let report = report.with_notes(notes);
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
@@ -53,23 +55,14 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     Ok(Step::Done)
 }
 
-fn compare_all(
-    scope: &Scope<'_>,
-    base: &perennial_types::Fingerprint,
-    policy: &Policy,
-) -> anyhow::Result<Vec<SuiteReport>> {
-    let cycle = scope.cycle;
-    let mut reports = Vec::new();
+/// `None` where scores had to be asked for again, and the work is to stop.
+fn compare_all(scope: &Scope<'_>, policy: &Policy) -> anyhow::Result<Option<Vec<SuiteReport>>> {
     let suites = suites::read(scope)?.context("the suites are gone: remove nothing from the cycle's folder")?;
-    for suite in suites {
-        let scores = |side| {
-            evaluate::read(scope, base, side, &suite)?
-                .with_context(|| format!("the scores of suite {} are gone: remove nothing from scores/", suite.name))
-        };
-        let (champion, candidate) = (scores(cycle.champion.as_ref())?, scores(cycle.candidate.as_ref())?);
-        reports.push(compare(&suite, &candidate, &champion, policy)?);
-    }
-    Ok(reports)
+    let Some(Evaluation { champion, candidate }) = evaluate::evaluation(scope, &suites)? else { return Ok(None) };
+    let sides = candidate.iter().zip(&champion);
+    let reports =
+        suites.iter().zip(sides).map(|(suite, (candidate, champion))| compare(suite, candidate, champion, policy));
+    Ok(Some(reports.collect::<Result<_, _>>()?))
 }
 
 /// How learning from rewards went, where there was any, with its picture beside the report.
@@ -84,7 +77,7 @@ fn training(scope: &Scope<'_>) -> anyhow::Result<Option<RewardTraining>> {
 }
 
 /// What training had to say for the report.
-fn notes(cycle: &Cycle) -> Vec<String> {
+fn trained_notes(cycle: &Cycle) -> Vec<String> {
     let notes = cycle.detail(Phase::Trained).and_then(|detail| detail["notes"].as_array());
     notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
@@ -117,6 +110,7 @@ pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
         seed,
         require: gate.require,
         uncertain: gate.uncertain,
+        unjudged_ratio_max: gate.unjudged_ratio_max,
         hacking: gate.hacking.clone(),
     }
 }

@@ -64,6 +64,21 @@ impl CycleFolder {
         self.0.join("suites.json")
     }
 
+    /// The golden suites as they were when the mix was drawn.
+    pub(crate) fn golden(&self) -> PathBuf {
+        self.0.join("golden.json")
+    }
+
+    /// How both sides did on the suites, item by item.
+    pub(crate) fn scores(&self) -> PathBuf {
+        self.0.join("scores.json")
+    }
+
+    /// What the phases have to tell the reader of the report, a file each.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.0.join("notes")
+    }
+
     pub(crate) fn report_json(&self) -> PathBuf {
         self.0.join("report.json")
     }

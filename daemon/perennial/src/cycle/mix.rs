@@ -1,14 +1,14 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::Context as _;
-use perennial_data::mix::{self, MixConfig, Origin};
-use perennial_registry::{Product, publish};
+use perennial_data::mix::{self, MixConfig, MixPlan, NewSample, Origin};
+use perennial_registry::{Product, SampleRecord, publish};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::json;
 
-use super::{Scope, Step, collect};
+use super::{Scope, Step, collect, leaks, notes};
 use crate::{
     clock,
     config::{self, Config, Objective, Start},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
-    let Scope { parts, cycle, config, folder, .. } = scope;
+    let Scope { parts, cycle, config, folder, stop } = scope;
     let registry = &parts.context.registry;
     let model = parts.engine.model(&config.model)?;
     let parent = match config.train.start {
@@ -26,13 +26,25 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         Start::Fresh => None,
     };
 
-    let new = collect::read(folder)?;
-    let replayable: Vec<SampleId> = registry.replayable()?.iter().map(|record| record.id).collect();
+    let asked = leaks::Asked::of(scope)?;
+    let (replayable, leaking): (Vec<SampleRecord>, Vec<SampleRecord>) =
+        registry.replayable()?.into_iter().partition(|record| asked.by(record).is_none());
+    let mut told = leaks::told(&asked, &leaking, "samples that could be replayed");
+    let new = new_samples(scope, &asked)?;
+    if replayable.iter().any(|record| !record.indexed) {
+        parts.indexer.fill(stop)?;
+    }
+    let replayable: Vec<SampleId> = replayable.iter().map(|record| record.id).collect();
     let candidates = {
         let _turn = parts.buffer.hold();
-        let (buffer, _) = replay::open(&parts.context, registry, &config.replay, &model)?;
-        parts.context.runtime.block_on(buffer.select(&replayable))?
+        replay::select(&parts.context, &replayable)?
     };
+    // A stop may have come before the buffer was full.
+    if stop.is_set() {
+        return Ok(Step::Stopped);
+    }
+    let missing = registry.sample_records(&replayable)?.iter().filter(|record| !record.indexed).count();
+    told.extend(buffer_not_full(missing, replayable.len()));
     let mix_config = MixConfig {
         samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
         replay_fraction: config.replay.ratio,
@@ -57,12 +69,45 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         grpo: config.train.has(Objective::Grpo).then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,
     };
-    let manifest = mix::freeze(folder.path(), &plan, &samples, &held_out, stage.fields()?)?;
+    let manifest = mix::freeze(folder.path(), &plan, &samples, &asked.apart(held_out), stage.fields()?)?;
 
     let (new, replayed) = (plan.ids(Origin::New).len(), plan.ids(Origin::Replay).len());
+    told.extend(too_little_replay(&plan, replayable.len()));
+    notes::write(folder, "2-mix", &told)?;
     let detail = json!({ "new": new, "replay": replayed, "domains": manifest.domains });
     registry.record_phase(cycle.id, Product::Mixed { mix: manifest.fingerprint }, &detail, clock::now_ms())?;
     Ok(Step::Done)
+}
+
+/// The samples that were collected, but for one whose twin was held out at the very time: it waits, and is kept out next time.
+fn new_samples(scope: &Scope<'_>, asked: &leaks::Asked) -> anyhow::Result<Vec<NewSample>> {
+    let new = collect::read(&scope.folder)?;
+    let ids: Vec<SampleId> = new.iter().map(|sample| sample.id).collect();
+    let records = scope.parts.context.registry.sample_records(&ids)?;
+    let leaking: BTreeSet<SampleId> =
+        records.iter().filter(|record| asked.by(record).is_some()).map(|record| record.id).collect();
+    Ok(new.into_iter().filter(|sample| !leaking.contains(&sample.id)).collect())
+}
+
+fn buffer_not_full(missing: usize, replayable: usize) -> Option<String> {
+    (missing > 0).then(|| {
+        format!(
+            "The mix was drawn while the replay buffer was not full: {missing} of {replayable} samples that may be \
+             replayed were not in it."
+        )
+    })
+}
+
+/// Less replay than configured forgets more than configured. Nothing to replay at all, in the first cycles, is no news.
+fn too_little_replay(plan: &MixPlan, replayable: usize) -> Option<String> {
+    let (wanted, drawn) = (plan.replay_wanted, plan.ids(Origin::Replay).len());
+    (replayable > 0 && drawn < wanted).then(|| {
+        format!(
+            "{drawn} samples are replayed in this mix, where replay.ratio of {} asks for {wanted}: no more were in the \
+             buffer that may be replayed.",
+            plan.replay_fraction
+        )
+    })
 }
 
 fn grpo_stage(config: &Config) -> GrpoStage {

@@ -8,10 +8,12 @@ mod collect;
 mod decide;
 mod evaluate;
 mod folder;
+mod leaks;
 mod mix;
-mod prune;
+pub(crate) mod notes;
 mod publish;
 mod run;
+mod scores;
 mod suites;
 mod train;
 
@@ -39,7 +41,7 @@ use crate::{
 pub(crate) use self::{
     collect::{trained_domains, trained_kinds},
     folder::CycleFolder,
-    suites::golden,
+    suites::check_golden,
 };
 
 /// [`Cycles`] of a state directory.
@@ -162,6 +164,11 @@ impl Cycles for StateCycles {
     fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()> {
         let known =
             self.context.registry.adapter(adapter)?.with_context(|| format!("there is no adapter {adapter}"))?;
+        if !self.context.state.adapter(adapter).exists() {
+            bail!(
+                "the files of adapter {adapter} are gone: it was rejected, and cycle.adapters_keep newer ones were too"
+            );
+        }
         published::verify_adapter(&self.context.state.adapters(), &known.files)?;
         self.context.registry.force_promote(adapter, reason, clock::now_ms())?;
         self.publish_champion()?;

@@ -33,14 +33,13 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 
 /// Notes in the replay buffer what the champion learned. Told twice after a crash, it counts once.
 fn mark_buffer(scope: &Scope<'_>) -> anyhow::Result<()> {
-    let Scope { parts, cycle, config, folder, .. } = scope;
+    let Scope { parts, cycle, folder, .. } = scope;
     let (_, rows) = mix::read_mix(folder.path())?;
     let ids = |origin| -> BTreeSet<SampleId> {
         rows.iter().filter(|row| row.origin == origin).map(|row| row.sample.id).collect()
     };
-    let model = parts.engine.model(&config.model)?;
     let _turn = parts.buffer.hold();
-    let (buffer, _) = replay::open(&parts.context, &parts.context.registry, &config.replay, &model)?;
+    let Some(buffer) = replay::find(&parts.context)? else { return Ok(()) };
     let runtime = &parts.context.runtime;
     runtime.block_on(buffer.mark_trained(cycle.id, &ids(Origin::New)))?;
     runtime.block_on(buffer.mark_replayed(cycle.id, &ids(Origin::Replay)))?;

@@ -9,12 +9,13 @@ use perennial_registry::{Cycle, CycleOutcome, Phase as Recorded, Product};
 use perennial_types::CycleId;
 use serde_json::json;
 
-use super::{CycleFolder, Scope, StateCycles, Step, prune};
+use super::{CycleFolder, Scope, StateCycles, Step};
 use crate::{
     clock,
     config::{Config, Objective},
     failure::{Failure, FailureKind, Final, caught},
     ports::{CycleEnd, Stop},
+    prune,
     telemetry::{AttemptBegun, RunFailed},
 };
 
@@ -59,7 +60,7 @@ impl StateCycles {
         loop {
             let cycle = self.load(id)?;
             let Some(next) = cycle.next_phase() else {
-                prune::run(self, &config)?;
+                prune::after_cycle(&self.context, &self.context.config.current());
                 return end_of(&cycle);
             };
             if stop.is_set() {
@@ -118,9 +119,7 @@ impl StateCycles {
             tracing::warn!(cycle = %cycle.id, %error, "the report of a failed cycle cannot be written");
         }
         self.context.registry.fail_cycle(cycle.id, reason, remedy, clock::now_ms())?;
-        if let Err(error) = prune::run(self, &self.context.config.current()) {
-            tracing::warn!(error = format!("{error:#}"), "the folders of old cycles cannot be removed");
-        }
+        prune::after_cycle(&self.context, &self.context.config.current());
         Ok(CycleEnd::Failed { reason: reason.to_owned(), remedy: remedy.to_owned() })
     }
 

@@ -1,21 +1,28 @@
 //! The suites of a cycle: the golden ones from the configuration and one for each domain's held-out samples, frozen when
 //! the evaluation begins.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
 
-use anyhow::Context as _;
-use perennial_data::durable;
-use perennial_gate::{RewardScale, Suite, SuiteError, SuiteOptions, auto_suite, load_golden};
+use anyhow::{Context as _, bail};
+use perennial_data::{durable, mix};
+use perennial_gate::{LeftOut, RewardScale, Suite, SuiteError, SuiteOptions, auto_suite, load_golden};
 use perennial_registry::SampleRecord;
-use perennial_types::{Domain, Fingerprinter, Sample};
+use perennial_types::{Domain, Fingerprint, Fingerprinter, Sample};
 use tracing::info;
 
-use super::Scope;
+use super::{Scope, notes};
 use crate::{
     config::{self, Config},
-    indexer,
+    indexer, questions,
     rewards::Plugins,
 };
+
+/// The lines of a golden suite that a refusal names.
+const PROBLEMS_SHOWN_MAX: usize = 5;
 
 /// The suites as they were frozen, or as they are now, which freezes them.
 pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Suite>> {
@@ -29,8 +36,24 @@ pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Re
 
 /// The suites as they were frozen; `None` where they were not yet.
 pub(super) fn read(scope: &Scope<'_>) -> anyhow::Result<Option<Vec<Suite>>> {
-    let path = scope.folder.suites();
-    match fs::read(&path) {
+    read_file(&scope.folder.suites())
+}
+
+/// The golden suites as they were frozen, or as they are now, which freezes them: when samples are collected, so that what
+/// is kept out of training and what is asked afterwards are the same. Plugins are frozen later: of those that judge, no more
+/// than the name is known here.
+pub(super) fn freeze_golden(scope: &Scope<'_>) -> anyhow::Result<Vec<Suite>> {
+    let path = scope.folder.golden();
+    if let Some(suites) = read_file(&path)? {
+        return Ok(suites);
+    }
+    let suites = golden(scope.config);
+    durable::write_durably(&path, &serde_json::to_vec(&suites)?)?;
+    Ok(suites)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Option<Vec<Suite>>> {
+    match fs::read(path) {
         Ok(json) => Ok(Some(serde_json::from_slice(&json).with_context(|| path.display().to_string())?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| path.display().to_string()),
@@ -38,8 +61,13 @@ pub(super) fn read(scope: &Scope<'_>) -> anyhow::Result<Option<Vec<Suite>>> {
 }
 
 fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Suite>> {
-    let mut suites = golden(scope.config, plugins)?;
-    for (domain, records) in held_out(scope)? {
+    let mut suites = freeze_golden(scope)?;
+    for suite in &mut suites {
+        suite.reward = scale(plugins, suite.reward.as_ref().map(|reward| reward.plugin.as_str()))?;
+    }
+    let (held_out, trained) = held_out(scope)?;
+    notes::write(&scope.folder, "5-suites", &trained_on(trained))?;
+    for (domain, records) in held_out {
         let samples: Vec<Sample> = indexer::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
         match auto_suite(auto_options(&scope.config.gate, &domain, plugins)?, &samples) {
             Ok(suite) => suites.push(suite),
@@ -51,30 +79,82 @@ fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Su
     Ok(suites)
 }
 
-/// The golden suites of the configuration, read from their files.
-pub(crate) fn golden(config: &Config, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Suite>> {
+/// The golden suites of the configuration, read from their files. One whose file is gone or empty is void, by that reason:
+/// a cycle that is under way is not ended by what became of a file.
+fn golden(config: &Config) -> Vec<Suite> {
     let load = |suite: &config::Suite| {
-        let options = SuiteOptions {
-            metric: suite.metric,
-            reward: scale(plugins, suite.plugin.as_deref())?,
-            protected: suite.protected,
-            target: suite.target,
-            margin: suite.margin.unwrap_or(config.gate.margin),
-            max_new_tokens: suite.max_new_tokens,
-            items_max: usize::MAX,
-            ..SuiteOptions::new(&suite.name)
-        };
-        Ok(load_golden(&suite.file, options)?)
+        let options = golden_options(config, suite);
+        load_golden(&suite.file, options.clone()).unwrap_or_else(|error| {
+            let (id, reason) = (suite.file.display().to_string(), error.to_string());
+            Suite::void(options, LeftOut { id, reason })
+        })
     };
     config.gate.suite.iter().map(load).collect()
 }
 
-fn held_out(scope: &Scope<'_>) -> anyhow::Result<BTreeMap<Domain, Vec<SampleRecord>>> {
-    let mut domains: BTreeMap<Domain, Vec<SampleRecord>> = BTreeMap::new();
-    for record in scope.parts.context.registry.held_out_samples(None)? {
-        domains.entry(record.domain.clone()).or_default().push(record);
+/// The golden suites of the configuration, for those who have not begun anything yet.
+///
+/// # Errors
+/// Where one cannot be read, or one of its lines could not be asked: all of them are named, up to a limit for each suite.
+pub(crate) fn check_golden(config: &Config) -> anyhow::Result<Vec<Suite>> {
+    let load = |suite: &config::Suite| {
+        let loaded = load_golden(&suite.file, golden_options(config, suite))?;
+        if loaded.left_out.is_empty() {
+            return Ok(loaded);
+        }
+        let shown =
+            loaded.left_out.iter().take(PROBLEMS_SHOWN_MAX).map(|LeftOut { id, reason }| format!("{id}: {reason}"));
+        let more = match loaded.left_out.len().saturating_sub(PROBLEMS_SHOWN_MAX) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        bail!("suite {}: {}{more}", suite.name, shown.collect::<Vec<_>>().join("; "));
+    };
+    config.gate.suite.iter().map(load).collect()
+}
+
+fn golden_options(config: &Config, suite: &config::Suite) -> SuiteOptions {
+    // Which version of a plugin judges makes no difference to what can be asked; it is known once plugins are frozen.
+    let unknown =
+        |plugin: &String| RewardScale { plugin: plugin.clone(), fingerprint: Fingerprint::of(b""), min: 0.0, max: 1.0 };
+    SuiteOptions {
+        metric: suite.metric,
+        reward: suite.plugin.as_ref().map(unknown),
+        protected: suite.protected,
+        target: suite.target,
+        margin: suite.margin.unwrap_or(config.gate.margin),
+        max_new_tokens: suite.max_new_tokens,
+        items_max: usize::MAX,
+        ..SuiteOptions::new(&suite.name)
     }
-    Ok(domains)
+}
+
+/// The held-out samples by domain, but for those that ask what was trained on, and how many those are.
+fn held_out(scope: &Scope<'_>) -> anyhow::Result<(BTreeMap<Domain, Vec<SampleRecord>>, usize)> {
+    let registry = &scope.parts.context.registry;
+    questions::fill(&scope.parts.context)?;
+    let (_, rows) = mix::read_mix(scope.folder.path())?;
+    let mut trained: BTreeSet<Fingerprint> = rows.iter().map(|row| row.sample.body.question_fingerprint()).collect();
+    trained.extend(registry.held_out_questions_trained_on()?);
+    let (mut domains, mut dropped): (BTreeMap<Domain, Vec<SampleRecord>>, usize) = (BTreeMap::new(), 0);
+    for record in registry.held_out_samples(None)? {
+        if record.question.is_some_and(|question| trained.contains(&question)) {
+            dropped += 1;
+        } else {
+            domains.entry(record.domain.clone()).or_default().push(record);
+        }
+    }
+    Ok((domains, dropped))
+}
+
+/// Copies came to stand on both sides where they were split by an older program.
+fn trained_on(samples: usize) -> Vec<String> {
+    if samples == 0 {
+        return Vec::new();
+    }
+    vec![format!(
+        "Left out of the auto suites, since samples that ask the same were trained on: {samples} held-out samples."
+    )]
 }
 
 fn auto_options(gate: &config::Gate, domain: &Domain, plugins: Option<&Plugins>) -> anyhow::Result<SuiteOptions> {

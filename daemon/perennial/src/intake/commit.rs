@@ -6,14 +6,14 @@ use std::{
 
 use perennial_data::{
     segment::{self, Stored},
-    split::{self, SplitConfig},
+    split::{self, Lot, Split, SplitConfig},
 };
 use perennial_registry::{NewSample, NewSegment, Source as LedgerEntry};
-use perennial_types::{Domain, Sample, SampleId};
+use perennial_types::{Domain, Fingerprint, Sample, SampleId};
 use tracing::info;
 
 use super::is_full;
-use crate::{clock, config::Ingest, ports::Context, telemetry::SetAsideCount};
+use crate::{clock, config::Ingest, ports::Context, questions, telemetry::SetAsideCount};
 
 /// Samples of one source that are to be stored.
 #[derive(Clone, Default)]
@@ -59,8 +59,9 @@ impl From<anyhow::Error> for CommitError {
 /// Stores batches: whoever calls it may do so from any thread.
 pub(super) struct Store {
     context: Context,
-    /// Samples that somebody is storing now: whoever has the same one waits, for it is a duplicate only once it is stored.
-    claimed: Mutex<BTreeSet<SampleId>>,
+    /// Samples that somebody is storing now, and what they ask: whoever has the same one waits, for it is a duplicate only
+    /// once it is stored, and whoever asks the same waits to follow to its side of the split.
+    claimed: Mutex<BTreeSet<Fingerprint>>,
     released: Condvar,
     /// Held-out samples by domain, since counting them anew takes as long as there are samples.
     held_out: Mutex<Option<BTreeMap<Domain, usize>>>,
@@ -74,34 +75,36 @@ impl Store {
     /// Stores these batches as one segment and in one transaction, or none of them.
     pub(super) fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, CommitError> {
         let mut committed = vec![Committed::default(); batches.len()];
-        let (mut ids, mut fresh, mut ledger) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut claims, mut fresh, mut ledger) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (at, batch) in batches.into_iter().enumerate() {
             ledger.extend(batch.ledger.map(|entry| (at, entry)));
             for sample in batch.samples {
-                if ids.insert(sample.id) {
-                    fresh.push((at, sample));
+                if claims.insert(sample.id.0) {
+                    fresh.push(Fresh { at, question: sample.body.question_fingerprint(), sample });
                 } else if let Some(outcome) = committed.get_mut(at) {
                     outcome.duplicates += 1;
                 }
             }
         }
-        let _claim = self.claim(ids);
+        claims.extend(fresh.iter().map(|fresh| fresh.question));
+        let _claim = self.claim(claims);
         self.drop_known(&mut fresh, &mut committed)?;
-        let stored = self.split(fresh, &mut committed)?;
+        let (stored, questions): (Vec<Stored>, Vec<Fingerprint>) =
+            self.split(fresh, &mut committed)?.into_iter().unzip();
         for (at, entry) in &mut ledger {
             let Some(outcome) = committed.get(*at) else { continue };
             entry.stored += outcome.accepted;
             entry.duplicates += outcome.duplicates;
         }
         let ledger: Vec<LedgerEntry> = ledger.into_iter().map(|(_, entry)| entry).collect();
-        self.write(&stored, &ledger)?;
+        self.write(&stored, &questions, &ledger)?;
         self.count_held_out(&stored);
         self.context.telemetry.beat();
         Ok(committed)
     }
 
-    fn drop_known(&self, fresh: &mut Vec<(usize, Sample)>, committed: &mut [Committed]) -> anyhow::Result<()> {
-        let ids: Vec<SampleId> = fresh.iter().map(|(_, sample)| sample.id).collect();
+    fn drop_known(&self, fresh: &mut Vec<Fresh>, committed: &mut [Committed]) -> anyhow::Result<()> {
+        let ids: Vec<SampleId> = fresh.iter().map(|fresh| fresh.sample.id).collect();
         let known = self.context.registry.known(&ids)?;
         // Whoever sends a row again that was set aside wants it tried again.
         let taken_back = self.context.registry.take_back(&known)?;
@@ -109,7 +112,7 @@ impl Store {
             info!(samples = taken_back, "samples that were set aside are sent again, and wait");
             self.context.telemetry.emit(SetAsideCount(self.context.registry.set_aside_count()?));
         }
-        fresh.retain(|(at, sample)| {
+        fresh.retain(|Fresh { at, sample, .. }| {
             let is_known = known.contains(&sample.id);
             if let Some(outcome) = committed.get_mut(*at).filter(|_| is_known) {
                 outcome.duplicates += 1;
@@ -120,28 +123,30 @@ impl Store {
     }
 
     /// Chooses which samples are held out, and counts what each batch brings.
-    fn split(&self, fresh: Vec<(usize, Sample)>, committed: &mut [Committed]) -> anyhow::Result<Vec<Stored>> {
+    fn split(&self, fresh: Vec<Fresh>, committed: &mut [Committed]) -> anyhow::Result<Vec<(Stored, Fingerprint)>> {
+        questions::fill(&self.context)?;
         let config = self.context.config.current();
         let Ingest { held_out_fraction: fraction, held_out_min, .. } = config.ingest;
         let split = SplitConfig { fraction, min_per_domain: held_out_min as usize };
-        let lots: Vec<_> = fresh.iter().map(|(_, sample)| (sample.id, sample.domain.clone())).collect();
-        let chosen = {
+        let lots: Vec<Lot> = fresh.iter().map(Fresh::lot).collect();
+        let sides = self.context.registry.sides_of_questions(&lots.iter().map(|lot| lot.question).collect())?;
+        let held_out = {
             let mut known = lock(&self.held_out);
-            let counts = match &mut *known {
-                Some(counts) => counts,
-                none => none.insert(self.counts()?),
-            };
-            split::choose_held_out(&split, &lots, counts)
+            match &*known {
+                Some(counts) => counts.clone(),
+                None => known.insert(self.counts()?).clone(),
+            }
         };
+        let chosen = split::choose_held_out(&split, &lots, &Split { held_out, sides });
         let mut stored = Vec::with_capacity(fresh.len());
-        for (at, sample) in fresh {
+        for Fresh { at, question, sample } in fresh {
             let held_out = chosen.contains(&sample.id);
             if let Some(outcome) = committed.get_mut(at) {
                 outcome.accepted += 1;
                 outcome.held_out += u64::from(held_out);
                 *outcome.domains.entry(sample.domain.clone()).or_default() += 1;
             }
-            stored.push(Stored { sample, held_out });
+            stored.push((Stored { sample, held_out }, question));
         }
         Ok(stored)
     }
@@ -159,7 +164,7 @@ impl Store {
         }
     }
 
-    fn write(&self, stored: &[Stored], ledger: &[LedgerEntry]) -> anyhow::Result<()> {
+    fn write(&self, stored: &[Stored], questions: &[Fingerprint], ledger: &[LedgerEntry]) -> anyhow::Result<()> {
         let Context { registry, state, .. } = &self.context;
         if stored.is_empty() && ledger.is_empty() {
             return Ok(());
@@ -176,7 +181,7 @@ impl Store {
             bytes: file.bytes,
             created_ms,
         };
-        let samples: Vec<NewSample> = stored.iter().map(catalogued).collect();
+        let samples: Vec<NewSample> = stored.iter().zip(questions).map(catalogued).collect();
         let added = registry.take_in(Some((&segment, &samples)), ledger, created_ms);
         // Nobody will ever read a segment that did not get into the catalogue. Where even that cannot be told, it stays for
         // the next start.
@@ -186,39 +191,54 @@ impl Store {
         Ok(added?)
     }
 
-    /// Waits until nobody else stores one of these samples.
-    fn claim(&self, ids: BTreeSet<SampleId>) -> Claim<'_> {
+    /// Waits until nobody else stores one of these samples, or another that asks the same.
+    fn claim(&self, names: BTreeSet<Fingerprint>) -> Claim<'_> {
         let mut claimed = lock(&self.claimed);
-        while !claimed.is_empty() && ids.iter().any(|id| claimed.contains(id)) {
+        while !claimed.is_empty() && names.iter().any(|name| claimed.contains(name)) {
             claimed = self.released.wait(claimed).unwrap_or_else(PoisonError::into_inner);
         }
-        claimed.extend(&ids);
-        Claim { store: self, ids }
+        claimed.extend(&names);
+        Claim { store: self, names }
     }
 }
 
-fn catalogued(stored: &Stored) -> NewSample {
+/// A sample of a batch that may be new.
+struct Fresh {
+    /// Which batch.
+    at: usize,
+    question: Fingerprint,
+    sample: Sample,
+}
+
+impl Fresh {
+    fn lot(&self) -> Lot {
+        Lot { id: self.sample.id, question: self.question, domain: self.sample.domain.clone() }
+    }
+}
+
+fn catalogued((stored, question): (&Stored, &Fingerprint)) -> NewSample {
     let Stored { sample, held_out } = stored;
     NewSample {
         id: sample.id,
         domain: sample.domain.clone(),
         kind: sample.body.kind(),
+        question: *question,
         held_out: *held_out,
         arrived_ms: sample.arrived_ms,
     }
 }
 
-/// Samples that are being stored, until it is dropped.
+/// Samples that are being stored, and what they ask, until it is dropped.
 struct Claim<'a> {
     store: &'a Store,
-    ids: BTreeSet<SampleId>,
+    names: BTreeSet<Fingerprint>,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut claimed = lock(&self.store.claimed);
-        for id in &self.ids {
-            claimed.remove(id);
+        for name in &self.names {
+            claimed.remove(name);
         }
         self.store.released.notify_all();
     }

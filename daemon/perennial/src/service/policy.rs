@@ -77,6 +77,7 @@ mod tests {
         seed: 0,
         keep: 1,
         attempts_max: 1,
+        adapters_keep: 1,
     };
 
     fn step(situation: Situation) -> Step {

@@ -1,3 +1,8 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result, TextEncoder,
@@ -82,6 +87,8 @@ pub(crate) struct RewardMetrics {
     pub(crate) outcomes: IntCounterVec,
     pub(crate) mean: GaugeVec,
     pub(crate) part_mean: GaugeVec,
+    /// The parts that each plugin's `part_mean` has labels for.
+    pub(crate) parts: Mutex<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) fuel: IntCounterVec,
     pub(crate) seconds: CounterVec,
 }
@@ -89,6 +96,10 @@ pub(crate) struct RewardMetrics {
 /// The gate and the champion.
 pub(crate) struct GateMetrics {
     pub(crate) suite_score: GaugeVec,
+    pub(crate) suite_unjudged: IntGaugeVec,
+    pub(crate) suite_void: IntGaugeVec,
+    pub(crate) suite_cut: GaugeVec,
+    pub(crate) kept_out: IntCounter,
     pub(crate) decisions: IntCounterVec,
     pub(crate) champion_since: Gauge,
 }
@@ -244,6 +255,7 @@ impl RewardMetrics {
             outcomes: register(registry, IntCounterVec::new(outcomes, &["plugin", "outcome"])?)?,
             mean: register(registry, GaugeVec::new(mean, &["plugin"])?)?,
             part_mean: register(registry, GaugeVec::new(part, &["plugin", "part"])?)?,
+            parts: Mutex::default(),
             fuel: register(registry, IntCounterVec::new(fuel, &["plugin"])?)?,
             seconds: register(registry, CounterVec::new(seconds, &["plugin"])?)?,
         })
@@ -252,13 +264,25 @@ impl RewardMetrics {
 
 impl GateMetrics {
     fn new(registry: &Registry) -> Result<Self> {
-        let score = Opts::new("perennial_gate_suite_score", "The last score of a suite, by whose it is.");
+        let opts = |name: &str, help: &str| Opts::new(name, help);
+        let score = opts("perennial_gate_suite_score", "The last score of a suite, by whose it is.");
+        let unjudged = opts("perennial_gate_suite_unjudged_items", "Items of a suite that could not be judged last.");
+        let void = opts("perennial_gate_suite_void", "1 for a suite of which too few items could be judged last.");
+        let cut = opts("perennial_gate_suite_cut_ratio", "Share of a suite's last answers that were cut off.");
+        let kept_out = IntCounter::new(
+            "perennial_gate_kept_out_samples_total",
+            "New samples that were kept out of training, since a suite asks the same.",
+        )?;
         let decisions = counters(registry, "perennial_gate_decisions_total", "Decisions of the gate.", "decision")?;
         zero(&decisions, &["promote", "reject", "forced", "roll_back"]);
         let since =
             Gauge::new("perennial_champion_timestamp_seconds", "When the champion came into service; 0: never.")?;
         Ok(Self {
             suite_score: register(registry, GaugeVec::new(score, &["suite", "model"])?)?,
+            suite_unjudged: register(registry, IntGaugeVec::new(unjudged, &["suite"])?)?,
+            suite_void: register(registry, IntGaugeVec::new(void, &["suite"])?)?,
+            suite_cut: register(registry, GaugeVec::new(cut, &["suite", "model"])?)?,
+            kept_out: register(registry, kept_out)?,
             decisions,
             champion_since: register(registry, since)?,
         })

@@ -2,28 +2,79 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use perennial_types::AdapterId;
+use perennial_gate::{CutAnswers, Side, SuiteReport, Verdict};
+use perennial_types::{AdapterId, CycleId};
 use tracing::{info, warn};
 
+use super::whole;
 use crate::telemetry::{Event, Telemetry};
 
-/// A suite was scored for champion and candidate.
-pub(crate) struct SuiteScored<'a> {
-    /// The suite's name: configured, or that of a domain's auto suite.
-    pub(crate) suite: &'a str,
-    /// The champion's mean score.
-    pub(crate) champion: f64,
-    /// The candidate's mean score.
-    pub(crate) candidate: f64,
+/// How many suites have metric labels of their own; the log and the report tell of all.
+const SUITES_LABELLED_MAX: usize = 128;
+
+/// Champion and candidate were compared on all suites of a cycle.
+pub(crate) struct SuitesScored<'a> {
+    /// What came of it.
+    pub(crate) suites: &'a [SuiteReport],
 }
 
-impl Event for SuiteScored<'_> {
+impl Event for SuitesScored<'_> {
     fn emit(self, telemetry: &Telemetry) {
-        let Self { suite, champion, candidate } = self;
-        info!(suite, champion, candidate, "suite scored");
-        for (model, score) in [("champion", champion), ("candidate", candidate)] {
-            telemetry.metrics().gate.suite_score.with_label_values(&[suite, model]).set(score);
+        let metrics = &telemetry.metrics().gate;
+        // What is no suite of this cycle says nothing any more.
+        metrics.suite_score.reset();
+        metrics.suite_unjudged.reset();
+        metrics.suite_void.reset();
+        metrics.suite_cut.reset();
+        for report in self.suites {
+            log(report);
         }
+        for report in self.suites.iter().take(SUITES_LABELLED_MAX) {
+            let SuiteReport { suite, n, champion, candidate, unjudged, verdict, cut, .. } = report;
+            let void = *verdict == Verdict::Void;
+            metrics.suite_void.with_label_values(&[suite]).set(i64::from(void));
+            metrics.suite_unjudged.with_label_values(&[suite]).set(whole(*unjudged as u64));
+            if *n == 0 {
+                continue;
+            }
+            for (side, score) in [(Side::Champion, champion), (Side::Candidate, candidate)] {
+                metrics.suite_score.with_label_values(&[suite, side.as_str()]).set(*score);
+            }
+            if let Some(CutAnswers { champion, candidate, .. }) = cut {
+                for (side, cut) in [(Side::Champion, champion), (Side::Candidate, candidate)] {
+                    metrics.suite_cut.with_label_values(&[suite, side.as_str()]).set(*cut as f64 / *n as f64);
+                }
+            }
+        }
+    }
+}
+
+fn log(report: &SuiteReport) {
+    let SuiteReport { suite, n, champion, candidate, unjudged, verdict, .. } = report;
+    info!(suite, items = n, champion, candidate, verdict = verdict.as_str(), "suite scored");
+    let first = report.unjudged_items.first().map(|item| format!("{}: {}", item.id, item.reason));
+    match (first, *verdict == Verdict::Void) {
+        (Some(first), true) => {
+            warn!(suite, unjudged, judged = n, first, "suite void: too few of its items could be judged")
+        }
+        (Some(first), false) => warn!(suite, unjudged, judged = n, first, "items that cannot be judged left out"),
+        (None, _) => {}
+    }
+}
+
+/// New samples ask what a suite asks, and are kept out of training.
+pub(crate) struct SamplesKeptOut {
+    /// The cycle that would have trained on them.
+    pub(crate) cycle: CycleId,
+    /// How many.
+    pub(crate) samples: u64,
+}
+
+impl Event for SamplesKeptOut {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { cycle, samples } = self;
+        warn!(%cycle, samples, "new samples ask what a suite asks: kept out of training");
+        telemetry.metrics().gate.kept_out.inc_by(samples);
     }
 }
 
@@ -79,5 +130,64 @@ impl Event for ChampionInService {
     fn emit(self, telemetry: &Telemetry) {
         let seconds = self.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         telemetry.metrics().gate.champion_since.set(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_gate::{Interval, Metric, UnjudgedItem};
+    use perennial_types::Fingerprint;
+
+    use super::{super::testing::*, *};
+
+    fn report(name: &str, n: usize) -> SuiteReport {
+        let unjudged_items = vec![UnjudgedItem { id: "line 3".into(), side: None, reason: "empty".into() }];
+        SuiteReport {
+            suite: name.to_owned(),
+            domain: None,
+            metric: Metric::ExactMatch,
+            plugin: None,
+            fingerprint: Fingerprint::of(b"s"),
+            protected: true,
+            target: false,
+            margin: 0.05,
+            n,
+            tokens: None,
+            unjudged: 3,
+            unjudged_items,
+            cut: Some(CutAnswers { max_new_tokens: 8, champion: 1, candidate: 2 }),
+            candidate: 0.5,
+            champion: 0.25,
+            difference: Interval { mean: 0.25, lower: 0.0, upper: 0.5 },
+            verdict: if n == 0 { Verdict::Void } else { Verdict::NotWorse },
+            worst: vec![],
+        }
+    }
+
+    #[test]
+    fn suites_that_are_gone_leave_no_labels_behind() {
+        let telemetry = telemetry();
+        telemetry.emit(SuitesScored { suites: &[report("old", 4), report("kept", 4)] });
+        telemetry.emit(SuitesScored { suites: &[report("kept", 4), report("empty", 0)] });
+        for line in [
+            r#"perennial_gate_suite_score{model="candidate",suite="kept"} 0.5"#,
+            r#"perennial_gate_suite_cut_ratio{model="candidate",suite="kept"} 0.5"#,
+            r#"perennial_gate_suite_unjudged_items{suite="kept"} 3"#,
+            r#"perennial_gate_suite_void{suite="kept"} 0"#,
+            r#"perennial_gate_suite_void{suite="empty"} 1"#,
+        ] {
+            assert!(exports(&telemetry, line), "{line}");
+        }
+        let text = telemetry.metrics().render().unwrap();
+        assert!(!text.contains("\"old\"") && !text.contains(r#"score{model="candidate",suite="empty"}"#));
+    }
+
+    #[test]
+    fn suites_beyond_a_limit_have_no_labels() {
+        let telemetry = telemetry();
+        let suites: Vec<SuiteReport> = (0..200).map(|at| report(&format!("s{at}"), 4)).collect();
+        telemetry.emit(SuitesScored { suites: &suites });
+        let text = telemetry.metrics().render().unwrap();
+        assert_eq!(text.matches("perennial_gate_suite_void{").count(), SUITES_LABELLED_MAX);
     }
 }

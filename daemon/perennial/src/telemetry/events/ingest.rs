@@ -1,6 +1,6 @@
 //! Rows and files in, and the replay buffer.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use perennial_types::Domain;
 use tracing::{debug, error, info, warn};
@@ -136,8 +136,11 @@ impl Event for InboxLooked {
     }
 }
 
-/// How many domains have a metric label of their own; the rest are counted together as `other`.
+/// How many domains have a metric label of their own, the largest; the rest are counted together.
 const DOMAINS_LABELLED_MAX: usize = 64;
+
+/// The label of the rest; brackets keep it apart from every domain.
+const OTHER_DOMAINS: &str = "(other)";
 
 /// The replay buffer holds this many training samples now.
 pub(crate) struct BufferSized<'a> {
@@ -148,12 +151,16 @@ pub(crate) struct BufferSized<'a> {
 impl Event for BufferSized<'_> {
     fn emit(self, telemetry: &Telemetry) {
         let gauge = &telemetry.metrics().buffer.samples;
-        let (labelled, rest) = self.domains.split_at(self.domains.len().min(DOMAINS_LABELLED_MAX));
+        // A domain that is gone from the buffer would keep its last value for ever.
+        gauge.reset();
+        let mut domains: Vec<&(Domain, u64)> = self.domains.iter().collect();
+        domains.sort_by_key(|(_, samples)| Reverse(*samples));
+        let (labelled, rest) = domains.split_at(domains.len().min(DOMAINS_LABELLED_MAX));
         for (domain, samples) in labelled {
             gauge.with_label_values(&[domain.as_str()]).set(whole(*samples));
         }
         if !rest.is_empty() {
-            gauge.with_label_values(&["other"]).set(whole(rest.iter().map(|(_, samples)| samples).sum()));
+            gauge.with_label_values(&[OTHER_DOMAINS]).set(whole(rest.iter().map(|(_, samples)| samples).sum()));
         }
     }
 }
@@ -182,11 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn domains_beyond_the_limit_share_a_label() {
+    fn small_domains_beyond_the_limit_share_a_label_and_gone_ones_have_none() {
         let telemetry = telemetry();
-        let domains: Vec<_> = (0..70).map(|n| (Domain::new(&format!("d{n:02}")).unwrap(), 2)).collect();
-        telemetry.emit(BufferSized { domains: &domains });
-        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="d63"} 2"#));
-        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="other"} 12"#));
+        let domains = |from| -> Vec<_> {
+            (from..from + 70_u64).map(|n| (Domain::new(&format!("d{n:03}")).unwrap(), 100 + n)).collect()
+        };
+        telemetry.emit(BufferSized { domains: &domains(0) });
+        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="d069"} 169"#));
+        assert!(exports(&telemetry, r#"perennial_buffer_samples{domain="(other)"} 615"#));
+        telemetry.emit(BufferSized { domains: &domains(100)[..2] });
+        assert!(!telemetry.metrics().render().unwrap().contains("d069"));
     }
 }

@@ -1,9 +1,14 @@
 //! What the reward plugins say.
 
+use std::{collections::BTreeMap, sync::PoisonError};
+
 use perennial_reward::{OutcomeKind, Statistics};
 use tracing::{debug, warn};
 
-use crate::telemetry::{Event, Telemetry};
+use crate::telemetry::{Event, Telemetry, metrics::RewardMetrics};
+
+/// How many parts of a plugin's reward have labels of their own; its author names them.
+const PARTS_LABELLED_MAX: usize = 32;
 
 /// Plugins gave their verdicts on the completions of a generation, or on a suite.
 pub(crate) struct RewardsGiven<'a> {
@@ -21,9 +26,9 @@ impl Event for RewardsGiven<'_> {
             if statistics.reward.count > 0 {
                 metrics.mean.with_label_values(&[plugin]).set(statistics.reward.mean);
             }
-            for (part, moments) in &statistics.parts {
-                metrics.part_mean.with_label_values(&[plugin, part]).set(moments.mean);
-            }
+            let parts = statistics.parts.iter().take(PARTS_LABELLED_MAX);
+            let parts: BTreeMap<&str, f64> = parts.map(|(part, moments)| (part.as_str(), moments.mean)).collect();
+            parts_given(metrics, plugin, &parts);
             metrics.fuel.with_label_values(&[plugin]).inc_by(statistics.fuel);
             metrics.seconds.with_label_values(&[plugin]).inc_by(statistics.seconds);
             debug!(plugin, outcomes = ?statistics.outcomes, mean = statistics.reward.mean, "rewards given");
@@ -31,5 +36,50 @@ impl Event for RewardsGiven<'_> {
                 warn!(plugin, outcomes = ?statistics.outcomes, failure, "a reward plugin fails");
             }
         }
+    }
+}
+
+/// A plugin that was changed names other parts: those that it no longer gives go.
+fn parts_given(metrics: &RewardMetrics, plugin: &str, parts: &BTreeMap<&str, f64>) {
+    let mut known = metrics.parts.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = known.entry(plugin.to_owned()).or_default();
+    before.retain(|part| {
+        let stays = parts.contains_key(part.as_str());
+        if !stays {
+            // An error says that it is gone already.
+            let _ = metrics.part_mean.remove_label_values(&[plugin, part]);
+        }
+        stays
+    });
+    for (part, mean) in parts {
+        metrics.part_mean.with_label_values(&[plugin, part]).set(*mean);
+        before.insert((*part).to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_reward::{Moments, PluginStatistics};
+
+    use super::{super::testing::*, *};
+
+    fn given(parts: &[String]) -> Statistics {
+        let moments = || Moments { count: 1, mean: 0.5, ..Moments::default() };
+        let parts = parts.iter().map(|part| (part.clone(), moments())).collect();
+        let plugin = PluginStatistics { parts, ..PluginStatistics::default() };
+        Statistics { plugins: [("p".to_owned(), plugin)].into_iter().collect() }
+    }
+
+    #[test]
+    fn parts_that_a_plugin_no_longer_gives_go_and_their_number_is_bounded() {
+        let telemetry = telemetry();
+        telemetry.emit(RewardsGiven { statistics: &given(&["old".to_owned(), "kept".to_owned()]) });
+        telemetry.emit(RewardsGiven { statistics: &given(&["kept".to_owned()]) });
+        assert!(exports(&telemetry, r#"perennial_reward_part_mean{part="kept",plugin="p"} 0.5"#));
+        assert!(!telemetry.metrics().render().unwrap().contains("old"));
+        let many: Vec<String> = (0..100).map(|at| format!("part{at}")).collect();
+        telemetry.emit(RewardsGiven { statistics: &given(&many) });
+        let text = telemetry.metrics().render().unwrap();
+        assert_eq!(text.matches("perennial_reward_part_mean{").count(), PARTS_LABELLED_MAX);
     }
 }

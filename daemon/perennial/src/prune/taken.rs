@@ -1,0 +1,16 @@
+//! Files of the inbox that were taken in: their rows are stored, so they are kept for people alone.
+
+use super::sizes;
+use crate::{config::Config, ports::Context};
+
+/// However small they are, so many files are kept at most: a folder of millions is slow to list.
+const FILES_MAX: usize = 100_000;
+
+pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
+    let entries = sizes::entries(&context.state.taken())?;
+    let gone = sizes::beyond(&entries, config.ingest.taken_bytes_max, FILES_MAX);
+    for entry in gone {
+        sizes::remove(&entry.path)?;
+    }
+    Ok(gone.len())
+}
