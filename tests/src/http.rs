@@ -20,6 +20,8 @@ pub struct Http {
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// The head as text, with the status line.
+    pub head: String,
     /// The body as text.
     pub body: String,
 }
@@ -40,7 +42,7 @@ impl Http {
     /// # Errors
     /// Where nothing answers, or with something that is not HTTP.
     pub fn get(&self, path: &str) -> Result<Response> {
-        self.send("GET", path, "text/plain", b"")
+        self.send("GET", path, &[], b"")
     }
 
     /// `POST path` with a body of this type.
@@ -48,18 +50,21 @@ impl Http {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
-        self.send("POST", path, content_type, body)
+        self.send("POST", path, &[("Content-Type", content_type)], body)
     }
 
-    fn send(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
+    /// A request with these headers besides `Host`, which may be among them, and `Content-Length`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
             .with_context(|| format!("nothing listens on {}", self.address))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
+        let own = format!("Host: {}\r\n", self.address);
+        let own = if headers.iter().any(|(name, _)| *name == "Host") { String::new() } else { own };
+        let others: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("{method} {path} HTTP/1.0\r\n{own}{others}Content-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes())?;
         // A server may refuse a body that is too long before it has read it all; its answer counts, not the broken pipe.
         let sent = stream.write_all(body);
@@ -91,7 +96,7 @@ fn parse(answer: &[u8]) -> Result<Response> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").context("the answer has no end of its head")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("the answer has no status")?;
-    Ok(Response { status, body: body.to_owned() })
+    Ok(Response { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 #[cfg(test)]

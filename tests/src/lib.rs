@@ -8,6 +8,8 @@ mod fixture;
 mod http;
 mod metrics;
 mod program;
+#[cfg(feature = "unit")]
+mod unit_rules;
 mod workspace;
 
 pub use daemon::{Daemon, Exit};
@@ -15,4 +17,6 @@ pub use fixture::{Fixture, task};
 pub use http::{Http, Response};
 pub use metrics::Metrics;
 pub use program::{Finished, Program};
+#[cfg(feature = "unit")]
+pub use unit_rules::UnitRules;
 pub use workspace::{repository, wait_until};

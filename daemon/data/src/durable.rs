@@ -1,8 +1,9 @@
 //! Files that, after a crash, are whole or absent.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -19,6 +20,9 @@ pub struct DurableError {
     /// What the system said.
     pub source: io::Error,
 }
+
+/// Files are for their owner, and for a group that the owner lets into the folder.
+const FILE_MODE: u32 = 0o640;
 
 /// How the names of unfinished files end. They begin with a dot, so that watchers and globs pass them over.
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -105,7 +109,8 @@ impl DurableFile {
         create_folder_durably(folder)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!(".{}-{number}{TEMPORARY_SUFFIX}", process::id()));
-        let file = File::create(&temporary).map_err(failed("create", &temporary))?;
+        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
+        let file = options.open(&temporary).map_err(failed("create", &temporary))?;
         Ok(Self { writer: BufWriter::new(file), temporary, committed: false })
     }
 

@@ -3,7 +3,8 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     time::Duration,
 };
@@ -11,7 +12,10 @@ use std::{
 use perennial_data::durable::write_durably;
 use serde::{Deserialize, Serialize};
 
-use crate::state::StateDir;
+use crate::{config::Listen, state::StateDir};
+
+/// The group may ask who holds the lock.
+const LOCK_MODE: u32 = 0o640;
 
 /// Held while somebody writes in a state directory; released when it is dropped, or when the process ends however it ends.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl StateLock {
     pub(crate) fn take(state: &StateDir, what: &str) -> Result<Self, LockError> {
         let io = |source| LockError::Io { state: state.root().to_owned(), source };
         state.create().map_err(io)?;
-        let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).clone();
+        let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(LOCK_MODE).clone();
         let mut file = options.open(state.lock()).map_err(io)?;
         match try_patiently(&file) {
             Ok(()) => {}
@@ -90,7 +94,7 @@ pub(crate) struct DaemonFile {
     /// Its process.
     pub(crate) pid: u32,
     /// Where it answers HTTP.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Listen,
     /// Its version.
     pub(crate) version: String,
 }
@@ -103,6 +107,21 @@ impl DaemonFile {
             Err(TryLockError::WouldBlock) => serde_json::from_slice(&std::fs::read(state.daemon()).ok()?).ok(),
             _ => None,
         }
+    }
+
+    /// How a command on this machine reaches a daemon that listens there: best by a Unix socket.
+    pub(crate) fn address_of(listens: &[Listen]) -> Option<Listen> {
+        let mut listens: Vec<&Listen> = listens.iter().collect();
+        listens.sort_by_key(|listen| (!matches!(listen, Listen::Unix(_)), listen.is_remote()));
+        let mut address = listens.first().copied().cloned()?;
+        if let Listen::Tcp(socket) = &mut address {
+            match socket.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => socket.set_ip(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(ip) if ip.is_unspecified() => socket.set_ip(Ipv6Addr::LOCALHOST.into()),
+                _ => {}
+            }
+        }
+        Some(address)
     }
 
     /// Says where this daemon is reached.
@@ -128,11 +147,25 @@ mod tests {
     }
 
     #[test]
+    fn commands_prefer_what_needs_no_token() {
+        let listen = |text: &str| Listen::try_from(text.to_owned()).unwrap();
+        let best = |listens: &[&str]| {
+            let listens: Vec<Listen> = listens.iter().map(|text| listen(text)).collect();
+            DaemonFile::address_of(&listens).map(String::from)
+        };
+        assert_eq!(best(&["0.0.0.0:1", "127.0.0.1:2", "unix:/p"]).as_deref(), Some("unix:/p"));
+        assert_eq!(best(&["10.0.0.1:1", "127.0.0.1:2"]).as_deref(), Some("127.0.0.1:2"));
+        assert_eq!(best(&["0.0.0.0:1"]).as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(best(&["[::]:1"]).as_deref(), Some("[::1]:1"));
+        assert_eq!(best(&[]), None);
+    }
+
+    #[test]
     fn daemon_is_found_only_while_it_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path(), None);
         let held = StateLock::take(&state, "perennial run").unwrap();
-        let daemon = DaemonFile { pid: 1, address: ([127, 0, 0, 1], 9).into(), version: "0".into() };
+        let daemon = DaemonFile { pid: 1, address: Listen::Tcp(([127, 0, 0, 1], 9).into()), version: "0".into() };
         daemon.write(&state).unwrap();
         assert_eq!(DaemonFile::find(&state), Some(daemon));
         drop(held);

@@ -1,11 +1,19 @@
 //! The state directory: where everything lies. Nothing else builds these paths.
 
 use std::{
+    fs::DirBuilder,
     io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use perennial_types::{AdapterId, CycleId};
+
+/// Owner and group.
+const SHARED_MODE: u32 = 0o750;
+
+/// The owner alone.
+const OWN_MODE: u32 = 0o700;
 
 /// The state directory's layout. Cheap enough to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +29,14 @@ impl StateDir {
         Self { root: root.to_owned(), inbox }
     }
 
-    /// Makes the folders that must exist before anything runs.
+    /// Makes the folders that must exist before anything runs, closed to all but the owner, and the group where that has
+    /// something to do there: production reads `export` and `adapters`, a rollout server the cycles, writers may be let into
+    /// the inbox. What is there keeps the mode that somebody gave it.
     pub(crate) fn create(&self) -> io::Result<()> {
-        let folders = [self.taken(), self.quarantine(), self.segments(), self.cycles(), self.adapters(), self.export()];
-        folders.iter().try_for_each(std::fs::create_dir_all)
+        let shared = [self.root.clone(), self.taken(), self.cycles(), self.adapters(), self.export()];
+        let own = [self.quarantine(), self.segments(), self.scores()];
+        let modes = shared.into_iter().map(|folder| (folder, SHARED_MODE)).chain(own.map(|folder| (folder, OWN_MODE)));
+        modes.into_iter().try_for_each(|(folder, mode)| DirBuilder::new().recursive(true).mode(mode).create(folder))
     }
 
     /// The state directory itself.

@@ -1,4 +1,7 @@
 use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,6 +17,9 @@ const MIGRATIONS: [&str; 3] =
 
 /// Marks the file as Perennial's ("PERN"), so that another program's database is not taken for an empty one.
 const APPLICATION_ID: i32 = 0x5045_524e;
+
+/// What others may read of the catalogue is for the program to tell.
+const FILE_MODE: u32 = 0o600;
 
 /// How long a writer waits for a reader in another process, such as a command that lists adapters.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +39,7 @@ impl Registry {
     /// Where the file cannot be opened, is another program's, or is of a newer version.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         let open = |source| RegistryError::Open { path: path.to_owned(), source };
+        create_closed(path).map_err(|source| RegistryError::Create { path: path.to_owned(), source })?;
         let mut connection = Connection::open(path).map_err(open)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         check_owner(&connection, path)?;
@@ -76,6 +83,14 @@ impl Registry {
     /// A panic in another thread rolled its transaction back, so the connection behind a poisoned lock is sound.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the file where it is missing, closed to other users; SQLite gives the files beside it the same mode.
+fn create_closed(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

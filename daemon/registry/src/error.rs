@@ -18,6 +18,14 @@ pub enum RegistryError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+    /// The file cannot be made.
+    #[error("registry database {}: cannot be created: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The file is a database, but not this program's.
     #[error("{}: is a database of another program; choose another state directory", path.display())]
     Foreign {

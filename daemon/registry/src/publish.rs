@@ -2,9 +2,9 @@
 //! service is the registry's to say, and these make the disk agree. Each can be repeated after a crash.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,8 @@ const ADAPTERS_FROM_EXPORT: &str = "../adapters";
 const FILE_BYTES_MAX: u64 = 4 << 30;
 /// Readable for all, writable for none: production reads as another user.
 const FILE_MODE: u32 = 0o444;
+/// Production reads as a member of the group; nobody but the owner puts anything in.
+const FOLDER_MODE: u32 = 0o750;
 
 /// Why an adapter could not be stored or published.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +115,7 @@ fn copy_as(files: &Fingerprint, from: &Path, to: &Path) -> Result<(), PublishErr
     if incoming.exists() {
         fs::remove_dir_all(&incoming).map_err(io_error("remove what a crash left", &incoming))?;
     }
-    fs::create_dir(&incoming).map_err(io_error("create", &incoming))?;
+    DirBuilder::new().mode(FOLDER_MODE).create(&incoming).map_err(io_error("create", &incoming))?;
     for (name, path) in plain_files(from)? {
         copy_durably(&path, &incoming.join(name))?;
     }

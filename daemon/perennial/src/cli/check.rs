@@ -26,9 +26,12 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         Some(file) => Ok(file.display().to_string()),
         None => Ok("no file: everything at its default".to_owned()),
     };
+    // First: whatever is calculated below is calculated on these.
+    let processors = processors(session);
     let plugins = preflight::plugins(session.config(), None);
     let checks = [
         ("configuration", config),
+        ("processors", processors),
         ("state", state(session)),
         ("disk", disk(session)),
         ("model", model(session)),
@@ -60,10 +63,19 @@ fn state(session: &Session) -> anyhow::Result<String> {
     let state = session.state();
     let root = state.root().display();
     if let Some(DaemonFile { pid, address, .. }) = DaemonFile::find(state) {
-        return Ok(format!("{root}: in use by the daemon, process {pid}, at http://{address}"));
+        return Ok(format!("{root}: in use by the daemon, process {pid}, at {address}"));
     }
     StateLock::take(state, "perennial check")?;
     Ok(format!("{root}: may be written"))
+}
+
+fn processors(session: &Session) -> anyhow::Result<String> {
+    session.limit_threads()?;
+    let threads = rayon::current_num_threads();
+    match &session.config().resources.cpus[..] {
+        [] => Ok(format!("{threads} threads, on all that this process may use")),
+        cpus => Ok(format!("{threads} threads, which keep to {cpus:?}")),
+    }
 }
 
 fn disk(session: &Session) -> anyhow::Result<String> {
@@ -161,7 +173,7 @@ fn plan(session: &Session) -> String {
     let config = session.config();
     let cycle = &config.cycle;
     format!(
-        "\n`perennial run` would watch {}, answer at http://{}, and start a cycle at {} new samples, or at {} that have \
+        "\n`perennial run` would watch {}, answer at {}, and start a cycle at {} new samples, or at {} that have \
          waited {} s.",
         session.state().inbox().display(),
         config.http.listen,

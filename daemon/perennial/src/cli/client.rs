@@ -5,26 +5,44 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use reqwest::blocking::{Body, RequestBuilder, Response};
+use reqwest::{
+    StatusCode,
+    blocking::{Body, RequestBuilder, Response},
+    header::CONTENT_TYPE,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
-use crate::{http::ErrorBody, lock::DaemonFile, ports::IntakeReport};
+use crate::{config::Listen, http::Problem, lock::DaemonFile, ports::IntakeReport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A daemon that has not answered after this time does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Taking a part of a file in may wait for others before it.
+const INTAKE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// A running daemon, as a command sees it.
 pub(super) struct Client {
     http: reqwest::blocking::Client,
     base: String,
+    /// What the daemon may ask for.
+    token: Option<String>,
+    address: Listen,
 }
 
 impl Client {
-    pub(super) fn new(daemon: &DaemonFile) -> anyhow::Result<Self> {
-        // Taking a large file in takes as long as it takes; a proxy has no business between two ends of one machine.
+    /// A client of this daemon, with the token to show it, if there is one.
+    pub(super) fn new(daemon: &DaemonFile, token: Option<String>) -> anyhow::Result<Self> {
+        // A proxy has no business between two ends of one machine.
         let http =
-            reqwest::blocking::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(None).no_proxy().build()?;
-        Ok(Self { http, base: format!("http://{}", daemon.address) })
+            reqwest::blocking::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).no_proxy();
+        let (http, base) = match &daemon.address {
+            Listen::Tcp(address) => (http, format!("http://{address}")),
+            // The name is not looked up: every connection goes to the socket.
+            Listen::Unix(path) => (http.unix_socket(path.as_path()), "http://localhost".to_owned()),
+        };
+        Ok(Self { http: http.build()?, base, token, address: daemon.address.clone() })
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -37,12 +55,17 @@ impl Client {
 
     /// Sends a part of a file, or all of it.
     pub(super) fn samples(&self, rows: impl Into<Body>, source: &str, first_line: u64) -> anyhow::Result<IntakeReport> {
-        let request = self.http.post(format!("{}/v1/samples", self.base));
-        self.send(request.query(&[("source", source), ("first_line", &first_line.to_string())]).body(rows))
+        let request = self.http.post(format!("{}/v1/samples", self.base)).timeout(INTAKE_TIMEOUT);
+        let request = request.header(CONTENT_TYPE, ROWS_TYPE).body(rows);
+        self.send(request.query(&[("source", source), ("first_line", &first_line.to_string())]))
     }
 
     fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
-        let response = request.send().with_context(|| format!("the daemon at {} does not answer", self.base))?;
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let response = request.send().with_context(|| format!("the daemon at {} does not answer", self.address))?;
         if response.status().is_success() {
             return response.json().context("the daemon's answer is not understood: is it of another version?");
         }
@@ -52,13 +75,21 @@ impl Client {
 
 fn refusal(response: Response) -> anyhow::Error {
     let status = response.status();
-    let body: Result<Value, _> = response.json();
-    let error = body.ok().and_then(|mut body| serde_json::from_value::<ErrorBody>(body["error"].take()).ok());
-    match error {
-        Some(error) => anyhow!("{}", error.message),
-        None => anyhow!("the daemon answered {status}"),
+    let hint = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; a command takes its token from PERENNIAL_TOKEN, from the file that PERENNIAL_TOKEN_FILE names, or from \
+             `http.tokens_file`"
+        }
+        _ => "",
+    };
+    match response.json::<Problem>() {
+        Ok(problem) => anyhow!("{}{hint}", problem.detail),
+        Err(_) => anyhow!("the daemon answered {status}{hint}"),
     }
 }
+
+/// Rows in JSON Lines; that they may be compressed is seen from their first bytes.
+const ROWS_TYPE: &str = "application/x-ndjson";
 
 /// How much of a file is sent at once, if the daemon takes so much.
 const PART_BYTES_MAX: usize = 32 << 20;

@@ -18,6 +18,7 @@ mod session;
 mod show;
 mod shown;
 mod table;
+mod token;
 mod train;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -1,12 +1,13 @@
-use std::{net::TcpListener, process::ExitCode, sync::Arc};
+use std::{os::unix::fs::MetadataExt as _, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use listenfd::ListenFd;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::session::Session;
 use crate::{
     config,
+    http::Doors,
     lock::{DaemonFile, StateLock},
     service::{self, Exit, Options},
     telemetry::ProgressBar,
@@ -21,17 +22,18 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     let progress = ProgressBar::on_terminal();
     let log = session.log(&progress)?;
     let lock = StateLock::take(session.state(), "perennial run")?;
-    let listener = listen(&session)?;
+    warn_of_readers(session.state().root())?;
+    let doors = Doors::open(&session.config().http)?;
     let parts = session.parts(Some(lock), progress)?;
     recover(&parts.context)?;
-    let address = listener.local_addr()?;
+    let address = DaemonFile::address_of(&doors.addresses()?).context("no command could reach the daemon")?;
     let daemon = DaemonFile { pid: std::process::id(), address, version: env!("CARGO_PKG_VERSION").to_owned() };
     daemon.write(session.state()).context("the state directory cannot be written")?;
     let sources = session.sources().clone();
     let options = Options {
         context: parts.context,
         ports: parts.ports,
-        listener,
+        doors,
         log,
         reread: Arc::new(move || config::load(&sources)),
         shutdown: CancellationToken::new(),
@@ -45,13 +47,10 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The socket that systemd passed, else one of our own.
-fn listen(session: &Session) -> anyhow::Result<TcpListener> {
-    if let Some(passed) =
-        ListenFd::from_env().take_tcp_listener(0).context("the socket that was passed is no TCP socket")?
-    {
-        return Ok(passed);
+/// What is trained on is for few eyes. A folder that was there keeps its mode, but that is told.
+fn warn_of_readers(state: &Path) -> anyhow::Result<()> {
+    if state.metadata()?.mode() & 0o007 != 0 {
+        warn!(state = %state.display(), "every user of this machine gets into the state directory: `chmod o-rwx` it");
     }
-    let address = session.config().http.listen;
-    TcpListener::bind(address).with_context(|| format!("`http.listen`: {address} cannot be bound"))
+    Ok(())
 }

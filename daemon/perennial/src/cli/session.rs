@@ -1,9 +1,14 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use anyhow::{Context as _, bail};
 use core_affinity::CoreId;
 use perennial_learn::compute::choose_isa;
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::Client;
+use super::{client::Client, token};
 use crate::{
     config::{self, Config, Loaded, Log, LogFormat, Resources, Sources},
     lock::{DaemonFile, StateLock},
@@ -83,7 +88,7 @@ impl Session {
     pub(super) fn to_read(&self) -> anyhow::Result<Answerer> {
         self.log_quietly()?;
         if let Some(daemon) = DaemonFile::find(&self.state) {
-            return Ok(Answerer::Daemon(Client::new(&daemon)?));
+            return Ok(Answerer::Daemon(self.client(&daemon)?));
         }
         if !self.state.database().is_file() {
             let state = self.state.root().display();
@@ -97,7 +102,7 @@ impl Session {
     pub(super) fn to_write(&self, what: &str) -> anyhow::Result<Answerer> {
         if let Some(daemon) = DaemonFile::find(&self.state) {
             self.log_quietly()?;
-            return Ok(Answerer::Daemon(Client::new(&daemon)?));
+            return Ok(Answerer::Daemon(self.client(&daemon)?));
         }
         let lock = StateLock::take(&self.state, what)?;
         let progress = ProgressBar::on_terminal();
@@ -105,6 +110,10 @@ impl Session {
         let parts = self.parts(Some(lock), progress)?;
         recover(&parts.context)?;
         Ok(Answerer::Here(Box::new(parts)))
+    }
+
+    fn client(&self, daemon: &DaemonFile) -> anyhow::Result<Client> {
+        Client::new(daemon, token::find(&self.sources.environment, self.config().http.tokens_file.as_deref())?)
     }
 
     /// The parts in this process, under the lock that the caller took.
@@ -121,6 +130,7 @@ impl Session {
         if let Some(isa) = isa.0 {
             choose_isa(isa).context("`resources.isa`")?;
         }
+        let refused = Arc::new(AtomicBool::new(false));
         let mut pool = rayon::ThreadPoolBuilder::new().num_threads(*threads);
         if !cpus.is_empty() {
             let there = core_affinity::get_core_ids().unwrap_or_default();
@@ -128,12 +138,25 @@ impl Session {
                 bail!("`resources.cpus` names the processor {missing}, which this process may not use");
             }
             let (own, count) = (cpus.clone(), if *threads == 0 { cpus.len() } else { *threads });
+            let refused = Arc::clone(&refused);
             let pin = move |thread: usize| {
-                core_affinity::set_for_current(CoreId { id: own[thread % own.len()] });
+                let pinned = core_affinity::set_for_current(CoreId { id: own[thread % own.len()] });
+                refused.fetch_or(!pinned, Ordering::Relaxed);
             };
             pool = pool.num_threads(count).start_handler(pin);
         }
-        pool.build_global().context("the threads cannot be started")
+        pool.build_global().context("the threads cannot be started")?;
+        if !cpus.is_empty() {
+            // Each has come through its start when it takes part in this.
+            rayon::broadcast(|_| {});
+        }
+        if refused.load(Ordering::Relaxed) {
+            bail!(
+                "`resources.cpus` = {cpus:?}: the system does not let threads keep to processors; a service needs \
+                 `SystemCallFilter=sched_setaffinity` for it, or `CPUAffinity=` in place of this key"
+            );
+        }
+        Ok(())
     }
 
     /// A runtime, with calculations limited to their threads.

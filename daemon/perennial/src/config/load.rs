@@ -6,13 +6,19 @@ use std::{
 use toml::{Table, Value, de::DeTable};
 
 use super::{
-    Config,
+    Config, Listen,
     place::{self, Origin, Origins},
     validate::{self, Problem},
 };
 
 /// The prefix of environment variables that set a key: `PERENNIAL_TRAIN__LEARNING_RATE`.
 const ENVIRONMENT_PREFIX: &str = "PERENNIAL_";
+
+/// Where systemd puts what `LoadCredential=` names …
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+/// … and the one among them that is `http.tokens_file` where the configuration names none.
+const TOKENS_CREDENTIAL: &str = "http-tokens";
 
 /// Read where no `--config` is given, if it is there.
 const DEFAULT_FILE: &str = "/etc/perennial/perennial.toml";
@@ -100,6 +106,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         (config, table) = apply(&table, &key, &value, &origin)?;
         origins.insert(key, origin);
     }
+    take_credentials(&mut config, &mut origins, &sources.environment);
     let file_folder = file.as_ref().and_then(|path| path.parent()).map(|folder| working_directory.join(folder));
     resolve_paths(&mut config, &origins, &file_folder.unwrap_or_default(), &working_directory);
     let problems = validate::problems(&config);
@@ -108,6 +115,16 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     }
     let place = |problem: &Problem| origins.get(&problem.key).cloned().unwrap_or(Origin::Default);
     Err(ConfigError::Invalid(problems.into_iter().map(|problem| (place(&problem), problem)).collect()))
+}
+
+/// What systemd hands over takes effect without a key, unless the key is set.
+fn take_credentials(config: &mut Config, origins: &mut Origins, environment: &[(String, String)]) {
+    let folder = environment.iter().find(|(name, _)| name == CREDENTIALS_VARIABLE);
+    let tokens = folder.map(|(_, folder)| Path::new(folder).join(TOKENS_CREDENTIAL)).filter(|file| file.is_file());
+    if let (Some(file), None) = (tokens, &config.http.tokens_file) {
+        config.http.tokens_file = Some(file);
+        origins.insert("http.tokens_file".to_owned(), Origin::Environment(CREDENTIALS_VARIABLE.to_owned()));
+    }
 }
 
 fn read_file(path: &Path) -> Result<(Config, Table, Origins), ConfigError> {
@@ -210,6 +227,10 @@ fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, wor
     };
     config.state.dir = resolve("state.dir", &config.state.dir);
     config.model.cache = config.model.cache.take().map(|path| resolve("model.cache", &path));
+    config.http.tokens_file = config.http.tokens_file.take().map(|path| resolve("http.tokens_file", &path));
+    if let Listen::Unix(path) = &config.http.listen {
+        config.http.listen = Listen::Unix(resolve("http.listen", path));
+    }
     config.ingest.inbox = config.ingest.inbox.take().map(|path| resolve("ingest.inbox", &path));
     if let Some(path) = config.model.path() {
         config.model.base = resolve("model.base", path).to_string_lossy().into_owned();
@@ -300,6 +321,19 @@ mod tests {
     #[test]
     fn text_that_looks_like_a_number_stays_text_where_text_is_wanted() {
         assert_eq!(with_file("", &["model.base=7"]).unwrap().config.model.base, "7");
+    }
+
+    #[test]
+    fn other_machines_need_tokens_which_systemd_may_hand_over() {
+        let error = with_file("[http]\nlisten = \"0.0.0.0:7411\"", &[]).unwrap_err();
+        assert!(error.contains("DIR/perennial.toml:2") && error.contains("http.tokens_file"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(TOKENS_CREDENTIAL);
+        std::fs::write(&file, "").unwrap();
+        let environment = vec![(CREDENTIALS_VARIABLE.to_owned(), folder.path().display().to_string())];
+        let set = vec!["http.listen=0.0.0.0:7411".to_owned()];
+        let loaded = load(&Sources { environment, set, ..Default::default() }).unwrap();
+        assert_eq!(loaded.config.http.tokens_file, Some(file));
     }
 
     #[test]

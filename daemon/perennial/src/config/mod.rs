@@ -7,6 +7,7 @@ mod compute;
 mod dump;
 mod ingest;
 mod learner;
+mod listen;
 mod load;
 mod place;
 mod reload;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
     ingest::Ingest,
+    listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},

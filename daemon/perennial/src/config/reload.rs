@@ -50,7 +50,12 @@ impl Reload {
             replay.embedding,
             replay.layer,
             http.listen,
+            http.socket_mode,
+            http.tokens_file,
             http.body_bytes_max,
+            http.header_seconds,
+            http.body_seconds,
+            http.connections_max,
             resources.threads,
             resources.cpus,
             resources.isa,
@@ -65,12 +70,13 @@ impl Reload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Listen;
 
     #[test]
     fn what_cannot_change_is_kept_and_named() {
         let running = Config::default();
         let mut new = Config::default();
-        new.http.listen = ([127, 0, 0, 1], 1).into();
+        new.http.listen = Listen::Tcp(([127, 0, 0, 1], 1).into());
         new.cycle.samples_min = 7;
         new.log.level = "debug".into();
         let reload = Reload::between(&running, new);

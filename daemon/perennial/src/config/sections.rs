@@ -12,7 +12,7 @@ use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Ingest, Isa, Precision, Reward, Rollout, TrainDevice};
+use super::{Ingest, Isa, Listen, Precision, Reward, Rollout, SocketMode, TrainDevice};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -334,13 +334,27 @@ fn max_new_tokens() -> usize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
+    pub(crate) socket_mode: SocketMode,
+    /// Callers over TCP need no token where it is unset.
+    pub(crate) tokens_file: Option<PathBuf>,
     pub(crate) body_bytes_max: usize,
+    pub(crate) header_seconds: u64,
+    pub(crate) body_seconds: u64,
+    pub(crate) connections_max: usize,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7411)), body_bytes_max: 32 << 20 }
+        Self {
+            listen: Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 7411))),
+            socket_mode: SocketMode(0o660),
+            tokens_file: None,
+            body_bytes_max: 32 << 20,
+            header_seconds: 10,
+            body_seconds: 120,
+            connections_max: 128,
+        }
     }
 }
 

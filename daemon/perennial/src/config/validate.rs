@@ -36,12 +36,24 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     if let Err(error) = crate::telemetry::log_filter(&config.log.level) {
         found.add("log.level", &error.to_string());
     }
-    if !config.http.listen.ip().is_loopback() {
-        found.add("http.listen", "must be a loopback address such as 127.0.0.1: the interface has no passwords");
-    }
-    found.at_least("http.body_bytes_max", config.http.body_bytes_max as f64, 1024.0);
+    http(config, &mut found);
     found.at_least("shutdown.stop_seconds", config.shutdown.stop_seconds as f64, 1.0);
     found.0
+}
+
+fn http(config: &Config, found: &mut Problems) {
+    let http = &config.http;
+    if http.listen.is_remote() && http.tokens_file.is_none() {
+        found.add(
+            "http.listen",
+            "can be reached from other machines, which takes `http.tokens_file`: set it, or listen on a loopback address such \
+             as 127.0.0.1:7411 or on a Unix socket",
+        );
+    }
+    found.at_least("http.body_bytes_max", http.body_bytes_max as f64, 1024.0);
+    found.within("http.header_seconds", http.header_seconds as f64, 1.0..=3600.0);
+    found.within("http.body_seconds", http.body_seconds as f64, 1.0..=86_400.0);
+    found.within("http.connections_max", http.connections_max as f64, 1.0..=65_536.0);
 }
 
 fn ingest(config: &Config, found: &mut Problems) {

@@ -208,6 +208,7 @@ fn of_registry(error: &RegistryError) -> Option<Verdict> {
     match error {
         RegistryError::Sqlite(_)
         | RegistryError::Open { .. }
+        | RegistryError::Create { .. }
         | RegistryError::Foreign { .. }
         | RegistryError::Newer { .. } => MAY_PASS,
         RegistryError::ChampionChanged { .. } => last("nothing: the next cycle compares with the champion of then"),

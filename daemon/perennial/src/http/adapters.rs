@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State},
 };
 use perennial_types::AdapterId;
@@ -45,7 +46,7 @@ pub(super) async fn show(State(handle): State<Arc<Handle>>, Path(id): Path<Strin
 pub(super) async fn promote(
     State(handle): State<Arc<Handle>>,
     Path(id): Path<String>,
-    body: String,
+    body: Bytes,
 ) -> Result<Json<RollBack>, ApiError> {
     let id: AdapterId = parse(&id)?;
     let Promote { reason } = read(&body)?;
@@ -54,15 +55,15 @@ pub(super) async fn promote(
 }
 
 /// Puts an earlier champion back in service.
-pub(super) async fn roll_back(State(handle): State<Arc<Handle>>, body: String) -> Result<Json<RollBack>, ApiError> {
+pub(super) async fn roll_back(State(handle): State<Arc<Handle>>, body: Bytes) -> Result<Json<RollBack>, ApiError> {
     let RollBack { to } = read(&body)?;
     Ok(Json(RollBack { to: handle.roll_back(to).await? }))
 }
 
 /// A body of JSON, which may be empty.
-pub(super) fn read<T: Default + for<'de> Deserialize<'de>>(body: &str) -> Result<T, ApiError> {
-    if body.trim().is_empty() {
+pub(super) fn read<T: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ApiError> {
+    if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_str(body).map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
+    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
 }

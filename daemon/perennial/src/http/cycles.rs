@@ -2,6 +2,7 @@ use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State},
     http::StatusCode,
 };
@@ -67,7 +68,7 @@ pub(super) async fn start(State(handle): State<Arc<Handle>>) -> Result<(StatusCo
 pub(super) async fn abort(
     State(handle): State<Arc<Handle>>,
     Path(id): Path<String>,
-    body: String,
+    body: Bytes,
 ) -> Result<(StatusCode, Json<Aborting>), ApiError> {
     let cycle: CycleId = parse(&id)?;
     let Abort { reason } = read(&body)?;

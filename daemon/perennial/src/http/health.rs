@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
@@ -9,7 +9,7 @@ use axum::{
 
 use serde::Serialize;
 
-use super::ApiError;
+use super::{ApiError, Role, tokens::Caller};
 use crate::{api::Status, service::Handle, stuck::Stuck};
 
 /// The version of Prometheus's text format.
@@ -25,20 +25,24 @@ pub(super) async fn live() -> &'static str {
 pub(super) struct Ready {
     /// Samples are taken in, and what is asked is answered.
     ready: bool,
-    /// What keeps training from getting on, where something does.
+    /// What keeps training from getting on, where something does; for callers with the role to read.
     stuck: Option<Stuck>,
 }
 
 /// The daemon takes work. Training that is stuck is told and is no reason to send samples elsewhere: they are stored, and
 /// wait. Whoever wants to be woken by it asks [`training`].
-pub(super) async fn ready(State(handle): State<Arc<Handle>>) -> Result<Json<Ready>, ApiError> {
+pub(super) async fn ready(
+    State(handle): State<Arc<Handle>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Ready>, ApiError> {
     if !handle.is_ready() {
         return Err(ApiError::unavailable("starting or stopping"));
     }
     if handle.context().telemetry.board().storage_full() {
         return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
     }
-    Ok(Json(Ready { ready: true, stuck: handle.stuck().await? }))
+    let stuck = if caller.may(Role::Read) { handle.stuck().await? } else { None };
+    Ok(Json(Ready { ready: true, stuck }))
 }
 
 /// Training gets on: it runs, or waits for nothing but samples.

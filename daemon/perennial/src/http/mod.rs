@@ -1,64 +1,114 @@
-//! The HTTP interface, on a loopback address: health, metrics, samples in, and what the command line asks.
+//! The HTTP interface: health, metrics, samples in, and what the command line asks.
 
 mod adapters;
+mod admission;
+mod body;
+mod content;
 mod cycles;
 mod error;
 mod guard;
 mod health;
+mod listener;
+mod patient;
+mod problems;
 mod quarantine;
+mod routes;
 mod samples;
+mod serve;
+mod tokens;
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
 use axum::{
     Router,
-    middleware::from_fn,
-    routing::{get, post},
+    middleware::{from_fn, from_fn_with_state},
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::trace::TraceLayer;
-use tracing::error;
 
-use self::error::ApiError;
 pub(crate) use self::{
     adapters::{Promote, RollBack},
     cycles::{Abort, Aborting, BY_HAND, Requeued, Started},
-    error::ErrorBody,
+    error::Problem,
+    listener::Listener,
+    tokens::Tokens,
 };
-use crate::service::Handle;
+use self::{error::ApiError, guard::Host, serve::Connections, tokens::Role};
+use crate::{config, service::Handle};
 
-/// Answers until `drain` is cancelled, and then what was asked before.
-pub(crate) async fn serve(listener: TcpListener, handle: Handle, drain: CancellationToken) {
-    let served = axum::serve(listener, router(Arc::new(handle))).with_graceful_shutdown(drain.cancelled_owned());
-    if let Err(error) = served.await {
-        error!(%error, "the HTTP interface ended");
+/// Where requests come in, and who is let in.
+pub(crate) struct Doors {
+    /// The sockets.
+    pub(crate) listeners: Vec<Listener>,
+    /// What callers over TCP must bring; `None` where nobody needs anything.
+    pub(crate) tokens: Option<Arc<Tokens>>,
+}
+
+impl Doors {
+    /// Where they are reached, in their order.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub(crate) fn addresses(&self) -> std::io::Result<Vec<config::Listen>> {
+        let addresses: Result<Vec<_>, _> = self.listeners.iter().map(Listener::address).collect();
+        Ok(addresses?.into_iter().flatten().collect())
+    }
+
+    /// The sockets that systemd passed, else the configured one.
+    ///
+    /// # Errors
+    /// Where a socket or the tokens cannot be had, or other machines could do everything without a token.
+    pub(crate) fn open(http: &config::Http) -> anyhow::Result<Self> {
+        let tokens = http.tokens_file.as_deref().map(Tokens::read).transpose().context("`http.tokens_file`")?;
+        let passed = Listener::passed()?;
+        let listeners = match passed.is_empty() {
+            false => passed,
+            true => vec![Listener::bind(&http.listen, http.socket_mode)?],
+        };
+        for listener in &listeners {
+            match listener.address()? {
+                Some(address) if address.is_remote() && tokens.is_none() => bail!(
+                    "{address} can be reached from other machines, and there are no tokens: set `http.tokens_file`, or \
+                     listen on a loopback address or a Unix socket"
+                ),
+                _ => {}
+            }
+        }
+        Ok(Self { listeners, tokens: tokens.map(Arc::new) })
     }
 }
 
-fn router(handle: Arc<Handle>) -> Router {
-    Router::new()
-        .route("/live", get(health::live))
-        .route("/ready", get(health::ready))
-        .route("/ready/training", get(health::training))
-        .route("/metrics", get(health::metrics))
-        .route("/v1/status", get(health::status))
-        .route("/v1/samples", post(samples::take))
-        .route("/v1/quarantine", get(quarantine::list))
-        .route("/v1/quarantine/{name}", get(quarantine::show))
-        .route("/v1/quarantine/{name}/requeue", post(quarantine::requeue))
-        .route("/v1/quarantine/files/{name}/requeue", post(quarantine::give_back))
-        .route("/v1/adapters", get(adapters::list))
-        .route("/v1/adapters/{id}", get(adapters::show))
-        .route("/v1/adapters/{id}/promote", post(adapters::promote))
-        .route("/v1/rollback", post(adapters::roll_back))
-        .route("/v1/cycles", get(cycles::list).post(cycles::start))
-        .route("/v1/cycles/{id}", get(cycles::show))
-        .route("/v1/cycles/{id}/requeue", post(cycles::requeue))
-        .route("/v1/cycles/{id}/abort", post(cycles::abort))
-        .fallback(|| async { ApiError::not_found("there is no such page") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        .layer(from_fn(guard::local_host_only))
+/// Answers at all doors until `drain` is cancelled, and then what was asked before, in tasks of `tasks`.
+///
+/// # Errors
+/// Where a socket cannot be listened to.
+pub(crate) fn serve(
+    doors: Doors,
+    handle: &Arc<Handle>,
+    drain: CancellationToken,
+    tasks: &TaskTracker,
+) -> std::io::Result<()> {
+    let connections = Connections::new(&handle.context().config.current().http, drain, tasks.clone());
+    for listener in doors.listeners {
+        // Who may open a Unix socket is for its mode to say.
+        let tokens = match listener {
+            Listener::Tcp(_) => doors.tokens.clone(),
+            Listener::Unix(..) => None,
+        };
+        let host = match (&listener, &tokens) {
+            (Listener::Tcp(_), None) => Host::Loopback,
+            _ => Host::Any,
+        };
+        connections.answer(listener, router(handle, host, tokens))?;
+    }
+    Ok(())
+}
+
+fn router(handle: &Arc<Handle>, host: Host, tokens: Option<Arc<Tokens>>) -> Router {
+    routes::router(tokens)
+        .layer(from_fn_with_state(host, guard::guard))
+        .layer(from_fn(problems::only_problems))
         .layer(TraceLayer::new_for_http())
-        .with_state(handle)
+        .with_state(Arc::clone(handle))
 }

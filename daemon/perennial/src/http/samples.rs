@@ -8,7 +8,7 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::ApiError;
+use super::{ApiError, body};
 use crate::{
     intake::is_full,
     ports::{IntakeError, IntakeReport, Origin},
@@ -33,29 +33,31 @@ pub(super) struct Parameters {
 pub(super) async fn take(
     State(handle): State<Arc<Handle>>,
     parameters: Result<Query<Parameters>, QueryRejection>,
-    body: Body,
+    rows: Body,
 ) -> Result<Json<IntakeReport>, ApiError> {
     let Query(Parameters { source, first_line }) =
         parameters.map_err(|error| ApiError::bad_request(error.body_text()))?;
     if !handle.is_ready() {
         return Err(ApiError::unavailable("the daemon is stopping: send it again later"));
     }
-    let rows = receive(&handle, body).await?;
+    let rows = receive(&handle, rows).await?;
     let source = source.filter(|source| !source.is_empty()).unwrap_or_else(|| SOURCE.to_owned());
     Ok(Json(handle.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?))
 }
 
 /// Gathers the body first: a slow or broken sender holds nobody up.
-async fn receive(handle: &Handle, body: Body) -> Result<RequestBody, ApiError> {
+async fn receive(handle: &Handle, sent: Body) -> Result<RequestBody, ApiError> {
     let no_room = |error: std::io::Error| ApiError::from(no_room(handle, error));
     let bytes_max = handle.context().config.current().http.body_bytes_max;
     let (mut writer, mut bytes) = (handle.request_body(), 0);
-    let mut body = body.into_data_stream();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
+    let mut sent = sent.into_data_stream();
+    while let Some(chunk) = sent.next().await {
+        let chunk = chunk.map_err(body::broken)?;
         bytes += chunk.len();
         if bytes > bytes_max {
-            return Err(ApiError::too_large(bytes_max));
+            return Err(ApiError::too_large(format!(
+                "the body is longer than http.body_bytes_max = {bytes_max}: send it in parts, or put a file into the inbox"
+            )));
         }
         writer.push(&chunk).await.map_err(no_room)?;
     }

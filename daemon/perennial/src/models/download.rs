@@ -22,10 +22,14 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// A client for large files.
 pub(super) fn client() -> reqwest::Result<Client> {
+    client_that_waits(READ_TIMEOUT)
+}
+
+/// A blocking client's limit of time is not one of the whole transfer, but of its answer and then of each read.
+fn client_that_waits(limit: Duration) -> reqwest::Result<Client> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(None)
-        .tcp_keepalive(READ_TIMEOUT)
+        .timeout(limit)
         .user_agent(concat!("perennial/", env!("CARGO_PKG_VERSION")))
         .build()
 }
@@ -128,5 +132,26 @@ mod tests {
         // A whole file asks for nothing: the server is gone.
         server.join().unwrap();
         resume(&client, &url, &pinned, &part, &watch).unwrap();
+    }
+
+    #[test]
+    fn server_that_falls_silent_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/weights", listener.local_addr().unwrap());
+        let client = client_that_waits(Duration::from_millis(200)).unwrap();
+        // Connections are made by the system, and nobody answers.
+        assert!(client.get(&url).send().unwrap_err().is_timeout());
+        let server = thread::spawn(move || {
+            let mut stream = listener.incoming().nth(1).unwrap().unwrap();
+            let asked = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            asked.take_while(|line| !line.is_empty()).for_each(drop);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").unwrap();
+            stream
+        });
+        let mut file = tempfile::tempfile().unwrap();
+        let mut response = client.get(&url).send().unwrap();
+        let error = format!("{:#}", append(&mut response, &mut file, |_| {}).unwrap_err());
+        assert!(error.contains("broke off"), "{error}");
+        drop(server.join().unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use perennial_types::CycleId;
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::info;
 
 use super::{
     Job, Service, Which,
@@ -12,22 +12,21 @@ use super::{
 };
 use crate::{
     clock,
-    ports::{Cause, CycleEnd, Stop},
+    ports::{Cause, CycleEnd, Cycles, Stop},
     stuck,
     telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree, SetAsideCount, Standing},
 };
 
 impl Service {
-    pub(super) fn tell_standing(&self) {
-        let activity = self.context.telemetry.board().current();
-        match stuck::find(&self.context.registry, Some(&activity)) {
-            Ok(stuck) => self.context.telemetry.emit(Standing(stuck.as_ref())),
-            Err(problem) => error!(error = format!("{problem:#}"), "how training stands cannot be told"),
-        }
-        match self.context.registry.set_aside_count() {
-            Ok(count) => self.context.telemetry.emit(SetAsideCount(count)),
-            Err(error) => error!(%error, "the samples that are set aside cannot be counted"),
-        }
+    pub(super) fn tell_standing(&mut self) {
+        let context = self.context.clone();
+        let tell = move || {
+            let activity = context.telemetry.board().current();
+            context.telemetry.emit(Standing(stuck::find(&context.registry, Some(&activity))?.as_ref()));
+            context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));
+            Ok(())
+        };
+        self.ask("standing", tell, Job::Told);
     }
 
     /// Finds out, beside everything else, whether a cycle could be begun.
@@ -39,27 +38,27 @@ impl Service {
         });
     }
 
-    pub(super) fn start_cycle(&mut self, which: Which, reply: Option<oneshot::Sender<Result<CycleId, Refusal>>>) {
+    pub(super) fn start_cycle(&mut self, which: Which) {
         self.cycle_runs = true;
         self.cycle_stop = Stop::default();
         let (cycles, telemetry) = (self.ports.cycles.clone(), self.context.telemetry.clone());
         let stop = self.cycle_stop.clone();
         let work = move || {
-            let (cycle, cause) = match which {
-                Which::Continue(cycle) => (cycle, None),
-                Which::Begin(cause) => match cycles.begin(cause) {
-                    Ok(cycle) => (cycle, Some(cause)),
-                    Err(problem) => {
-                        let Some(reply) = reply else { return Job::Cycle { cycle: None, end: Err(problem) } };
-                        let _ = reply.send(Err(Refusal::Failed(format!("{problem:#}"))));
-                        return Job::Refused;
-                    }
-                },
+            let (chosen, reply) = match which {
+                Which::Continue(cycle) => (Ok((cycle, None)), None),
+                Which::Begin(cause) => (cycles.begin(cause).map(|cycle| (cycle, Some(cause))), None),
+                Which::Asked(reply) => (unfinished_or_new(&*cycles), Some(reply)),
+            };
+            let (cycle, cause) = match chosen {
+                Ok(chosen) => chosen,
+                Err(problem) if reply.is_none() => return Job::Cycle { cycle: None, end: Err(problem) },
+                Err(problem) => {
+                    answer(reply, &Err(Refusal::Failed(format!("{problem:#}"))));
+                    return Job::Refused;
+                }
             };
             telemetry.emit(CycleStarted { cycle, cause });
-            if let Some(reply) = reply {
-                let _ = reply.send(Ok(cycle));
-            }
+            answer(reply, &Ok(cycle));
             Job::Cycle { cycle: Some(cycle), end: cycles.run(cycle, &stop) }
         };
         self.jobs.spawn(async {
@@ -69,24 +68,18 @@ impl Service {
 
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::StartCycle(reply) if self.cycle_runs => drop(reply.send(Err(Refusal::Running))),
-            Command::StartCycle(reply) => match self.ports.cycles.unfinished() {
-                // Somebody who asks for a cycle does not want to wait out the pause after a failure.
-                Ok(Some(cycle)) => {
-                    self.start_cycle(Which::Continue(cycle), None);
-                    drop(reply.send(Ok(cycle)));
-                }
-                Ok(None) => self.start_cycle(Which::Begin(Cause::Manual), Some(reply)),
-                Err(problem) => drop(reply.send(Err(Refusal::Failed(format!("{problem:#}"))))),
-            },
+            Command::StartCycle(reply) if self.cycle_runs => answer(Some(reply), &Err(Refusal::Running)),
+            // Somebody who asks for a cycle does not want to wait out the pause after a failure.
+            Command::StartCycle(reply) => self.start_cycle(Which::Asked(reply)),
             // The registry knows that it is to end: its run looks there when it stops, or before it does anything.
             Command::EndCycle(_) if self.cycle_runs => self.cycle_stop.set(),
-            Command::EndCycle(cycle) => self.start_cycle(Which::Continue(cycle), None),
+            Command::EndCycle(cycle) => self.start_cycle(Which::Continue(cycle)),
         }
     }
 
     pub(super) fn cycle_finished(&mut self, cycle: Option<CycleId>, end: &anyhow::Result<CycleEnd>) {
         self.cycle_runs = false;
+        self.look_around_soon();
         match (cycle, end) {
             (Some(cycle), end) => self.context.telemetry.emit(CycleEnded { cycle, end: end.as_ref() }),
             (None, Err(problem)) => self.context.telemetry.emit(NextCycleBlocked(problem)),
@@ -122,11 +115,23 @@ impl Service {
         self.context.telemetry.board().update(|activity| activity.retry_ms = None);
     }
 
-    pub(super) fn tell_check(&self, outcome: &anyhow::Result<()>) {
+    pub(super) fn tell_check(&mut self, outcome: &anyhow::Result<()>) {
         match outcome {
             Ok(()) => self.context.telemetry.emit(NextCycleFree),
             Err(problem) => self.context.telemetry.emit(NextCycleBlocked(problem)),
         }
         self.tell_standing();
     }
+}
+
+fn unfinished_or_new(cycles: &dyn Cycles) -> anyhow::Result<(CycleId, Option<Cause>)> {
+    match cycles.unfinished()? {
+        Some(cycle) => Ok((cycle, None)),
+        None => Ok((cycles.begin(Cause::Manual)?, Some(Cause::Manual))),
+    }
+}
+
+/// That nobody waits for the answer any longer is no error.
+fn answer(reply: Option<oneshot::Sender<Result<CycleId, Refusal>>>, answer: &Result<CycleId, Refusal>) {
+    reply.into_iter().for_each(|reply| drop(reply.send(answer.clone())));
 }

@@ -2,7 +2,7 @@ use std::{fs::File, sync::Arc};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::{request_body::RequestBody, work::on_thread};
+use super::{request_body::RequestBody, work::on_plain_thread};
 use crate::ports::{Intake, IntakeError, IntakeReport, Origin, RequeueReport, Stop};
 
 /// Small requests that are read at the same time. Each is over soon; most of it is waiting for the disk, together.
@@ -53,7 +53,7 @@ impl Desk {
         let desk = Arc::clone(lane).acquire_owned().await.map_err(|_| IntakeError::Stopped)?;
         let (intake, stop) = (Arc::clone(&self.intake), Stop::default());
         let leaving = Leaving(stop.clone());
-        let outcome = on_thread("intake", move || {
+        let outcome = on_plain_thread("intake", move || {
             // The thread holds the desk, not this future: it is free only once the reading has ended.
             let _desk = desk;
             intake.take_rows(&mut rows, &origin, &stop)

@@ -1,7 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{BodyWriter, Desk, RequestBody, on_thread};
+use super::{BodyWriter, Desk, Questions, RequestBody, on_plain_thread};
 use crate::{
     api::Status,
     ports::{Context, IntakeError, IntakeReport, Origin, Ports, RequeueReport},
@@ -16,7 +16,11 @@ pub(crate) struct Handle {
     desk: Desk,
     commands: mpsc::Sender<Command>,
     ready: watch::Receiver<bool>,
+    questions: Questions,
 }
+
+/// Questions of requests that are answered at the same time.
+const QUESTIONS_MAX: usize = 4;
 
 /// What only the loop can do.
 pub(super) enum Command {
@@ -48,7 +52,7 @@ impl Handle {
         commands: mpsc::Sender<Command>,
         ready: watch::Receiver<bool>,
     ) -> Self {
-        Self { context, ports, desk, commands, ready }
+        Self { context, ports, desk, commands, ready, questions: Questions::new(QUESTIONS_MAX) }
     }
 
     /// Whether the daemon takes work.
@@ -81,7 +85,7 @@ impl Handle {
     /// Takes the rows of a quarantine file in again.
     pub(crate) async fn requeue_quarantine(&self, file: String) -> anyhow::Result<RequeueReport> {
         let desk = self.desk.clone();
-        on_thread("requeue", move || desk.requeue(&file)).await?
+        on_plain_thread("requeue", move || desk.requeue(&file)).await?
     }
 
     /// How things stand.
@@ -130,6 +134,6 @@ impl Handle {
         question: impl FnOnce(&Context, &Ports) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
         let (context, ports) = (self.context.clone(), self.ports.clone());
-        on_thread("request", move || question(&context, &ports)).await?
+        self.questions.ask("request", move || question(&context, &ports)).await?
     }
 }

@@ -1,7 +1,7 @@
 //! The daemon: watches, takes in, starts cycles, answers, and stops in good order.
 //!
-//! One loop owns all state and does nothing that blocks; what blocks runs on threads of its own ([`work`]), one of each
-//! kind at a time, and is told to stop before the loop ends.
+//! One loop owns all state and does nothing that blocks; what blocks runs on other threads ([`work`]), one of each kind at
+//! a time, and what takes long is told to stop before the loop ends. The registry is asked there too.
 
 mod cycles;
 mod desk;
@@ -11,6 +11,7 @@ mod policy;
 mod reload;
 mod request_body;
 mod signals;
+mod situation;
 mod systemd;
 mod watch;
 mod work;
@@ -29,8 +30,7 @@ use anyhow::Context as _;
 use perennial_types::CycleId;
 use sd_notify::NotifyState;
 use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch as state},
+    sync::{mpsc, oneshot, watch as state},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -43,7 +43,7 @@ pub(crate) use self::{
     inbox::{move_into, open_regular},
     request_body::{BodyWriter, RequestBody},
     signals::Signals,
-    work::on_thread,
+    work::{Questions, on_plain_thread, on_thread},
 };
 use self::{
     inbox::Inbox,
@@ -54,15 +54,17 @@ use self::{
     watch::Watcher,
 };
 use crate::{
-    clock,
     config::{ConfigError, Loaded},
     http,
     ports::{Cause, Context, CycleEnd, Ports, Stop},
-    telemetry::{ChampionInService, LogControl, SamplesWaiting},
+    telemetry::{ChampionInService, LogControl},
 };
 
 /// The loop takes a turn at least this often, for the watchdog.
 const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// One after the other, so that what they tell comes in the order in which it was asked.
+const LOOP_QUESTIONS_MAX: usize = 1;
 
 /// While it stops, systemd is asked for this much more time, again and again.
 const STOP_EXTENSION: Duration = Duration::from_secs(10);
@@ -77,7 +79,7 @@ pub(crate) struct Options {
     /// The parts.
     pub(crate) ports: Ports,
     /// Where HTTP is answered.
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) doors: http::Doors,
     /// The log, whose level a reload may change.
     pub(crate) log: LogControl,
     /// Reads the configuration again, from the same sources.
@@ -103,6 +105,8 @@ struct Service {
     reread: Reread,
     desk: Desk,
     pulse: Pulse,
+    /// The loop's own: they never wait behind those of requests.
+    questions: Questions,
     jobs: JoinSet<Job>,
     /// Told to everything that runs when the daemon stops.
     stop: Stop,
@@ -112,6 +116,12 @@ struct Service {
     indexer_runs: bool,
     /// `None` while it is looked at.
     inbox: Option<Inbox>,
+    /// The registry is being asked how things stand.
+    looks_around: bool,
+    /// When to ask it next.
+    look_around_at: Instant,
+    /// What it will answer may be out of date.
+    look_around_again: bool,
     reload_runs: bool,
     /// Somebody asked for a reload while one ran.
     reload_again: bool,
@@ -134,6 +144,9 @@ enum Job {
     /// The inbox is back, and should be looked at again so soon, if sooner than usual.
     Inbox(Inbox, anyhow::Result<Option<Duration>>),
     Index(anyhow::Result<u64>),
+    LookAround(anyhow::Result<Situation>),
+    /// Something was asked and told.
+    Told(anyhow::Result<()>),
     /// What the next cycle would fail by under the configuration in force.
     Check(anyhow::Result<()>),
     Reload(anyhow::Result<Reloaded>),
@@ -143,6 +156,8 @@ enum Job {
 enum Which {
     Begin(Cause),
     Continue(CycleId),
+    /// Somebody asks for one: the unfinished one, else a new one.
+    Asked(oneshot::Sender<Result<CycleId, Refusal>>),
 }
 
 /// Runs the daemon until a signal ends it.
@@ -150,11 +165,9 @@ enum Which {
 /// # Errors
 /// Where signals or the listener cannot be used. What goes wrong later is told and tried again.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
-    let Options { context, ports, listener, log, reread, shutdown } = options;
+    let Options { context, ports, doors, log, reread, shutdown } = options;
     let mut signals = Signals::new().context("signals cannot be listened to")?;
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let address = listener.local_addr()?;
+    let addresses: Vec<String> = doors.addresses()?.iter().map(ToString::to_string).collect();
 
     let (ready, is_ready) = state::channel(false);
     let (commands, mut inbound) = mpsc::channel(16);
@@ -163,7 +176,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
     let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
     let pulse = Pulse::default();
-    tasks.spawn(http::serve(listener, handle, drain.clone()));
+    http::serve(doors, &Arc::new(handle), drain.clone(), &tasks).context("HTTP cannot be answered")?;
     tasks.spawn(systemd::supervise(pulse.clone(), context.telemetry.board().clone(), drain.clone()));
     tasks.close();
 
@@ -175,11 +188,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
     service.start_indexer();
     ready.send_replace(true);
     systemd::tell(&[NotifyState::Ready]);
-    info!(%address, state = %service.context.state.root().display(), "ready");
+    info!(?addresses, state = %service.context.state.root().display(), "ready");
 
     loop {
+        service.pulse.beat(service.cycle_runs);
         service.look_at_inbox();
-        let wake = service.schedule();
+        service.look_around();
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break,
@@ -189,9 +203,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
             renamed = watcher.changed() => service.inbox_changed(renamed),
             Some(command) = inbound.recv() => service.command(command),
             Some(job) = service.jobs.join_next() => service.finished(job),
-            () = service.desk.taken() => service.start_indexer(),
+            () = service.desk.taken() => service.rows_came_in(),
             () = sleep_until(service.look_at), if service.inbox.is_some() => {}
-            () = sleep(wake) => {}
+            () = sleep_until(service.look_around_at), if !service.looks_around => {}
+            () = sleep(TURN_MAX) => {}
         }
     }
 
@@ -212,12 +227,16 @@ impl Service {
             reread,
             desk,
             pulse,
+            questions: Questions::new(LOOP_QUESTIONS_MAX),
             jobs: JoinSet::new(),
             stop: Stop::default(),
             cycle_stop: Stop::default(),
             cycle_runs: false,
             indexer_runs: false,
             inbox,
+            looks_around: false,
+            look_around_at: Instant::now(),
+            look_around_again: false,
             reload_runs: false,
             reload_again: false,
             index_again: false,
@@ -228,53 +247,78 @@ impl Service {
         }
     }
 
-    fn tell_champion(&self) {
-        match self.context.registry.promotions() {
-            Ok(promotions) => {
-                let since_ms = promotions.last().and_then(|last| u64::try_from(last.at_ms).ok());
-                let since = since_ms.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
-                since.into_iter().for_each(|since| self.context.telemetry.emit(ChampionInService { since }));
-            }
-            Err(error) => error!(%error, "the champion cannot be told"),
-        }
+    /// Asks a question that may block, as a job.
+    fn ask<T: Send + 'static>(
+        &mut self,
+        name: &'static str,
+        question: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+        job: fn(anyhow::Result<T>) -> Job,
+    ) {
+        let questions = self.questions.clone();
+        self.jobs.spawn(async move {
+            let answer = questions.ask(name, question).await;
+            job(answer.unwrap_or_else(|error| Err(error.into())))
+        });
     }
 
-    /// Starts whatever the policy says, and returns when to ask it again.
-    fn schedule(&mut self) -> Duration {
-        self.pulse.beat(self.cycle_runs);
-        if self.cycle_runs {
-            return TURN_MAX;
+    fn tell_champion(&mut self) {
+        let context = self.context.clone();
+        let tell = move || {
+            let last_ms = context.registry.promotions()?.last().and_then(|last| u64::try_from(last.at_ms).ok());
+            let since = last_ms.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+            since.into_iter().for_each(|since| context.telemetry.emit(ChampionInService { since }));
+            Ok(())
+        };
+        self.ask("champion", tell, Job::Told);
+    }
+
+    /// Asks the registry how things stand, where it is time to.
+    fn look_around(&mut self) {
+        if self.looks_around || self.look_around_at > Instant::now() {
+            return;
         }
-        match self.situation() {
+        self.looks_around = true;
+        let (context, cycles, retry_ms) = (self.context.clone(), self.ports.cycles.clone(), self.retry_ms);
+        self.ask("schedule", move || situation::look(&context, &*cycles, retry_ms), Job::LookAround);
+    }
+
+    /// Something changed: the registry is asked at once, and an answer on its way does not count.
+    fn look_around_soon(&mut self) {
+        self.look_around_at = Instant::now();
+        self.look_around_again = self.looks_around;
+    }
+
+    /// Starts whatever the policy says.
+    fn looked_around(&mut self, answer: anyhow::Result<Situation>) {
+        self.looks_around = false;
+        let outdated = std::mem::take(&mut self.look_around_again);
+        if outdated || self.stop.is_set() {
+            return;
+        }
+        self.look_around_at = Instant::now() + TURN_MAX;
+        let situation = match answer {
+            Ok(situation) => situation,
             Err(problem) => {
-                error!(error = format!("{problem:#}"), "the registry does not answer; tried again");
-                TURN_MAX
+                return error!(error = format!("{problem:#}"), "the registry does not answer; tried again");
             }
-            Ok(situation) => {
-                self.context.telemetry.emit(SamplesWaiting(situation.waiting));
-                match policy::next(&self.context.config.current().cycle, &situation) {
-                    Step::Continue(cycle) => self.start_cycle(Which::Continue(cycle), None),
-                    Step::Begin(cause) => self.start_cycle(Which::Begin(cause), None),
-                    Step::Wait { until_ms: None } => return TURN_MAX,
-                    Step::Wait { until_ms: Some(until_ms) } => {
-                        let left_ms = u64::try_from(until_ms - situation.now_ms).unwrap_or_default();
-                        return Duration::from_millis(left_ms).min(TURN_MAX);
-                    }
-                }
-                TURN_MAX
+        };
+        if self.cycle_runs {
+            return;
+        }
+        match policy::next(&self.context.config.current().cycle, &situation) {
+            Step::Continue(cycle) => self.start_cycle(Which::Continue(cycle)),
+            Step::Begin(cause) => self.start_cycle(Which::Begin(cause)),
+            Step::Wait { until_ms: None } => {}
+            Step::Wait { until_ms: Some(until_ms) } => {
+                let left_ms = u64::try_from(until_ms - situation.now_ms).unwrap_or_default();
+                self.look_around_at = Instant::now() + Duration::from_millis(left_ms).min(TURN_MAX);
             }
         }
     }
 
-    fn situation(&self) -> anyhow::Result<Situation> {
-        let waiting = self.ports.cycles.waiting()?;
-        Ok(Situation {
-            now_ms: clock::now_ms(),
-            waiting: waiting.samples,
-            oldest_ms: waiting.oldest_ms,
-            unfinished: self.ports.cycles.unfinished()?,
-            retry_ms: self.retry_ms,
-        })
+    fn rows_came_in(&mut self) {
+        self.start_indexer();
+        self.look_around_soon();
     }
 
     fn start_indexer(&mut self) {
@@ -307,7 +351,7 @@ impl Service {
         let (renamed, stop) = (std::mem::take(&mut self.renamed), self.stop.clone());
         let another = Inbox::new(self.context.clone(), self.desk.clone());
         self.jobs.spawn(async move {
-            let look = on_thread("inbox", move || {
+            let look = on_plain_thread("inbox", move || {
                 let again = inbox.look(&renamed, &stop).context("the inbox cannot be read");
                 Job::Inbox(inbox, again)
             });
@@ -318,7 +362,13 @@ impl Service {
     fn finished(&mut self, job: Result<Job, tokio::task::JoinError>) {
         match job {
             Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
-            Ok(Job::Refused) => self.cycle_runs = false,
+            Ok(Job::Refused) => {
+                self.cycle_runs = false;
+                self.look_around_soon();
+            }
+            Ok(Job::LookAround(answer)) => self.looked_around(answer),
+            Ok(Job::Told(Ok(()))) => {}
+            Ok(Job::Told(Err(problem))) => error!(error = format!("{problem:#}"), "the registry does not answer"),
             Ok(Job::Inbox(inbox, again)) => {
                 self.inbox = Some(inbox);
                 match again {

@@ -46,7 +46,11 @@ impl Service {
                 // Whoever changes the configuration after a failure does not want to wait out the pause.
                 self.unpause();
                 self.tell_check(&check);
+                self.look_around_soon();
             }
+        }
+        if self.stop.is_set() {
+            return;
         }
         systemd::tell(&[NotifyState::Ready]);
         if std::mem::take(&mut self.reload_again) {

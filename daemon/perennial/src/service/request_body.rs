@@ -93,10 +93,13 @@ impl BodyWriter {
     }
 }
 
+/// What a request sends is nobody else's, however short its file has a name.
+const MODE: u32 = 0o600;
+
 /// A file without a name, gone as soon as it is closed. A crash before it lost its name leaves what the next start sweeps.
 async fn nameless_file(folder: &Path) -> io::Result<File> {
     let path = folder.join(format!(".request-{}.tmp", ulid::Ulid::new()));
-    let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path).await?;
+    let file = OpenOptions::new().create_new(true).read(true).write(true).mode(MODE).open(&path).await?;
     fs::remove_file(&path).await?;
     Ok(file)
 }

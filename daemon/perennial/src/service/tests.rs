@@ -17,13 +17,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    clock,
     config::{Config, SharedConfig},
     ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
     state::StateDir,
     telemetry::{NextCycleBlocked, NextCycleFree, ProgressBar, Telemetry},
 };
 
-/// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored.
+/// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored, `#` for want of room.
 #[derive(Default)]
 struct Fake {
     waiting: AtomicU64,
@@ -36,6 +37,7 @@ struct Fake {
     stopped: AtomicBool,
     fails: AtomicBool,
     abort: AtomicBool,
+    hangs: AtomicBool,
 }
 
 /// The longest request that is read at once.
@@ -50,7 +52,11 @@ impl Fake {
             return Err(IntakeError::Unreadable { input: "fake".into(), reason: "no rows".into() });
         }
         if text.starts_with('?') {
-            return Err(IntakeError::Storage(anyhow::anyhow!("disk full")));
+            return Err(IntakeError::Storage(anyhow::anyhow!("out of order")));
+        }
+        if text.starts_with('#') {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(IntakeError::StorageFull(anyhow::Error::from(full).context("the segment")));
         }
         let accepted = text.lines().count() as u64;
         self.waiting.fetch_add(accepted, SeqCst);
@@ -88,6 +94,9 @@ impl Indexer for Fake {
 
 impl Cycles for Fake {
     fn waiting(&self) -> anyhow::Result<Waiting> {
+        while self.hangs.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
         Ok(Waiting { samples: self.waiting.load(SeqCst), oldest_ms: Some(clock::now_ms()) })
     }
 
@@ -175,11 +184,12 @@ impl Running {
         let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        let doors = http::Doors { listeners: vec![http::Listener::Tcp(listener)], tokens: None };
         let shutdown = CancellationToken::new();
         let options = Options {
             context: context.clone(),
             ports,
-            listener,
+            doors,
             log: LogControl::detached(),
             reread: Arc::new(move || {
                 let config = reread.lock().unwrap().clone();
@@ -200,7 +210,9 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: &str) -> (u16, Value) {
-        let answer = self.http.post(format!("{}{path}", self.base)).body(body.to_owned()).send().await.unwrap();
+        let kind = if path.starts_with("/v1/samples") { "application/x-ndjson" } else { "application/json" };
+        let request = self.http.post(format!("{}{path}", self.base)).header("content-type", kind);
+        let answer = request.body(body.to_owned()).send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
     }
 
@@ -232,7 +244,7 @@ async fn enough_rows_over_http_start_a_cycle_and_a_second_waits() {
     running.until("a cycle", async |running| running.begun() == 1).await;
     running.post("/v1/samples", "4\n5\n6\n").await;
     let (status, refusal) = running.post("/v1/cycles", "").await;
-    assert_eq!((status, refusal["error"]["code"].as_str()), (409, Some("cycle_under_way")));
+    assert_eq!((status, refusal["code"].as_str()), (409, Some("cycle_under_way")));
     assert_eq!(running.begun(), 1);
     running.fake.may_end.store(true, SeqCst);
     running.until("the next cycle", async |running| running.begun() == 2).await;
@@ -243,7 +255,7 @@ async fn enough_rows_over_http_start_a_cycle_and_a_second_waits() {
 async fn a_cycle_is_started_by_hand_only_if_samples_wait() {
     let running = Running::start(Fake::default(), |_| {}).await;
     let (status, refusal) = running.post("/v1/cycles", "").await;
-    assert_eq!((status, refusal["error"]["message"].as_str()), (409, Some("no new samples wait")));
+    assert_eq!((status, refusal["detail"].as_str()), (409, Some("no new samples wait")));
     running.post("/v1/samples", "1\n").await;
     let (status, started) = running.post("/v1/cycles", "").await;
     assert_eq!((status, started["cycle"].as_u64()), (202, Some(1)));
@@ -300,7 +312,7 @@ async fn a_cycle_that_runs_or_waits_to_be_tried_again_is_aborted_over_http() {
     running.post("/v1/samples", "1\n").await;
     running.post("/v1/cycles", "").await;
     let (status, refusal) = running.post("/v1/cycles/9/abort", "").await;
-    assert_eq!((status, refusal["error"]["message"].as_str()), (500, Some("it is over")));
+    assert_eq!((status, refusal["detail"].as_str()), (500, Some("it is over")));
     let (status, aborting) = running.post("/v1/cycles/1/abort", r#"{"reason": "wrong data"}"#).await;
     assert_eq!((status, aborting["cycle"].as_u64()), (202, Some(1)));
     let aborted = |times: u32| format!(r#"perennial_cycle_runs_total{{outcome="aborted"}} {times}"#);
@@ -350,11 +362,12 @@ async fn a_reload_under_which_no_cycle_could_begin_is_refused_and_training_that_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_are_json_with_a_code() {
     let running = Running::start(Fake::default(), |config| config.http.body_bytes_max = 1024).await;
-    let code = |(status, body): (u16, Value)| (status, body["error"]["code"].as_str().unwrap_or_default().to_owned());
+    let code = |(status, body): (u16, Value)| (status, body["code"].as_str().unwrap_or_default().to_owned());
     let long = "x\n".repeat(600);
     assert_eq!(code(running.post("/v1/samples", &long).await), (413, "body_too_large".into()));
     assert_eq!(code(running.post("/v1/samples", "!").await), (422, "unreadable".into()));
     assert_eq!(code(running.post("/v1/samples", "?").await), (503, "unavailable".into()));
+    assert_eq!(code(running.post("/v1/samples", "#").await), (507, "storage_full".into()));
     assert_eq!(code(running.post("/v1/samples?lines=1", "1").await), (400, "bad_request".into()));
     assert_eq!(code(running.post("/v1/nothing", "").await), (404, "not_found".into()));
     assert_eq!(code(running.post("/v1/status", "").await), (405, "method_not_allowed".into()));
@@ -372,7 +385,8 @@ async fn heavy_requests_hold_up_neither_small_ones_nor_the_inbox_and_end_when_th
     let senders = TaskTracker::new();
     let mut requests = Vec::new();
     for _ in 0..4 {
-        let request = running.http.post(format!("{}/v1/samples", running.base)).body(heavy.clone());
+        let request = running.http.post(format!("{}/v1/samples", running.base));
+        let request = request.header("content-type", "application/x-ndjson").body(heavy.clone());
         requests.push(senders.spawn(request.send()));
     }
     sleep(Duration::from_millis(500)).await;
@@ -412,5 +426,19 @@ async fn file_that_cannot_be_moved_is_set_aside_and_holds_no_other_up() {
     std::fs::write(root.join("inbox/a.bin"), "! again").unwrap();
     running.until("the changed file", async |_| root.join("quarantine/files/a.bin").exists()).await;
     running.until("a clean status", async |running| status(running).await["set_aside_files"] == 0).await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_hangs_stops_neither_the_loop_nor_http() {
+    let fake = Fake::default();
+    fake.hangs.store(true, SeqCst);
+    let running = Running::start(fake, |_| {}).await;
+    assert_eq!(running.get("/live").await.0, 200);
+    let inbox = running.folder.path().join("inbox");
+    std::fs::write(inbox.join(".a"), "1\n").unwrap();
+    std::fs::rename(inbox.join(".a"), inbox.join("a.jsonl")).unwrap();
+    running.until("the file", async |running| running.folder.path().join("inbox/taken/a.jsonl").exists()).await;
+    running.fake.hangs.store(false, SeqCst);
     assert_eq!(running.stop().await, Exit::Clean);
 }

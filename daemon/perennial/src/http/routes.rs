@@ -1,0 +1,125 @@
+//! The one table of what can be asked: each route with the role that it takes and the body that it reads.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    http::Method,
+    middleware::from_fn_with_state,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use super::{
+    ApiError, Role, Tokens, adapters,
+    admission::{Admission, admit},
+    content::Content,
+    cycles,
+    guard::changes_something,
+    health, quarantine, samples,
+};
+use crate::service::Handle;
+
+/// Something that can be asked.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// What a caller must be allowed, where tokens are asked for; `None` is open to whoever reaches the port.
+    pub(super) role: Option<Role>,
+    pub(super) content: Content,
+    handler: MethodRouter<Arc<Handle>>,
+}
+
+impl Route {
+    /// What changes something takes a role and a body of a type, even if the table forgot to say so.
+    fn admission(&self, tokens: Option<Arc<Tokens>>) -> Admission {
+        let (role, content) = match (changes_something(&self.method), self.role, self.content) {
+            (true, role, Content::Nothing) => (role.or(Some(Role::Operate)), Content::Json),
+            (true, role, content) => (role.or(Some(Role::Operate)), content),
+            (false, role, content) => (role, content),
+        };
+        Admission { tokens, role, content }
+    }
+}
+
+/// Every route.
+pub(super) fn routes() -> Vec<Route> {
+    let (read, ingest, operate) = (Some(Role::Read), Some(Role::Ingest), Some(Role::Operate));
+    vec![
+        get("/live", None, health::live),
+        get("/ready", None, health::ready),
+        get("/ready/training", read, health::training),
+        get("/metrics", read, health::metrics),
+        get("/v1/status", read, health::status),
+        post("/v1/samples", ingest, Content::Rows, samples::take),
+        get("/v1/quarantine", read, quarantine::list),
+        get("/v1/quarantine/{name}", read, quarantine::show),
+        post("/v1/quarantine/{name}/requeue", operate, Content::Json, quarantine::requeue),
+        post("/v1/quarantine/files/{name}/requeue", operate, Content::Json, quarantine::give_back),
+        get("/v1/adapters", read, adapters::list),
+        get("/v1/adapters/{id}", read, adapters::show),
+        post("/v1/adapters/{id}/promote", operate, Content::Json, adapters::promote),
+        post("/v1/rollback", operate, Content::Json, adapters::roll_back),
+        get("/v1/cycles", read, cycles::list),
+        post("/v1/cycles", operate, Content::Json, cycles::start),
+        get("/v1/cycles/{id}", read, cycles::show),
+        post("/v1/cycles/{id}/abort", operate, Content::Json, cycles::abort),
+        post("/v1/cycles/{id}/requeue", operate, Content::Json, cycles::requeue),
+    ]
+}
+
+/// The routes, each behind its admission. `tokens` is `None` where whoever reaches the listener may do everything.
+pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<Arc<Handle>> {
+    let add = |router: Router<Arc<Handle>>, route: Route| {
+        let admission = route.admission(tokens.clone());
+        router.route(route.path, route.handler.route_layer(from_fn_with_state(admission, admit)))
+    };
+    routes()
+        .into_iter()
+        .fold(Router::new(), add)
+        .fallback(|| async { ApiError::not_found("there is no such page") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+}
+
+fn get<H, T>(path: &'static str, role: Option<Role>, handler: H) -> Route
+where
+    H: Handler<T, Arc<Handle>>,
+    T: 'static,
+{
+    let handler = on(MethodFilter::GET, handler);
+    Route { method: Method::GET, path, role, content: Content::Nothing, handler }
+}
+
+fn post<H, T>(path: &'static str, role: Option<Role>, content: Content, handler: H) -> Route
+where
+    H: Handler<T, Arc<Handle>>,
+    T: 'static,
+{
+    Route { method: Method::POST, path, role, content, handler: on(MethodFilter::POST, handler) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_that_changes_something_takes_a_role_to_do_so_and_a_type_that_no_form_can_send() {
+        for route in routes() {
+            let Route { method, path, role, content, .. } = route;
+            if !changes_something(&method) {
+                assert!(matches!(role, None | Some(Role::Read)), "{method} {path}");
+                continue;
+            }
+            assert!(matches!(role, Some(Role::Ingest | Role::Operate)), "{method} {path}");
+            assert!(!content.types().is_empty(), "{method} {path}");
+            let safe = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"];
+            assert!(content.types().iter().all(|taken| !safe.contains(taken)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn only_what_tells_nothing_is_open_to_all() {
+        let open: Vec<_> = routes().into_iter().filter(|route| route.role.is_none()).map(|route| route.path).collect();
+        assert_eq!(open, ["/live", "/ready"]);
+    }
+}

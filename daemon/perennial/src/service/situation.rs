@@ -1,0 +1,24 @@
+//! What the loop asks before it decides what to do next: the registry, which may block.
+
+use crate::{
+    clock,
+    ports::{Context, Cycles},
+    service::policy::Situation,
+    telemetry::SamplesWaiting,
+};
+
+/// Looks around, and tells how much waits.
+///
+/// # Errors
+/// Where the registry does not answer.
+pub(super) fn look(context: &Context, cycles: &dyn Cycles, retry_ms: Option<i64>) -> anyhow::Result<Situation> {
+    let waiting = cycles.waiting()?;
+    context.telemetry.emit_quietly(SamplesWaiting(waiting.samples));
+    Ok(Situation {
+        now_ms: clock::now_ms(),
+        waiting: waiting.samples,
+        oldest_ms: waiting.oldest_ms,
+        unfinished: cycles.unfinished()?,
+        retry_ms,
+    })
+}
