@@ -16,7 +16,7 @@ fn asking(number: u64, question: &str, held_out: bool) -> NewSample {
 }
 
 fn fresh(registry: &Registry) -> Vec<perennial_types::SampleId> {
-    registry.fresh_samples(&Kind::ALL, 100).unwrap().iter().map(|record| record.id).collect()
+    registry.fresh_samples(&Kind::ALL, None, 100).unwrap().iter().map(|record| record.id).collect()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn what_is_kept_out_is_neither_fresh_nor_consumed_until_it_is_let_back() {
         registry.keep_out(cycle, &[id(1), id(2)]).unwrap();
     }
     assert_eq!(fresh(&registry), [id(3)]);
-    assert_eq!(registry.fresh(&Kind::ALL).unwrap().count, 1);
+    assert_eq!(registry.fresh(&Kind::ALL, None).unwrap().count, 1);
     let kept: Vec<_> = registry.kept_out(Some(cycle)).unwrap().iter().map(|record| record.id).collect();
     assert_eq!(kept, [id(1)], "the held-out one is apart anyhow");
     record(&registry, cycle, Product::Collected).unwrap();
