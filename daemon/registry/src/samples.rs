@@ -193,6 +193,27 @@ impl Registry {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// One sample of each domain and shape, of at most so many of these.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn one_of_each_shape(&self, limit: usize) -> Result<Vec<SampleRecord>, RegistryError> {
+        let sql = format!(
+            "{RECORDS} WHERE samples.id IN
+             (SELECT max(id) FROM samples GROUP BY domain, kind ORDER BY domain, kind LIMIT ?1)
+             ORDER BY samples.domain, samples.kind"
+        );
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut paths = BTreeSet::new();
+        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(record(row, &mut paths)?);
+        }
+        Ok(found)
+    }
+
     /// The records of these samples, by id; unknown ids are left out.
     ///
     /// # Errors

@@ -62,23 +62,24 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// What there is to tell: each by its name in metrics, with what it means.
-    pub fn told(&self) -> Vec<(&'static str, &'static str)> {
-        [
-            (self.cut, "answer_cut", "what is learned goes on after train.max_length, and is cut there"),
-            (self.border_moved, "border_moved", "prompt and answer in one text would be other tokens: a blank at the prompt's end belongs to the answer's start"),
-            (self.control_tokens, "control_tokens_said", "somebody says a control token: it is read as text"),
-            (self.prompt_differs, "prompt_differs", "the template asks for something that the answer does not begin with, such as thoughts"),
-            (self.turns_left_out > 0, "turns_left_out", "turns are left out that the template does not write as they would be asked for"),
-        ]
-        .into_iter()
-        .filter_map(|(holds, name, told)| holds.then_some((name, told)))
-        .collect()
-    }
+    /// All that may be told: its name in metrics, and what it means.
+    pub const ALL: [(&str, &str); 5] = [
+        ("answer_cut", "what is learned goes on after train.max_length, and is cut there"),
+        (
+            "border_moved",
+            "prompt and answer are cut into tokens where the model is asked to go on; in one text they would be others, as \
+             where a prompt ends in a blank that belongs to the answer",
+        ),
+        ("control_tokens_said", "somebody says a control token; it is read as text"),
+        ("prompt_differs", "the template asks for something that the answer does not begin with, such as thoughts"),
+        ("turns_left_out", "turns are left out that the template does not write as they would be asked for"),
+    ];
 
-    /// The names of all that may be told.
-    pub const NAMES: [&str; 5] =
-        ["answer_cut", "border_moved", "control_tokens_said", "prompt_differs", "turns_left_out"];
+    /// What there is to tell, as in [`ALL`](Self::ALL).
+    pub fn told(&self) -> Vec<(&'static str, &'static str)> {
+        let holds = [self.cut, self.border_moved, self.control_tokens, self.prompt_differs, self.turns_left_out > 0];
+        Self::ALL.into_iter().zip(holds).filter_map(|(told, holds)| holds.then_some(told)).collect()
+    }
 }
 
 /// A sample as tokens, with its targets marked:

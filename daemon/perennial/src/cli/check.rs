@@ -7,7 +7,7 @@ use perennial_learn::{
 };
 use perennial_registry::Registry;
 
-use super::{output, session::Session};
+use super::{output, readings, session::Session};
 use crate::{
     config::{self, RewardPlugin},
     cycle,
@@ -29,12 +29,13 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
     // First: whatever is calculated below is calculated on these.
     let processors = processors(session);
     let plugins = preflight::plugins(session.config(), None);
+    let mut readings = Readings::default();
     let checks = [
         ("configuration", config),
         ("processors", processors),
         ("state", state(session)),
         ("disk", disk(session)),
-        ("model", model(session)),
+        ("model", model(session, &mut readings)),
         ("champion", champion(session)),
         ("plugins", plugins.map(|plugins| described(plugins.as_ref()))),
         ("suites", suites(session)),
@@ -48,6 +49,12 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
                 output::line(format_args!("wrong  {name:<13} {problem:#}"));
             }
         }
+    }
+    for doubt in readings.doubts {
+        output::line(format_args!("doubt  {:<13} {doubt}", "template"));
+    }
+    for line in readings.of_stored {
+        output::line(format_args!("reads  {line}"));
     }
     for doubt in doubts(session)? {
         output::line(format_args!("doubt  {:<13} {doubt}", "rewards"));
@@ -87,13 +94,22 @@ fn disk(session: &Session) -> anyhow::Result<String> {
     Ok(format!("{free_gib:.1} GiB are free"))
 }
 
-fn model(session: &Session) -> anyhow::Result<String> {
+/// How the base model reads samples.
+#[derive(Default)]
+struct Readings {
+    of_stored: Vec<String>,
+    doubts: Vec<String>,
+}
+
+fn model(session: &Session, readings: &mut Readings) -> anyhow::Result<String> {
     let config = &session.config().model;
     let precision = config.precision.resolve();
     let model = models::load(config, precision)?;
     if let Some(registry) = registry(session)? {
         preflight::base(&model, &registry)?;
+        readings.of_stored = readings::of_stored(session, &registry, &model, output::has_colour())?;
     }
+    readings.doubts = readings::doubts(&model);
     replay::method(&session.config().replay, &model.config).check(model.config.layers)?;
     let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, IsTerminal, Read},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
 };
 
@@ -51,7 +51,7 @@ impl Render {
         let model = models::load(config, config.precision.resolve())?;
         let length_max = session.config().train.max_length.min(model.config.positions_max);
         let mut rows = self.open()?;
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = output::has_colour();
         let mut shown = 0;
         for number in 1.. {
             let mut line = String::new();

@@ -13,6 +13,7 @@ mod models;
 mod output;
 mod plugin;
 mod quarantine;
+mod readings;
 mod run;
 mod session;
 mod show;

@@ -12,6 +12,11 @@ pub(super) fn line(data: impl Display) {
     write(&mut io::stdout().lock(), format_args!("{data}\n"));
 }
 
+/// Whether data goes to a terminal that shows colours.
+pub(super) fn has_colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
 /// Data as it comes, shown at once.
 pub(super) fn piece(data: &str) {
     write(&mut io::stdout().lock(), format_args!("{data}"));

@@ -131,16 +131,30 @@ impl Shown {
         described
     }
 
-    /// In one line.
-    pub(super) fn in_brief(&self) -> String {
-        match self {
-            Self::Refused { refused } => format!("refused: {refused}"),
-            Self::Text(Text { tokens, supervised, notes, .. }) => {
-                let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
-                format!("{tokens} tokens, {supervised} learned{notes}")
-            }
+    /// In one line, with where the last of what is learned begins.
+    pub(super) fn in_brief(&self, colour: bool) -> String {
+        const BEFORE: usize = 24;
+        const LEARNED: usize = 48;
+        let Text { tokens, supervised, notes, stretches, .. } = match self {
+            Self::Refused { refused } => return format!("refused: {refused}"),
+            Self::Text(text) => text,
+        };
+        let (open, close) = if colour { GREEN } else { BRACKETS };
+        let mut brief = format!("{tokens} tokens, {supervised} learned");
+        brief.extend(notes.iter().map(|note| format!("; {note}")));
+        if let Some(last) = stretches.iter().rposition(|stretch| stretch.supervised) {
+            let before = last.checked_sub(1).map_or("", |before| &stretches[before].text);
+            let skipped = before.chars().count().saturating_sub(BEFORE);
+            let before: String = before.chars().skip(skipped).map(in_line).collect();
+            let learned: String = stretches[last].text.chars().take(LEARNED).map(in_line).collect();
+            brief.push_str(&format!(": …{before}{open}{learned}{close}"));
         }
+        brief
     }
+}
+
+fn in_line(character: char) -> char {
+    if character == '\n' { '↵' } else { visible(character) }
 }
 
 fn visible(character: char) -> char {

@@ -13,7 +13,7 @@ use perennial_learn::{
 };
 use perennial_types::Domain;
 
-use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Trained};
+use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Told, Trained};
 use crate::{
     config::Objective,
     cycle::CycleFolder,
@@ -74,7 +74,8 @@ pub(super) fn run(
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
-            let trained = Trained { objective: Objective::Grpo, steps, loss, items: asked.len(), learned };
+            let trained =
+                Trained { objective: Objective::Grpo, steps, loss, items: asked.len(), learned, told: Told::default() };
             if learned {
                 return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
             }

@@ -5,6 +5,7 @@
 mod grpo;
 mod manifest;
 mod sft;
+mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,10 @@ use perennial_data::mix;
 use perennial_learn::{adapter::Adapter, compute::Precision, model::Model};
 use perennial_types::SampleId;
 
-pub(crate) use self::manifest::{GrpoStage, StageManifest};
+pub(crate) use self::{
+    manifest::{GrpoStage, StageManifest},
+    told::Told,
+};
 use crate::{
     config::Objective,
     cycle::CycleFolder,
@@ -78,6 +82,9 @@ pub(crate) struct Trained {
     pub(crate) items: usize,
     /// Whether there was anything to learn in them.
     pub(crate) learned: bool,
+    /// What is to be told of how they were read.
+    #[serde(skip_serializing_if = "Told::is_empty")]
+    pub(crate) told: Told,
 }
 
 /// What every objective works with.
@@ -197,7 +204,12 @@ impl StageRun {
     fn finish(mut self, stage: &Stage<'_>, parent: Option<&Adapter>) -> anyhow::Result<StageEnd> {
         let learned_from = &self.learned_from;
         self.skipped.retain(|id, _| !learned_from.contains(id));
-        let notes = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str())).collect();
+        let learned_nothing = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str()));
+        let told = self.trained.iter().flat_map(|trained| {
+            let objective = trained.objective.as_str();
+            trained.told.iter().map(move |(_, samples, meaning)| format!("{objective}: {samples} samples: {meaning}"))
+        });
+        let notes = learned_nothing.chain(told).collect();
         let candidate = match self.adapter {
             Some(adapter) if self.trained.iter().any(|trained| trained.learned) => adapter,
             _ => return Ok(StageEnd::Idle(idle(self.idle, self.skipped, stage))),

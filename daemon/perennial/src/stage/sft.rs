@@ -9,16 +9,17 @@ use perennial_learn::{
 };
 use tracing::warn;
 
-use super::{Lessons, ObjectiveEnd, Stage, Trained};
+use super::{Lessons, ObjectiveEnd, Stage, Told, Trained};
 use crate::{
     config::Objective,
     failure::{Final, caught},
-    telemetry::TrainStep,
+    telemetry::{SamplesTold, TrainStep},
 };
 
 pub(super) fn run(stage: &Stage<'_>, adapter: Option<Adapter>) -> anyhow::Result<ObjectiveEnd> {
     let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
-    let (examples, lessons) = encode(model, rows, manifest.train.max_length);
+    let (examples, lessons, told) = encode(model, rows, manifest.train.max_length);
+    telemetry.emit(SamplesTold(&told));
     if examples.is_empty() {
         let reason = match lessons.skipped.values().next() {
             Some(first) => format!("no sample has anything to learn; the first of {}: {first}", lessons.skipped.len()),
@@ -41,20 +42,28 @@ pub(super) fn run(stage: &Stage<'_>, adapter: Option<Adapter>) -> anyhow::Result
                 let reason = format!("in none of {steps} steps was there a gradient to follow");
                 Final::new(reason, "send samples that the model cannot answer yet")
             });
-            let trained = Trained { objective: Objective::Sft, steps, loss, items, learned };
+            let trained = Trained { objective: Objective::Sft, steps, loss, items, learned, told };
             ObjectiveEnd::Trained { adapter, trained, lessons, idle }
         }
     })
 }
 
-fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> (Vec<Encoded>, Lessons) {
+fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> (Vec<Encoded>, Lessons, Told) {
     let length_max = length_max.min(model.config.positions_max);
     let (mut examples, mut lessons) = (Vec::with_capacity(rows.len()), Lessons::default());
+    let mut told = Told::default();
     for MixRow { sample, .. } in rows.iter().filter(|row| row.sample.body.kind().is_supervised()) {
-        let encoded = caught(|| model.encode(&sample.body, length_max).map_err(|error| error.to_string()));
+        let encoded = caught(|| model.encode_with_notes(&sample.body, length_max));
+        let encoded = encoded.map_err(|panicked| panicked.to_string()).and_then(|encoded| {
+            encoded.map_err(|error| {
+                told.add_refusal(&error);
+                error.to_string()
+            })
+        });
         // Whatever is wrong with a sample costs that sample alone.
-        match encoded.unwrap_or_else(|panicked| Err(panicked.to_string())) {
-            Ok(example) => {
+        match encoded {
+            Ok((example, notes)) => {
+                told.add(notes);
                 examples.push(example);
                 lessons.learned_from.insert(sample.id);
             }
@@ -64,7 +73,7 @@ fn encode(model: &Model, rows: &[MixRow], length_max: usize) -> (Vec<Encoded>, L
             }
         }
     }
-    (examples, lessons)
+    (examples, lessons, told)
 }
 
 fn step(progress: &Progress) -> TrainStep {

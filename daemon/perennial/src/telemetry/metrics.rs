@@ -10,7 +10,7 @@ use prometheus::{
 };
 
 use super::events::{FileOutcome, Phase};
-use crate::{config::Objective, failure::FailureKind};
+use crate::{config::Objective, failure::FailureKind, stage::Told};
 
 /// Every metric that the daemon exports, by component.
 pub(crate) struct Metrics {
@@ -66,6 +66,7 @@ pub(crate) struct TrainMetrics {
     pub(crate) step: IntGauge,
     pub(crate) steps: IntGauge,
     pub(crate) tokens: IntCounter,
+    pub(crate) told: IntCounterVec,
     pub(crate) nothing_learned: IntCounterVec,
 }
 
@@ -207,6 +208,13 @@ impl TrainMetrics {
             "objective",
         )?;
         zero(&nothing_learned, &[Objective::Sft, Objective::Grpo].map(Objective::as_str));
+        let told = counters(
+            registry,
+            "perennial_train_samples_told_total",
+            "Samples that something is to be told of how they were read for training, by what.",
+            "what",
+        )?;
+        zero(&told, &Told::names().collect::<Vec<_>>());
         Ok(Self {
             loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
             tokens_per_second: register(
@@ -216,6 +224,7 @@ impl TrainMetrics {
             step: register(registry, IntGauge::new("perennial_train_step", "The last step of the running training.")?)?,
             steps: register(registry, IntGauge::new("perennial_train_steps", "Steps of the running training.")?)?,
             tokens: register(registry, IntCounter::new("perennial_train_tokens_total", "Tokens trained on.")?)?,
+            told,
             nothing_learned,
         })
     }

@@ -2,10 +2,13 @@
 
 use perennial_learn::train::grpo::GrpoProgress;
 use prometheus::Gauge;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::whole;
-use crate::telemetry::{Event, Telemetry};
+use crate::{
+    stage::Told,
+    telemetry::{Event, Telemetry},
+};
 
 /// A training step was taken.
 pub(crate) struct TrainStep {
@@ -42,6 +45,18 @@ impl Event for TrainStep {
             debug!(step, steps, loss, learning_rate, tokens_per_second, "step");
         } else {
             info!(step, steps, loss, learning_rate, tokens_per_second, "step");
+        }
+    }
+}
+
+/// What is to be told of how samples were read for training.
+pub(crate) struct SamplesTold<'a>(pub(crate) &'a Told);
+
+impl Event for SamplesTold<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        for (what, samples, meaning) in self.0.iter() {
+            telemetry.metrics().train.told.with_label_values(&[what]).inc_by(samples);
+            warn!(what, samples, "{meaning}");
         }
     }
 }
