@@ -314,3 +314,17 @@ fn commits_are_fully_synchronous() {
         registry.read(|connection| connection.pragma_query_value(None, "journal_mode", |row| row.get(0))).unwrap();
     assert_eq!(mode, "wal");
 }
+
+#[test]
+fn full_disk_is_told_and_changes_nothing() {
+    let (_folder, _, registry) = open();
+    registry.read(|connection| {
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    });
+    let samples: Vec<_> = (0..1000).map(|number| sample(number, false)).collect();
+    let error = add(&registry, "one", &samples).unwrap_err();
+    assert!(error.is_storage_full(), "{error}");
+    assert_eq!(registry.segment_totals().unwrap(), (0, 0, 0));
+    assert!(!RegistryError::NothingToRollBack.is_storage_full());
+}

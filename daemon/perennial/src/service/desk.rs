@@ -1,6 +1,7 @@
 use std::{fs::File, sync::Arc};
 
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::{request_body::RequestBody, work::on_plain_thread};
 use crate::ports::{Intake, IntakeError, IntakeReport, Origin, RequeueReport, Stop};
@@ -20,6 +21,8 @@ pub(crate) struct Desk {
     light: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     taken: Arc<Notify>,
+    /// Cancelled when the daemon stops.
+    closed: CancellationToken,
 }
 
 /// Stops what is still under way when its sender is gone.
@@ -36,7 +39,7 @@ impl Desk {
     pub(crate) fn new(intake: Arc<dyn Intake>, heavy: usize) -> Self {
         let desks = |count| Arc::new(Semaphore::new(count));
         let (heavy, light, waiting) = (desks(heavy), desks(LIGHT_MAX), desks(WAITING_MAX));
-        Self { intake, heavy, light, waiting, taken: Arc::default() }
+        Self { intake, heavy, light, waiting, taken: Arc::default(), closed: CancellationToken::new() }
     }
 
     /// Takes an open file in. Blocks.
@@ -46,11 +49,19 @@ impl Desk {
         outcome
     }
 
+    /// Stops the reading of requests: what was read of them is stored, and their senders are told to send them again.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
     /// Takes the rows of a request in. Dropping the future stops the reading.
     pub(crate) async fn take_rows(&self, mut rows: RequestBody, origin: Origin) -> Result<IntakeReport, IntakeError> {
         let _waiting = self.waiting.try_acquire().map_err(|_| IntakeError::Busy)?;
         let lane = if rows.is_light() { &self.light } else { &self.heavy };
-        let desk = Arc::clone(lane).acquire_owned().await.map_err(|_| IntakeError::Stopped)?;
+        let desk = tokio::select! {
+            desk = Arc::clone(lane).acquire_owned() => desk.map_err(|_| IntakeError::Stopped)?,
+            () = self.closed.cancelled() => return Err(IntakeError::Stopped),
+        };
         let (intake, stop) = (Arc::clone(&self.intake), Stop::default());
         let leaving = Leaving(stop.clone());
         let outcome = on_plain_thread("intake", move || {
@@ -58,8 +69,15 @@ impl Desk {
             let _desk = desk;
             intake.take_rows(&mut rows, &origin, &stop)
         });
-        let outcome = outcome.await.map_err(|error| IntakeError::Storage(error.into()));
-        drop(leaving);
+        let mut outcome = std::pin::pin!(outcome);
+        let outcome = tokio::select! {
+            outcome = &mut outcome => outcome,
+            () = self.closed.cancelled() => {
+                drop(leaving);
+                outcome.await
+            }
+        };
+        let outcome = outcome.map_err(|error| IntakeError::Storage(error.into()));
         self.taken.notify_one();
         outcome?
     }

@@ -402,6 +402,7 @@ impl Service {
     async fn drain(mut self, signals: &mut Signals, tasks: &TaskTracker) -> Exit {
         self.stop.set();
         self.cycle_stop.set();
+        self.desk.close();
         let deadline = Instant::now() + Duration::from_secs(self.context.config.current().shutdown.stop_seconds);
         loop {
             let extension_us = u32::try_from(STOP_EXTENSION.as_micros()).unwrap_or(u32::MAX);

@@ -403,6 +403,23 @@ async fn heavy_requests_hold_up_neither_small_ones_nor_the_inbox_and_end_when_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_request_does_not_hold_a_stop() {
+    let running = Running::start(Fake::default(), |config| config.ingest.desks = 1).await;
+    let senders = TaskTracker::new();
+    let requests: Vec<_> = (0..2)
+        .map(|_| running.http.post(format!("{}/v1/samples", running.base)).body("x\n".repeat(LIGHT)))
+        .map(|request| senders.spawn(request.send()))
+        .collect();
+    sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    assert_eq!(running.stop().await, Exit::Clean);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for request in requests {
+        let _ = request.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_that_cannot_be_moved_is_set_aside_and_holds_no_other_up() {
     let running = Running::start(Fake::default(), |config| config.ingest.attempts_max = 2).await;
     let root = running.folder.path();
