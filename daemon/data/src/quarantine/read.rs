@@ -9,8 +9,8 @@ use super::{
     folder::{QuarantineFolder, is_quarantine_file},
 };
 
-/// A line of a quarantine file takes so much at most: an excerpt in base64 or JSON escapes, and what goes with it.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+/// The longest line of a quarantine file that is read, in bytes: a row with every character escaped, and what goes with it.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// Reasons of one file that are told apart; further ones are counted together.
 const REASONS_MAX: usize = 8;
