@@ -6,7 +6,7 @@ use perennial_registry::{Cycle, CycleOutcome};
 use perennial_tests::{Daemon, Fixture, Program, repository, task, wait_until};
 use serde_json::Value;
 
-use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, cycle, ingest, lines, promoted, quarantine};
+use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, cycle, files, ingest, lines, promoted, quarantine};
 
 /// One short epoch, and nothing held out, so that every row counts.
 const SHORT: [&str; 3] = ["ingest.held_out_fraction=0", "train.epochs=1", "gate.require=\"not_worse\""];
@@ -31,10 +31,11 @@ fn last(fixture: &Fixture) -> Cycle {
 
 /// The reason and the remedy of the last cycle, which failed.
 fn failure(fixture: &Fixture) -> (String, String) {
-    match last(fixture).outcome {
-        Some(CycleOutcome::Failed { reason, remedy }) => (reason, remedy),
-        other => panic!("{other:?}"),
-    }
+    let failed = match last(fixture).outcome {
+        Some(CycleOutcome::Failed { reason, remedy }) => Some((reason, remedy)),
+        _ => None,
+    };
+    failed.expect("the cycle failed")
 }
 
 fn waiting(fixture: &Fixture) -> u64 {
@@ -64,7 +65,8 @@ fn rows_that_nothing_can_be_learned_from_are_set_aside_and_later_rows_are_traine
     assert_eq!(lines.len(), 12, "each row is named with its reason");
     assert!(lines[0]["row"].as_str().unwrap().contains("word word"), "{}", lines[0]);
     let status = fixture.program.run(&["status"]).unwrap().success().unwrap();
-    assert!(status.contains("stuck") && status.contains("set aside   12 samples"), "{status}");
+    assert!(status.contains("000001, failed") && status.contains("set aside   12 samples"), "{status}");
+    assert!(!status.contains("stuck"), "nothing waits: what is wrong is set aside: {status}");
     let shown = fixture.program.run(&["show", "1"]).unwrap().success().unwrap();
     assert!(shown.starts_with("# Cycle 000001: failed"), "{shown}");
 
@@ -81,8 +83,12 @@ fn rows_that_nothing_can_be_learned_from_are_set_aside_and_later_rows_are_traine
     let said = fixture.program.run(&["requeue", "1"]).unwrap().success().unwrap();
     assert!(said.contains("12 samples"), "{said}");
     assert_eq!(waiting(&fixture), 12);
+    let file = files(&fixture.state().join("quarantine")).unwrap().pop().unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    fixture.program.run(&["quarantine", "requeue", name]).unwrap().success().unwrap();
+    assert_eq!(waiting(&fixture), 14, "and so does quarantine, for the rows of one file");
     ingest(&fixture, "again.jsonl", &long_rows(14)[12..]).unwrap();
-    assert_eq!(waiting(&fixture), 14, "rows that are sent again are tried again");
+    assert_eq!(waiting(&fixture), 14);
 }
 
 #[test]
@@ -174,6 +180,8 @@ fn a_run_that_diverges_or_that_can_change_nothing_fails_and_its_samples_are_trai
     let said = refused(&warm, &["cycle"]);
     assert!(said.contains("learning rate is 0 in every step") && said.contains("train.warmup_ratio = 0"), "{said}");
     assert_eq!(waiting(&fixture), 8, "its samples stay");
+    let status = fixture.program.run(&["status"]).unwrap().success().unwrap();
+    assert!(status.contains("stuck") && status.contains("train.warmup_ratio = 0"), "{status}");
 
     let hot = under(&fixture, &["train.learning_rate=1e30", "train.epochs=4"]);
     let said = refused(&hot, &["cycle"]);

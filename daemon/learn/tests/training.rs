@@ -195,7 +195,7 @@ fn a_run_goes_on_from_its_parent() {
 #[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    finish(dir.path(), &TrainConfig { steps_max: Some(1), ..config() });
+    finish(dir.path(), &TrainConfig { steps_max: Some(2), ..config() });
     let other = run(dir.path(), &config(), &mut |_, _| ());
     assert!(matches!(other, Err(TrainError::OtherRun { .. })));
 }

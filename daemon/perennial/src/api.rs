@@ -149,7 +149,8 @@ pub(crate) fn status(
         let samples = domains.entry(count.domain).or_default();
         if count.held_out { samples.held_out += count.count } else { samples.training += count.count }
     }
-    let stuck = stuck::find(registry, activity.as_ref())?;
+    let waiting = cycles.waiting()?;
+    let stuck = stuck::find(registry, waiting, activity.as_ref())?;
     Ok(Status {
         stuck,
         set_aside: registry.set_aside_count()?,
@@ -159,7 +160,7 @@ pub(crate) fn status(
         intake: None,
         champion: registry.champion()?,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
-        waiting: cycles.waiting()?,
+        waiting,
         unindexed: registry.unindexed_count()?,
         domains,
         last_cycle: registry.cycles(1)?.first().map(CycleRow::from),

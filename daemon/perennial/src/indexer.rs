@@ -131,6 +131,9 @@ impl Indexer for StateIndexer {
     }
 }
 
+/// Turns texts into vectors, all of them or none.
+type Embed<'a> = dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>, String> + 'a;
+
 /// What became of texts that were to be embedded.
 #[derive(Default)]
 struct Embedded {
@@ -141,7 +144,7 @@ struct Embedded {
 
 impl Embedded {
     /// Embeds texts together; where that fails, even by a panic, in halves, until those to blame stand alone.
-    fn add(&mut self, texts: &[(SampleId, String)], embed: &dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>, String>) {
+    fn add(&mut self, texts: &[(SampleId, String)], embed: &Embed<'_>) {
         let together: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
         let outcome = caught(|| embed(&together)).unwrap_or_else(|panicked| Err(panicked.to_string()));
         match (outcome, texts) {

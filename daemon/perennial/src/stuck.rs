@@ -7,7 +7,7 @@ use perennial_registry::{Cycle, CycleOutcome, Registry};
 use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::sentence, telemetry::Activity};
+use crate::{failure::sentence, ports::Waiting, telemetry::Activity};
 
 /// Training does not get on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +52,16 @@ fn time(ms: i64) -> String {
 /// How many cycles are looked at for those that failed in a row: few, and more where all of these did.
 const LOOKED_AT: [usize; 2] = [2, 100];
 
-/// What the registry, and the daemon where one runs, know of training that does not get on; `None` where it does.
+/// What the registry, and the daemon where one runs, know of training that does not get on; `None` where it does. A cycle
+/// that failed is over and done with where nothing waits for another: what it could not learn from is set aside.
 ///
 /// # Errors
 /// Where the registry fails.
-pub(crate) fn find(registry: &Registry, activity: Option<&Activity>) -> anyhow::Result<Option<Stuck>> {
+pub(crate) fn find(
+    registry: &Registry,
+    waiting: Waiting,
+    activity: Option<&Activity>,
+) -> anyhow::Result<Option<Stuck>> {
     let mut found = None;
     for looked_at in LOOKED_AT {
         found = of_cycles(&registry.cycles(looked_at)?);
@@ -64,6 +69,7 @@ pub(crate) fn find(registry: &Registry, activity: Option<&Activity>) -> anyhow::
             break;
         }
     }
+    let found = found.filter(|stuck| stuck.attempts > 0 || waiting.samples > 0);
     let Some(activity) = activity else { return Ok(found) };
     let blocked = || {
         let blocked = activity.blocked.as_ref()?;
@@ -140,11 +146,13 @@ mod tests {
     #[test]
     fn cycles_that_fail_in_a_row_are_stuck_since_the_first() {
         let (_folder, registry) = registry();
-        let stuck = || find(&registry, None).unwrap();
+        let waiting = |samples| Waiting { samples, oldest_ms: None };
+        let stuck = || find(&registry, waiting(1), None).unwrap();
         registry.fail_cycle(begin(&registry), "full", "make room", 5).unwrap();
         registry.fail_cycle(begin(&registry), "still full", "make room", 9).unwrap();
         let found = stuck().unwrap();
         assert_eq!((found.since_ms, found.failed_cycles, found.reason.as_str()), (5, 2, "still full"));
+        assert_eq!(find(&registry, waiting(0), None).unwrap(), None, "nothing waits for it to be mended");
         let open = begin(&registry);
         assert!(stuck().is_some(), "a cycle that was only begun mends nothing");
         registry.begin_attempt(open, "").unwrap();

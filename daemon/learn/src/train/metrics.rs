@@ -163,6 +163,7 @@ mod tests {
         (1..=2).for_each(|step| metrics.append(&idle(step)).unwrap());
         assert!(!metrics.learned());
         assert!(!Metrics::<Progress>::open(dir.path(), 2).unwrap().learned());
+        let mut metrics = Metrics::open(dir.path(), 2).unwrap();
         metrics.append(&progress(3)).unwrap();
         assert!(Metrics::<Progress>::open(dir.path(), 3).unwrap().learned());
         assert!(Metrics::<Progress>::open(tempfile::tempdir().unwrap().path(), 3).unwrap().learned());

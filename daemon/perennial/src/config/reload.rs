@@ -61,8 +61,10 @@ impl Reload {
             resources.isa,
             log.format,
         );
-        let applied =
-            changed!(running, new, state, model, ingest, replay, cycle, train, gate, http, resources, log, shutdown,);
+        let applied = changed!(
+            running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, http, resources,
+            log, shutdown,
+        );
         Self { config: new, applied, needs_restart }
     }
 }

@@ -19,10 +19,11 @@ use crate::{
 
 impl Service {
     pub(super) fn tell_standing(&mut self) {
-        let context = self.context.clone();
+        let (context, cycles) = (self.context.clone(), self.ports.cycles.clone());
         let tell = move || {
             let activity = context.telemetry.board().current();
-            context.telemetry.emit(Standing(stuck::find(&context.registry, Some(&activity))?.as_ref()));
+            let stuck = stuck::find(&context.registry, cycles.waiting()?, Some(&activity))?;
+            context.telemetry.emit(Standing(stuck.as_ref()));
             context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));
             Ok(())
         };

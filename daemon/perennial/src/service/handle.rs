@@ -120,7 +120,11 @@ impl Handle {
 
     /// What keeps training from getting on, where something does.
     pub(crate) async fn stuck(&self) -> anyhow::Result<Option<Stuck>> {
-        self.ask(|context, _| stuck::find(&context.registry, Some(&context.telemetry.board().current()))).await
+        self.ask(|context, ports| {
+            let activity = context.telemetry.board().current();
+            stuck::find(&context.registry, ports.cycles.waiting()?, Some(&activity))
+        })
+        .await
     }
 
     /// Gives a cycle's samples back.

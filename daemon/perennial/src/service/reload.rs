@@ -11,7 +11,7 @@ use crate::{
 
 /// A configuration that was read again.
 pub(super) struct Reloaded {
-    reload: Reload,
+    reload: Box<Reload>,
     /// Whether a cycle can be begun under it.
     check: anyhow::Result<()>,
 }
@@ -61,7 +61,7 @@ impl Service {
 
 /// Reads the configuration again. One under which no cycle could be begun is refused, unless none could be begun before.
 fn read_again(reread: &Reread, running: &Config, cycles: &dyn Cycles) -> anyhow::Result<Reloaded> {
-    let reload = Reload::between(running, reread()?.config);
+    let reload = Box::new(Reload::between(running, reread()?.config));
     let check = cycles.check(&reload.config);
     match check {
         Err(problem) if cycles.check(running).is_ok() => Err(problem),
