@@ -279,7 +279,13 @@ fn rewards_without_variance_and_abstentions_change_nothing() {
         assert_eq!((rollouts.zero_variance_share, rollouts.groups_drawn, rollouts.completions), (1.0, 8, 16));
         assert_eq!(rollouts.abstained_share, abstained);
         assert_eq!((steps[0].loss, steps[0].policy.entropy), (0.0, None));
+        assert_eq!((trained.learned, rollouts.told_apart), (false, 0), "and it says so");
+        // The reference pulls, but nothing was learned from the rewards.
+        let pulled = GrpoConfig { beta: 0.1, ..config };
+        assert!(!finish(tempfile::tempdir().unwrap().path(), &pulled, reward).0.learned);
     }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(finish(dir.path(), &GrpoConfig { steps_max: Some(4), ..config() }, EVEN).0.learned);
 }
 
 #[test]

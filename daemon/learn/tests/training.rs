@@ -193,6 +193,14 @@ fn a_run_goes_on_from_its_parent() {
 }
 
 #[test]
+fn a_run_whose_every_rate_is_zero_is_refused_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run(dir.path(), &TrainConfig { steps_max: Some(1), ..config() }, &mut |_, _| ());
+    assert!(matches!(refused, Err(TrainError::NoLearningRate { steps: 1, .. })));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     finish(dir.path(), &TrainConfig { steps_max: Some(2), ..config() });
