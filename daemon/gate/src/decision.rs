@@ -53,6 +53,9 @@ pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy:
     };
     if in_favour.is_empty() {
         against.push(missing_improvement(&targets));
+        // A target that could not be judged is why, where it is not an objection of its own.
+        let void = targets.iter().filter(|suite| suite.verdict == Verdict::Void && !must_not_fall(suite));
+        against.extend(void.map(|suite| void_reason(suite, policy)));
     }
     let suspicions = training.map(|training| suspicions(training, suites, &policy.hacking)).unwrap_or_default();
     if !against.is_empty() || (policy.hacking.action == HackingAction::Reject && !suspicions.is_empty()) {
@@ -69,21 +72,23 @@ fn objection(suite: &SuiteReport, policy: &Policy) -> Option<Reason> {
     match suite.verdict {
         Verdict::Improved | Verdict::NotWorse => None,
         Verdict::Uncertain => (policy.uncertain == Uncertain::Reject).then(|| Reason::uncertain(suite, false)),
-        Verdict::Void => Some(Reason::Void {
-            suite: suite.suite.clone(),
-            unjudged: suite.unjudged,
-            items: suite.n + suite.unjudged,
-            ratio_max: policy.unjudged_ratio_max,
-            example: suite
-                .unjudged_items
-                .first()
-                .map(|item| LeftOut { id: item.id.clone(), reason: item.reason.clone() }),
-        }),
+        Verdict::Void => Some(void_reason(suite, policy)),
         Verdict::Regressed => Some(Reason::Regressed {
             suite: suite.suite.clone(),
             difference: suite.difference.mean,
             margin: suite.margin,
         }),
+    }
+}
+
+fn void_reason(suite: &SuiteReport, policy: &Policy) -> Reason {
+    let example = suite.unjudged_items.first();
+    Reason::Void {
+        suite: suite.suite.clone(),
+        unjudged: suite.unjudged,
+        items: suite.n + suite.unjudged,
+        ratio_max: policy.unjudged_ratio_max,
+        example: example.map(|item| LeftOut { id: item.id.clone(), reason: item.reason.clone() }),
     }
 }
 
@@ -175,7 +180,8 @@ pub(crate) mod tests {
         let aside = [suite("new", "target", Verdict::Improved), suite("aside", "", Verdict::Void)];
         assert!(decide(&aside, None, &policy).promotes());
         let target = [suite("new", "target", Verdict::Void), suite("old", "protected", Verdict::NotWorse)];
-        assert!(matches!(decide(&target, None, &policy).reasons[..], [Reason::NoImprovement { .. }]));
+        let reasons = decide(&target, None, &policy).reasons;
+        assert!(matches!(reasons[..], [Reason::NoImprovement { .. }, Reason::Void { .. }]), "{reasons:?}");
         let guarded = Policy { require: Require::NotWorse, ..policy };
         assert!(matches!(decide(&target, None, &guarded).reasons[..], [Reason::Void { .. }]));
     }

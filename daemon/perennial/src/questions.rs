@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use perennial_types::{Fingerprint, SampleId};
-use tracing::info;
+use perennial_registry::SampleRecord;
+use perennial_types::{Fingerprint, Sample, SampleId};
+use tracing::{info, warn};
 
 use crate::{indexer, ports::Context};
 
@@ -13,7 +14,7 @@ const BATCH: usize = 4096;
 /// Fills in what is missing: afterwards every stored sample's question is known. Costs one look at an index where nothing is.
 ///
 /// # Errors
-/// Where a segment cannot be read, or the database fails.
+/// Where the database fails.
 pub(crate) fn fill(context: &Context) -> anyhow::Result<()> {
     let mut filled = 0;
     loop {
@@ -21,9 +22,9 @@ pub(crate) fn fill(context: &Context) -> anyhow::Result<()> {
         if records.is_empty() {
             break;
         }
-        let samples = indexer::read_samples(&context.state, &records)?;
+        let samples = read(context, &records);
         let question = |id: SampleId| {
-            // A row that is in the catalogue and not in its segment asks nothing that anybody else does.
+            // What cannot be read asks nothing that anybody else does, and is trained on by nobody.
             samples.get(&id).map_or(Fingerprint::of(id.0.as_bytes()), |sample| sample.body.question_fingerprint())
         };
         let questions: BTreeMap<SampleId, Fingerprint> =
@@ -36,4 +37,22 @@ pub(crate) fn fill(context: &Context) -> anyhow::Result<()> {
         info!(samples = filled, "what samples ask is noted, so that copies stay on one side of the split");
     }
     Ok(())
+}
+
+/// The samples of these records; those of a segment that is damaged or gone are missing, for intake goes on without them.
+fn read(context: &Context, records: &[SampleRecord]) -> BTreeMap<SampleId, Sample> {
+    let mut segments: BTreeMap<&str, Vec<&SampleRecord>> = BTreeMap::new();
+    for record in records {
+        segments.entry(&record.segment).or_default().push(record);
+    }
+    let mut samples = BTreeMap::new();
+    for (segment, records) in segments {
+        match indexer::read_samples(&context.state, records) {
+            Ok(read) => samples.extend(read),
+            Err(error) => {
+                warn!(segment, error = format!("{error:#}"), "what the samples of a segment ask cannot be told");
+            }
+        }
+    }
+    samples
 }
