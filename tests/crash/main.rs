@@ -1,10 +1,20 @@
-//! kill -9 at moments all over a cycle: nothing acknowledged is lost, nothing is there twice, and a cycle ends as if it had never
-//! been disturbed.
+//! Kills, power cuts and failing disks at moments all over a cycle: nothing acknowledged is lost, nothing is there twice, and a
+//! cycle ends as if it had never been disturbed, without a hand.
+//!
+//! A few of each run with the other tests; `cargo xtask crash` runs as many as one likes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper that fails is a test that fails")]
 
+mod disk;
+mod fault;
+mod kill;
+mod power;
+mod random;
+mod recorder;
+mod scenario;
+
 use std::{
-    fs, thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
@@ -12,8 +22,69 @@ use anyhow::{Context, Result, ensure};
 use perennial_registry::Cycle;
 use perennial_tests::{Daemon, Fixture, repository, task};
 
+use crate::scenario::Scenario;
+
 /// Longer than a cycle takes that is killed again and again.
 const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_few_kills_lose_nothing() {
+    let scenario = Scenario::new().unwrap();
+    for seed in 0..2 {
+        kill::run(&scenario, seed).unwrap();
+    }
+}
+
+#[test]
+fn a_few_power_cuts_lose_nothing() {
+    if !recorder::is_available() {
+        eprintln!("the recorder knows Linux on x86-64 alone: no power is cut here");
+        return;
+    }
+    let scenario = Scenario::new().unwrap();
+    let changes = power::count_changes(&scenario).unwrap();
+    for seed in 0..2 {
+        power::run(&scenario, changes, seed).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_that_fails_for_a_moment_loses_nothing() {
+    let scenario = Scenario::new().unwrap();
+    for seed in 0..2 {
+        fault::run(&scenario, seed).unwrap();
+    }
+}
+
+/// `cargo xtask crash`: as many trials as `CRASH_RUNS` says, of the sort `CRASH_SORT`, from the seed `CRASH_SEED` on. Goes on
+/// after a failure, and tells all of them at the end.
+#[test]
+#[ignore = "takes as long as one likes: cargo xtask crash"]
+fn many() {
+    let number = |name: &str, default| env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (runs, first) = (number("CRASH_RUNS", 10), number("CRASH_SEED", 0));
+    let sort = env::var("CRASH_SORT").unwrap_or_else(|_| "kill".to_owned());
+    let scenario = Scenario::new().unwrap();
+    let changes = if sort == "power" { power::count_changes(&scenario).unwrap() } else { 0 };
+    let (mut disturbances, mut failures) = (0, Vec::new());
+    for seed in first..first + runs {
+        let outcome = match sort.as_str() {
+            "power" => power::run(&scenario, changes, seed),
+            "fault" => fault::run(&scenario, seed),
+            "kill" => kill::run(&scenario, seed),
+            other => panic!("CRASH_SORT is kill, power or fault, not {other}"),
+        };
+        match outcome {
+            Ok(count) => disturbances += count,
+            Err(error) => {
+                eprintln!("FAILED {sort} {seed}: {error:?}");
+                failures.push(seed);
+            }
+        }
+        eprintln!("{sort}: {} of {runs} runs, {disturbances} disturbances, failed: {failures:?}", seed + 1 - first);
+    }
+    assert!(failures.is_empty(), "{sort}: {} of {runs} runs failed, of the seeds {failures:?}", failures.len());
+}
 
 #[test]
 fn cycle_killed_at_ten_moments_ends_in_the_same_adapter() {

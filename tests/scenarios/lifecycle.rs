@@ -3,7 +3,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use perennial_tests::{Daemon, Exit, Fixture, Http, Metrics, Program, repository, task};
 
-use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, ingest, lines, stored};
+use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, ingest, lines, promoted, stored};
 
 /// The default of `shutdown.stop_seconds`.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -113,4 +113,31 @@ fn second_daemon_on_one_state_directory_is_refused() {
 fn step(http: Http) -> Result<f64> {
     let metrics = Metrics::parse(&http.get("/metrics")?.body)?;
     Ok(metrics.sum("perennial_train_step", &[]).unwrap_or(0.0))
+}
+
+#[test]
+fn a_stop_between_the_decision_and_its_publication_leaves_production_with_the_champion() {
+    let fixture = Fixture::new().unwrap().with(&[
+        "train.epochs=1",
+        "gate.require=\"not_worse\"",
+        "gate.uncertain=\"allow\"",
+        "gate.margin=1.0",
+    ]);
+    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
+    // Long enough for the signal to come between.
+    let program = fixture.program.clone().with_variable("PERENNIAL_FAILPOINTS", "cycle.decided=delay:3000");
+    let mut daemon = Daemon::start(&program).unwrap();
+    let http = daemon.http;
+    http.post("/v1/cycles", "application/json", b"").unwrap();
+    daemon
+        .wait_for("the decision", CYCLE_LIMIT, || {
+            let cycles: serde_json::Value = http.get("/v1/cycles")?.json()?;
+            Ok((cycles[0]["phase"] == "decided").then_some(()))
+        })
+        .unwrap();
+    assert_eq!(daemon.stop(CYCLE_LIMIT).unwrap(), Exit::Code(0));
+    let registry = fixture.registry().unwrap();
+    let cycle = registry.cycles(1).unwrap().remove(0);
+    assert!(promoted(&cycle) && cycle.finished_ms.is_some(), "{cycle:?}");
+    assert_eq!(fixture.published(), registry.champion().unwrap().map(|champion| champion.to_string()));
 }

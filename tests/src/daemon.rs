@@ -98,6 +98,14 @@ impl Daemon {
         answer.with_context(|| format!("the daemon's log ends:\n{}", self.log_end()))
     }
 
+    /// Whether it has ended, of itself or by a signal.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// `/v1/status`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub struct Program {
     config: PathBuf,
     state: PathBuf,
     settings: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -33,7 +34,8 @@ impl Program {
     /// # Errors
     /// Where it is not built.
     pub fn new(config: &Path, state: &Path) -> Result<Self> {
-        Ok(Self { binary: find_binary()?, config: config.to_owned(), state: state.to_owned(), settings: Vec::new() })
+        let (settings, variables) = (Vec::new(), Vec::new());
+        Ok(Self { binary: find_binary()?, config: config.to_owned(), state: state.to_owned(), settings, variables })
     }
 
     /// The state directory.
@@ -44,6 +46,12 @@ impl Program {
     /// The same program with one key of the configuration set, as `train.epochs=1`.
     pub fn with(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// The same program with an environment variable set.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -60,6 +68,7 @@ impl Program {
             command.args(["--set", setting]);
         });
         command.args(arguments).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

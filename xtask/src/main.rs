@@ -1,6 +1,7 @@
 //! `cargo xtask …`: every chore of the project. Each says what it installs and what it runs.
 
 mod bench;
+mod crash;
 mod cuda;
 mod demo;
 mod goldens;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Chore {
     /// Measure ours beside the peers, in turn, and make PERFORMANCE.md from what was measured
     Bench(bench::Options),
+    /// Kill daemons, cut their power or let their disk fail, and see that nothing is lost or doubled
+    Crash(crash::Options),
     /// Compile candle's CUDA kernels and check the feature `cuda`; takes no GPU
     CudaCheck,
     /// Build, pull a model, teach it a new task through the running daemon, and show what it learned
@@ -42,6 +45,7 @@ enum Chore {
 fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Bench(options) => bench::run(&options),
+        Chore::Crash(options) => crash::run(&options),
         Chore::CudaCheck => cuda::check(),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use perennial_registry::{Adapter, AdapterState, Cycle, CycleOutcome, Phase, Registry};
+use perennial_registry::{Adapter, AdapterState, Cycle, CycleOutcome, Phase, Registry, publish};
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -41,6 +41,9 @@ pub(crate) struct Status {
     /// What keeps training from getting on, where something does.
     #[serde(default)]
     pub(crate) stuck: Option<Stuck>,
+    /// Why production reads another adapter than the champion; `None` where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unpublished: Option<String>,
     /// What waits for a cycle.
     pub(crate) waiting: Waiting,
     /// Samples that nothing can be learned from as things are.
@@ -159,11 +162,23 @@ pub(crate) fn status(
         activity,
         intake: None,
         champion: registry.champion()?,
+        unpublished: unpublished(state, registry)?,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
         waiting,
         unindexed: registry.unindexed_count()?,
         domains,
         last_cycle: registry.cycles(1)?.first().map(CycleRow::from),
+    })
+}
+
+/// Looked at anew, so that a command says it as well where no daemon runs.
+fn unpublished(state: &StateDir, registry: &Registry) -> anyhow::Result<Option<String>> {
+    let champion = registry.champion()?;
+    let name = |adapter: Option<AdapterId>| adapter.map_or_else(|| "the base model".to_owned(), |id| id.to_string());
+    Ok(match publish::current(&state.export()) {
+        Ok(current) if current == champion => None,
+        Ok(current) => Some(format!("production reads {}, the champion is {}", name(current), name(champion))),
+        Err(error) => Some(error.to_string()),
     })
 }
 

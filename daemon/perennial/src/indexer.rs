@@ -98,14 +98,16 @@ impl StateIndexer {
         let config = self.context.config.current();
         let model = self.engine.model(&config.model)?;
         let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
-        if self.context.registry.unindexed_count()? == 0 {
+        // What comes in meanwhile is for the next call: rows that never cease to come must not keep a cycle from its mix.
+        let waiting = self.context.registry.unindexed_count()?;
+        if waiting == 0 {
             return Ok(0);
         }
         let embedder = Embedder::new(&model, replay::method(&config.replay, &model.config))?;
         // What is wrong with the model is no fault of the samples.
         embedder.embed(&[PROBE])?;
         let mut indexed = 0;
-        while !stop.is_set() {
+        while indexed < waiting && !stop.is_set() {
             let records = self.context.registry.unindexed(BATCH)?;
             if records.is_empty() {
                 break;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use perennial_data::durable::write_durably;
+use perennial_durable::write_durably;
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Listen, state::StateDir};
@@ -54,7 +54,7 @@ impl StateLock {
     /// Where another process holds it, or it cannot be written.
     pub(crate) fn take(state: &StateDir, what: &str) -> Result<Self, LockError> {
         let io = |source| LockError::Io { state: state.root().to_owned(), source };
-        state.create().map_err(io)?;
+        state.create().map_err(|error| io(error.source))?;
         let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(LOCK_MODE).clone();
         let mut file = options.open(state.lock()).map_err(io)?;
         match try_patiently(&file) {

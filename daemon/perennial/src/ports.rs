@@ -14,7 +14,7 @@ use std::{
 };
 
 use perennial_data::rows::source_name;
-use perennial_registry::Registry;
+use perennial_registry::{Registry, publish::Publisher};
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) state: StateDir,
     /// What is known of everything there.
     pub(crate) registry: Registry,
+    /// Changes the champion, and what production reads with it.
+    pub(crate) publisher: Publisher,
     /// Where events go: log, metrics, status, watchdog.
     pub(crate) telemetry: Telemetry,
     /// For what only exists as async code (LanceDB). Ports are called on plain threads, where `block_on` is allowed.
@@ -172,7 +174,7 @@ pub(crate) struct RequeueReport {
 
 /// Puts stored training samples into the replay buffer.
 pub(crate) trait Indexer: Send + Sync {
-    /// Embeds and indexes everything that waits, in batches, until nothing waits or `stop` is set. Returns rows indexed.
+    /// Embeds and indexes everything that waits now, in batches, until that is done or `stop` is set. Returns rows indexed.
     fn index(&self, stop: &Stop) -> anyhow::Result<u64>;
 }
 

@@ -8,10 +8,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use perennial_data::{
-    durable,
-    replay::{ReplayBuffer, ReplayRow},
-};
+use perennial_data::replay::{ReplayBuffer, ReplayRow};
+use perennial_durable as durable;
 use perennial_learn::{
     embed::Method,
     model::{Model, ModelConfig},

@@ -1,12 +1,8 @@
 //! The state directory: where everything lies. Nothing else builds these paths.
 
-use std::{
-    fs::DirBuilder,
-    io,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use perennial_durable::{DurableError, create_folder_of_mode};
 use perennial_types::{AdapterId, CycleId};
 
 /// Owner and group.
@@ -32,11 +28,14 @@ impl StateDir {
     /// Makes the folders that must exist before anything runs, closed to all but the owner, and the group where that has
     /// something to do there: production reads `export` and `adapters`, a rollout server the cycles, writers may be let into
     /// the inbox. What is there keeps the mode that somebody gave it.
-    pub(crate) fn create(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(crate) fn create(&self) -> Result<(), DurableError> {
         let shared = [self.root.clone(), self.taken(), self.cycles(), self.adapters(), self.export()];
         let own = [self.quarantine(), self.segments(), self.scores()];
         let modes = shared.into_iter().map(|folder| (folder, SHARED_MODE)).chain(own.map(|folder| (folder, OWN_MODE)));
-        modes.into_iter().try_for_each(|(folder, mode)| DirBuilder::new().recursive(true).mode(mode).create(folder))
+        modes.into_iter().try_for_each(|(folder, mode)| create_folder_of_mode(&folder, mode))
     }
 
     /// The state directory itself.

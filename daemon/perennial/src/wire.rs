@@ -1,13 +1,15 @@
 //! Puts the parts together. Only here is it known which part stands behind which port.
 
-use std::{fs, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use perennial_data::{durable, segment};
-use perennial_registry::{Registry, publish};
+use perennial_data::segment;
+use perennial_durable as durable;
+use perennial_registry::{Registry, publish::Publisher};
 use tracing::warn;
 
 use crate::{
+    clock,
     config::{Config, SharedConfig},
     cycle::StateCycles,
     engine::Engine,
@@ -16,7 +18,7 @@ use crate::{
     ports::{Context, Ports},
     replay::BufferLock,
     state::StateDir,
-    telemetry::Telemetry,
+    telemetry::{ChampionPublished, Telemetry},
 };
 
 /// The parts of a state directory, whose lock the caller holds if anything is to be written.
@@ -30,7 +32,8 @@ pub(crate) fn wire(
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<(Context, Ports)> {
     let registry = Registry::open(&state.database())?;
-    let context = Context { config: SharedConfig::new(config), state, registry, telemetry, runtime };
+    let publisher = Publisher::new(registry.clone(), state.adapters(), state.export());
+    let context = Context { config: SharedConfig::new(config), state, registry, publisher, telemetry, runtime };
     let (engine, buffer) = (Engine::default(), BufferLock::default());
     let ports = Ports {
         intake: Arc::new(StateIntake::new(context.clone())),
@@ -40,26 +43,44 @@ pub(crate) fn wire(
     Ok((context, ports))
 }
 
-/// Makes good what a crash may have left: files that were never acknowledged, whose rows come again with their source, and
-/// a link that production reads behind the registry. Only safe under the lock and before anything runs.
+/// How long a start looks at the structures of the registry's database. What is not looked at then is by nobody, which
+/// SQLite takes well: it finds damage where it meets it.
+const CHECK_MAX: Duration = Duration::from_secs(1);
+
+/// Makes good what a crash may have left: names that are not durable yet, files that were never acknowledged, whose rows
+/// come again with their source, and a link that production reads behind the registry. Only safe under the lock and before
+/// anything runs.
 ///
 /// # Errors
-/// Where the champion's folder is gone, or the link cannot be switched.
+/// Where the registry is damaged, or the system refuses. That the champion cannot be published is none: it is told, and
+/// tried again.
 pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     let state = &context.state;
+    context.registry.check_for(CHECK_MAX).with_context(|| {
+        format!(
+            "{} is damaged: restore it from a backup, or begin anew in another state directory",
+            state.database().display()
+        )
+    })?;
+    durable::sync_folders(state.root())?;
+    durable::sync_folders(state.inbox())?;
     let swept = segment::sweep_orphans(state.root(), &context.registry.segment_paths()?)?;
     if !swept.is_empty() {
         warn!(segments = ?swept, "segments that were never acknowledged are removed");
     }
-    for folder in [state.root().to_owned(), state.quarantine()] {
+    for folder in [state.root().to_owned(), state.taken(), state.quarantine(), state.adapters(), state.export()] {
         durable::sweep_temporary(&folder)?;
     }
-    for side in fs::read_dir(state.scores()).into_iter().flatten() {
-        let side = side?.path();
-        if side.is_dir() {
-            durable::sweep_temporary(&side)?;
-        }
+    for folder in [state.scores(), state.cycles()] {
+        durable::sweep_tree(&folder, durable::is_temporary)?;
     }
-    let champion = context.registry.champion()?;
-    publish::switch_current(&state.export(), champion.as_ref()).context("the champion cannot be published")
+    keep_published(context);
+    Ok(())
+}
+
+/// Makes production read the champion where it does not, and tells where that cannot be.
+pub(crate) fn keep_published(context: &Context) {
+    let published = context.publisher.publish(clock::now_ms());
+    let unpublished = published.err().and(context.publisher.unpublished());
+    context.telemetry.emit(ChampionPublished { unpublished: unpublished.as_ref() });
 }

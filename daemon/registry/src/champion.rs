@@ -63,7 +63,7 @@ impl Registry {
         read(&self.lock())
     }
 
-    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why.
+    /// Makes an adapter the champion by hand (for production to read it too: [`Publisher`](crate::publish::Publisher)), whatever the gate said, and records that it was forced, and why.
     ///
     /// # Errors
     /// Where there is no such adapter, or it is the champion already.
@@ -86,17 +86,18 @@ impl Registry {
     /// Where the base model is in service, or `to` is not among the champions before the present one.
     pub fn roll_back(&self, to: Option<&AdapterId>, at_ms: i64) -> Result<Option<AdapterId>, RegistryError> {
         self.write(|transaction| {
-            let mut earlier = line(transaction)?;
-            if earlier.pop().is_none() {
-                return Err(RegistryError::NothingToRollBack);
-            }
-            if let Some(to) = to.filter(|to| !earlier.contains(to)) {
-                return Err(RegistryError::NotAnEarlierChampion(to.clone()));
-            }
-            let to = to.or(earlier.last());
-            change(transaction, &Change::Rollback(to), at_ms)?;
-            Ok(to.cloned())
+            let to = target(transaction, to)?;
+            change(transaction, &Change::Rollback(to.as_ref()), at_ms)?;
+            Ok(to)
         })
+    }
+
+    /// Who would be in service after [`roll_back`](Self::roll_back).
+    ///
+    /// # Errors
+    /// Where that would refuse.
+    pub fn roll_back_target(&self, to: Option<&AdapterId>) -> Result<Option<AdapterId>, RegistryError> {
+        target(&self.lock(), to)
     }
 
     /// Every change of the champion, oldest first.
@@ -111,6 +112,18 @@ impl Registry {
 pub(crate) fn read(connection: &Connection) -> Result<Option<AdapterId>, RegistryError> {
     let sql = "SELECT adapter FROM champion";
     Ok(connection.query_row(sql, [], |row| column::parsed_optional(row, "adapter"))?)
+}
+
+fn target(connection: &Connection, to: Option<&AdapterId>) -> Result<Option<AdapterId>, RegistryError> {
+    let mut earlier = line(connection)?;
+    if earlier.pop().is_none() {
+        return Err(RegistryError::NothingToRollBack);
+    }
+    match to {
+        Some(to) if !earlier.contains(to) => Err(RegistryError::NotAnEarlierChampion(to.clone())),
+        Some(to) => Ok(Some(to.clone())),
+        None => Ok(earlier.pop()),
+    }
 }
 
 /// The champion's line: the adapters that rolling back would go through, the champion last. Empty for the base model.

@@ -1,13 +1,14 @@
 use std::{
     fs::OpenOptions,
-    io::ErrorKind,
+    io,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use perennial_durable::failpoint;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
 
 use crate::{RegistryError, invariants};
 
@@ -20,6 +21,11 @@ const APPLICATION_ID: i32 = 0x5045_524e;
 
 /// What others may read of the catalogue is for the program to tell.
 const FILE_MODE: u32 = 0o600;
+/// What the write-ahead log is cut back to once it was copied into the database. It grows beyond while somebody reads.
+const WAL_BYTES_KEPT: u64 = 4 << 20;
+
+/// How many of SQLite's instructions are run between two looks at the clock.
+const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
 
 /// How long a writer waits for a reader in another process, such as a command that lists adapters.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +52,7 @@ impl Registry {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
         migrate(&mut connection)?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
@@ -63,6 +70,27 @@ impl Registry {
         invariants::phases_in_order(&connection)
     }
 
+    /// Checks SQLite's own structures for at most so long, and the champion. Returns whether all was looked at; for the rest
+    /// there is [`check`](Self::check).
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    pub fn check_for(&self, time: Duration) -> Result<bool, RegistryError> {
+        let connection = self.lock();
+        let deadline = Instant::now() + time;
+        connection.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || Instant::now() >= deadline));
+        let checked = invariants::database_is_sound(&connection);
+        connection.progress_handler(0, None::<fn() -> bool>);
+        let whole = match checked {
+            Err(RegistryError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                false
+            }
+            checked => checked.map(|()| true)?,
+        };
+        invariants::exactly_one_champion(&connection)?;
+        Ok(whole)
+    }
+
     /// Runs one of the [`invariants`], or any other reading.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
         read(&self.lock())
@@ -76,7 +104,9 @@ impl Registry {
         let mut connection = self.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let written = write(&transaction)?;
+        failpoint::hit("registry.commit").map_err(failed)?;
         transaction.commit()?;
+        failpoint::hit("registry.committed").map_err(failed)?;
         Ok(written)
     }
 
@@ -87,11 +117,20 @@ impl Registry {
 }
 
 /// Makes the file where it is missing, closed to other users; SQLite gives the files beside it the same mode.
-fn create_closed(path: &Path) -> std::io::Result<()> {
+fn create_closed(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+/// What SQLite would have said of this error of the system.
+fn failed(error: io::Error) -> RegistryError {
+    let code = match error.kind() {
+        io::ErrorKind::StorageFull => ffi::SQLITE_FULL,
+        _ => ffi::SQLITE_IOERR,
+    };
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(error.to_string())).into()
 }
 
 /// Reads before anything is written, so that another program's database is left as it is.

@@ -1,10 +1,12 @@
 //! Each safety property of the registry as one function. The code that could break a property calls it inside its
 //! transaction; tests, the crash harness and [`Registry::check`](crate::Registry::check) call it on the whole database.
 
-use perennial_types::AdapterId;
+use std::{fs, path::Path};
+
+use perennial_types::{AdapterId, Fingerprint};
 use rusqlite::Connection;
 
-use crate::{RegistryError, champion};
+use crate::{RegistryError, champion, column, publish};
 
 /// Exactly one champion, which may be the base model: the pointer, the adapters' states and the history of promotions
 /// name the same one.
@@ -117,6 +119,57 @@ pub fn phases_in_order(connection: &Connection) -> Result<(), RegistryError> {
         }
     }
     Ok(())
+}
+
+/// What was acknowledged is there: every segment in the catalogue lies below `root`, the state directory, with the very bytes
+/// that were catalogued. Reads all of them.
+///
+/// # Errors
+/// The first segment that is missing or has other bytes.
+pub fn segments_are_whole(connection: &Connection, root: &Path) -> Result<(), RegistryError> {
+    let broken = |detail| Err(RegistryError::Invariant { property: "segments are whole", detail });
+    let mut statement = connection.prepare_cached("SELECT path, fingerprint FROM segments ORDER BY path")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (path, catalogued): (String, String) = (row.get(0)?, row.get(1)?);
+        match fs::read(root.join(&path)) {
+            Ok(bytes) if Fingerprint::of(&bytes).to_string() == catalogued => {}
+            Ok(bytes) => return broken(format!("segment {path} has {} other bytes than were catalogued", bytes.len())),
+            Err(error) => return broken(format!("segment {path} cannot be read: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// Every adapter that is or was to be decided on is stored, with the bytes of its lineage.
+///
+/// # Errors
+/// The first adapter whose folder is missing or has other files.
+pub fn adapters_match_lineage(connection: &Connection, adapters: &Path) -> Result<(), RegistryError> {
+    let mut statement = connection.prepare_cached("SELECT files FROM adapters ORDER BY id")?;
+    let stored: Vec<Fingerprint> =
+        statement.query_map([], |row| column::parsed(row, "files"))?.collect::<Result<_, _>>()?;
+    for files in stored {
+        publish::verify_adapter(adapters, &files).map_err(|error| RegistryError::Invariant {
+            property: "a stored adapter's bytes match its lineage",
+            detail: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Production reads the champion: the link in `export` leads to it, or is not there where the base model is in service.
+///
+/// # Errors
+/// Where it leads elsewhere.
+pub fn champion_is_published(connection: &Connection, export: &Path) -> Result<(), RegistryError> {
+    let broken = |detail| Err(RegistryError::Invariant { property: "production reads the champion", detail });
+    let champion = champion::read(connection)?;
+    match publish::current(export) {
+        Ok(current) if current == champion => Ok(()),
+        Ok(current) => broken(format!("the link leads to {current:?}, the champion is {champion:?}")),
+        Err(error) => broken(error.to_string()),
+    }
 }
 
 /// SQLite's own structures are whole, and every reference points at something.

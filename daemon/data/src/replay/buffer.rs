@@ -17,8 +17,9 @@ use perennial_types::{CycleId, SampleId};
 use super::{
     ReplayEntry, ReplayError, ReplayRow,
     error::refused,
-    open::{connect, dim_of, find_table, open_table},
+    open::{TABLE, connect, dim_of, find_table, open_table},
     row::{self, ROW_COLUMNS},
+    settled::Settled,
 };
 use crate::{columns, durable};
 
@@ -32,6 +33,7 @@ const CHUNK_ROWS_MAX: usize = 1024;
 /// Nothing runs but inside the calls, on the caller's runtime.
 pub struct ReplayBuffer {
     table: Table,
+    settled: Settled,
     dim: usize,
 }
 
@@ -41,11 +43,16 @@ impl ReplayBuffer {
     /// # Errors
     /// [`ReplayError::Dimension`] where the buffer was made with embeddings of another length: see [`rebuild`](Self::rebuild).
     pub async fn open(folder: &Path, dim: usize) -> Result<Self, ReplayError> {
+        let settled = Settled::open(folder, TABLE)?;
         let (table, found) = open_table(folder, dim).await?;
         if found != dim {
             return Err(ReplayError::Dimension { path: folder.to_owned(), found, wanted: dim });
         }
-        Ok(Self { table, dim })
+        let buffer = Self { table, settled, dim };
+        if buffer.settled.version().is_none() {
+            buffer.settle().await?;
+        }
+        Ok(buffer)
     }
 
     /// Opens the buffer in this folder as it is, whatever its embeddings, for those who look at no embedding. `None` where
@@ -57,9 +64,10 @@ impl ReplayBuffer {
         if !folder.is_dir() {
             return Ok(None);
         }
+        let settled = Settled::open(folder, TABLE)?;
         let Some(table) = find_table(&connect(folder).await?).await? else { return Ok(None) };
         let dim = dim_of(&table).await?;
-        Ok(Some(Self { table, dim }))
+        Ok(Some(Self { table, settled, dim }))
     }
 
     /// Removes the buffer in this folder, whatever its state, and makes an empty one for embeddings of length `dim`. Returns
@@ -69,8 +77,9 @@ impl ReplayBuffer {
     /// # Errors
     /// Where the folder cannot be removed or made.
     pub async fn rebuild(folder: &Path, dim: usize) -> Result<(Self, Vec<ReplayRow>), ReplayError> {
+        let settled = Settled::open(folder, TABLE)?;
         let rows = match open_table(folder, dim).await {
-            Ok((table, dim)) => Self { table, dim }.rows().await.unwrap_or_default(),
+            Ok((table, dim)) => Self { table, settled, dim }.rows().await.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
         if folder.exists() {
@@ -172,7 +181,7 @@ impl ReplayBuffer {
         for chunk in ids.chunks(CHUNK_ROWS_MAX) {
             self.table.delete(has_id(chunk).as_str()).await.map_err(refused("delete rows of"))?;
         }
-        Ok(())
+        self.settle().await
     }
 
     /// How many rows there are.
@@ -213,6 +222,8 @@ impl ReplayBuffer {
     pub async fn optimize(&self, versions_kept: Duration) -> Result<(), ReplayError> {
         let compact = OptimizeAction::Compact { options: CompactionOptions::default(), remap_options: None };
         self.table.optimize(compact).await.map_err(refused("compact"))?;
+        // The versions that go are the ones to fall back to until the compacted one is durable.
+        self.settle().await?;
         let prune = OptimizeAction::Prune {
             older_than: lancedb::table::Duration::from_std(versions_kept).ok(),
             // Without this, files younger than a week stay; what they are kept for, other writers, does not exist here.
@@ -261,7 +272,13 @@ impl ReplayBuffer {
         }
         let schema = batch.schema();
         merge.execute(Box::new(RecordBatchIterator::new([Ok(batch)], schema))).await.map_err(refused(action))?;
-        Ok(())
+        self.settle().await
+    }
+
+    /// Makes what was changed durable.
+    async fn settle(&self) -> Result<(), ReplayError> {
+        let version = self.table.version().await.map_err(refused("read"))?;
+        Ok(self.settled.settle(version)?)
     }
 }
 

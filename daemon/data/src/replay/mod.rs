@@ -8,6 +8,7 @@ mod error;
 mod open;
 mod policy;
 mod row;
+mod settled;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use crate::{
     durable,
 };
 
-const TABLE: &str = "samples";
+pub(super) const TABLE: &str = "samples";
 
 /// Of each of LanceDB's two caches, which would else grow to gigabytes beside production.
 const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use perennial_durable::DurableError;
+
 /// Why an adapter could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
@@ -56,4 +58,10 @@ pub enum AdapterError {
     /// A computation on the weights failed.
     #[error("the adapter's weights: {0}")]
     Tensors(#[from] candle_core::Error),
+}
+
+impl From<DurableError> for AdapterError {
+    fn from(DurableError { action, path, source }: DurableError) -> Self {
+        Self::Io { action, path, source }
+    }
 }

@@ -4,7 +4,6 @@
 //! pass and never merged into the weights.
 
 mod config;
-pub(crate) mod durable;
 mod error;
 mod fingerprint;
 mod peft_config;

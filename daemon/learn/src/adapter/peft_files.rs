@@ -6,9 +6,10 @@ use std::{
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use perennial_durable::{sweep_temporary, write_durably};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, durable, peft_config};
+use super::{Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, peft_config};
 
 /// What PEFT puts before the path of a module.
 const PREFIX: &str = "base_model.model.";
@@ -32,14 +33,14 @@ fn parse_name(name: &str) -> Option<(usize, Projection, char)> {
 }
 
 pub(super) fn save(adapter: &Adapter, dir: &Path, base_name: &str) -> Result<(), AdapterError> {
-    let io_error = |source| AdapterError::Io { action: "write", path: dir.to_owned(), source };
     let weights = serialize(adapter)?;
     let mut config = serde_json::to_vec_pretty(&peft_config::to_json(adapter.config(), base_name))
         .map_err(|source| AdapterError::Config { path: dir.join(CONFIG_FILE), source })?;
     config.push(b'\n');
-    fs::create_dir_all(dir).map_err(io_error)?;
-    durable::write(&dir.join(WEIGHTS_FILE), &weights).map_err(io_error)?;
-    durable::write(&dir.join(CONFIG_FILE), &config).map_err(io_error)
+    // What a crash left here would be taken for a part of the adapter.
+    sweep_temporary(dir)?;
+    write_durably(&dir.join(WEIGHTS_FILE), &weights)?;
+    Ok(write_durably(&dir.join(CONFIG_FILE), &config)?)
 }
 
 /// The bytes of the weights file: the same for the same adapter.

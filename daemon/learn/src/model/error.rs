@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use perennial_durable::DurableError;
+
 use crate::tokenize::TokenizerError;
 
 /// Why a base model cannot be read or written.
@@ -73,5 +75,11 @@ impl ModelError {
     pub(crate) fn tokenizer(path: impl Into<PathBuf>) -> impl FnOnce(TokenizerError) -> Self {
         let path = path.into();
         move |source| Self::Tokenizer { path, source }
+    }
+}
+
+impl From<DurableError> for ModelError {
+    fn from(DurableError { path, source, .. }: DurableError) -> Self {
+        Self::Io { path, source }
     }
 }

@@ -1,11 +1,8 @@
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{io::Write, path::Path};
 
 use serde_json::{Map, Value, json};
 
+use perennial_durable::{DurableFile, parent, write_durably};
 use perennial_kernels::Precision;
 
 use super::{
@@ -21,7 +18,6 @@ impl Model {
     /// # Errors
     /// Where a file cannot be written.
     pub fn export_hf(&self, folder: &Path) -> Result<(), ModelError> {
-        fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
         let special = self.tokenizer.special();
         let id = |token: &Option<String>| token.as_deref().and_then(|token| self.tokenizer.token_id(token));
         let ids = json!({
@@ -55,10 +51,9 @@ impl Model {
 
         let path = folder.join("tokenizer.json");
         let text = self.tokenizer.to_json().map_err(ModelError::tokenizer(&path))?;
-        write(&path, text.as_bytes())?;
+        write_durably(&path, text.as_bytes())?;
 
-        write_weights(&folder.join("model.safetensors"), &self.decoder.tensors())?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(ModelError::io(folder))
+        write_weights(&folder.join("model.safetensors"), &self.decoder.tensors())
     }
 }
 
@@ -78,21 +73,19 @@ pub(super) fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), ModelE
     let padded = header.len().next_multiple_of(size_of::<u64>());
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
 
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial).map_err(ModelError::io(&partial))?;
-    file.write_all(&(padded as u64).to_le_bytes()).map_err(ModelError::io(&partial))?;
-    file.write_all(header.as_bytes()).map_err(ModelError::io(&partial))?;
+    let mut file = DurableFile::create(parent(path))?;
+    file.write_all(&(padded as u64).to_le_bytes()).map_err(ModelError::io(path))?;
+    file.write_all(header.as_bytes()).map_err(ModelError::io(path))?;
     for tensor in tensors.values() {
         match tensor {
             Loaded::Vector(values) => {
                 let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                file.write_all(&bytes).map_err(ModelError::io(&partial))?;
+                file.write_all(&bytes).map_err(ModelError::io(path))?;
             }
-            Loaded::Matrix(weight) => file.write_all(&weight.le_bytes()).map_err(ModelError::io(&partial))?,
+            Loaded::Matrix(weight) => file.write_all(&weight.le_bytes()).map_err(ModelError::io(path))?,
         }
     }
-    file.sync_all().map_err(ModelError::io(&partial))?;
-    fs::rename(&partial, path).map_err(ModelError::io(path))
+    Ok(file.commit(path)?)
 }
 
 /// The type of a tensor's values in the file, and how many bytes each has.
@@ -104,12 +97,5 @@ fn dtype_of(tensor: &Loaded) -> (&'static str, usize) {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), ModelError> {
-    write(path, format!("{value:#}\n").as_bytes())
-}
-
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial).map_err(ModelError::io(&partial))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ModelError::io(&partial))?;
-    fs::rename(&partial, path).map_err(ModelError::io(path))
+    Ok(write_durably(path, format!("{value:#}\n").as_bytes())?)
 }

@@ -5,6 +5,7 @@ use std::{
 };
 
 use blake3::Hasher;
+use perennial_durable::write_durably;
 use perennial_kernels::{Precision, WeightBytes};
 use perennial_types::{Fingerprint, Fingerprinter};
 use rayon::prelude::*;
@@ -51,8 +52,7 @@ impl<'a> WeightCache<'a> {
             }
         }
         let mut tensors = read()?;
-        let kept = make(folder)
-            .and_then(|()| export::write_weights(&file, &tensors))
+        let kept = export::write_weights(&file, &tensors)
             .and_then(|()| safetensors::read(std::slice::from_ref(&file), precision));
         match kept {
             Ok(tensors) => Ok((tensors, fingerprint)),
@@ -88,18 +88,14 @@ impl<'a> WeightCache<'a> {
         let mut hasher = Hasher::new();
         hasher.update_reader(file).map_err(ModelError::io(path))?;
         let fingerprint = Fingerprint::from_bytes(*hasher.finalize().as_bytes());
-        if let (Some(folder), Some(known)) = (self.0, known) {
-            let kept = make(folder).and_then(|()| export::write(&known, format!("{fingerprint}\n").as_bytes()));
+        if let Some(known) = known {
+            let kept = write_durably(&known, format!("{fingerprint}\n").as_bytes());
             if let Err(error) = kept {
                 warn!(%error, "a fingerprint cannot be kept: it is computed again the next time");
             }
         }
         Ok(fingerprint)
     }
-}
-
-fn make(folder: &Path) -> Result<(), ModelError> {
-    fs::create_dir_all(folder).map_err(ModelError::io(folder))
 }
 
 fn gather(tensors: &mut Tensors) {

@@ -1,15 +1,15 @@
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
+use perennial_durable::{failpoint, write_durably};
 use perennial_types::{Fingerprint, Fingerprinter};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainError, adamw::AdamW, parameters::Parameters};
-use crate::adapter::durable;
 
 /// Checkpoints that are kept. Two, so that there is one to go back to where the newest cannot be read.
 const CHECKPOINTS_KEPT: usize = 2;
@@ -56,9 +56,11 @@ impl Checkpoints<'_> {
         let header = Header { run: self.run, step, drawn, content: content_of(tensor_bytes(&tensors)) };
         let bytes = serialize(&tensors, &header).map_err(TrainError::Checkpoint)?;
         let path = self.dir.join(file_name(header.step));
-        durable::write(&path, &bytes).map_err(|source| TrainError::Io { action: "write", path, source })?;
+        write_durably(&path, &bytes)?;
         for (_, old) in self.list()?.into_iter().skip(CHECKPOINTS_KEPT) {
-            fs::remove_file(&old).map_err(|source| TrainError::Io { action: "remove", path: old, source })?;
+            failpoint::hit("checkpoint.remove")
+                .and_then(|()| fs::remove_file(&old))
+                .map_err(|source| TrainError::Io { action: "remove", path: old, source })?;
         }
         Ok(())
     }
@@ -190,12 +192,6 @@ fn restore(tensors: &SafeTensors<'_>, header: &Header, start: &State) -> Result<
         read(name, &mut matrix.values)?;
     }
     Ok(state)
-}
-
-/// Makes the folder of a run.
-pub(super) fn create_dir(dir: &Path) -> Result<(), TrainError> {
-    let created = fs::create_dir_all(dir).and_then(|()| durable::sync_folder(dir.parent()));
-    created.map_err(|source: io::Error| TrainError::Io { action: "create", path: dir.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use perennial_durable::DurableError;
+
 use super::grpo::EnvironmentError;
 use crate::adapter::{AdapterError, ShapeDifference};
 
@@ -115,4 +117,10 @@ pub enum TrainError {
     /// A tensor operation failed.
     #[error("training: {0}")]
     Tensors(#[from] candle_core::Error),
+}
+
+impl From<DurableError> for TrainError {
+    fn from(DurableError { action, path, source }: DurableError) -> Self {
+        Self::Io { action, path, source }
+    }
 }

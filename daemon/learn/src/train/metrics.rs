@@ -1,14 +1,9 @@
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    marker::PhantomData,
-    path::{Path, PathBuf},
-};
+use std::{marker::PhantomData, path::Path};
 
+use perennial_durable::AppendFile;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::TrainError;
-use crate::adapter::durable;
 
 /// The file of a run's progress, one JSON object per optimiser step.
 pub const METRICS_FILE: &str = "metrics.jsonl";
@@ -62,8 +57,7 @@ impl Line for Progress {
 
 /// Appends to the metrics file.
 pub(super) struct Metrics<L> {
-    path: PathBuf,
-    file: File,
+    file: AppendFile,
     last_loss: Option<f64>,
     learned: bool,
     lines: PhantomData<L>,
@@ -73,13 +67,16 @@ impl<L: Line> Metrics<L> {
     /// Opens the file in a folder. Lines of steps after `step` are dropped: they were taken after the checkpoint that the
     /// run goes on from, and will be taken again. So is what a crash left of a line.
     pub(super) fn open(dir: &Path, step: u64) -> Result<Self, TrainError> {
-        let path = dir.join(METRICS_FILE);
-        let (file, last_loss, learned) = open_at::<L>(&path, step).map_err(|source| TrainError::Io {
-            action: "open",
-            path: path.clone(),
-            source,
+        let (mut last_loss, mut learned) = (None, false);
+        let file = AppendFile::open(&dir.join(METRICS_FILE), |line| {
+            let Some(before) = serde_json::from_str::<L>(line).ok().filter(|progress| progress.step() <= step) else {
+                return false;
+            };
+            last_loss = Some(before.loss());
+            learned |= before.learned();
+            true
         })?;
-        Ok(Self { path, file, last_loss, learned, lines: PhantomData })
+        Ok(Self { file, last_loss, learned, lines: PhantomData })
     }
 
     /// The loss of the newest step.
@@ -93,38 +90,23 @@ impl<L: Line> Metrics<L> {
     }
 
     pub(super) fn append(&mut self, progress: &L) -> Result<(), TrainError> {
-        let line = serde_json::to_string(progress).map_err(io::Error::from);
-        let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
-        written.map_err(|source| TrainError::Io { action: "append to", path: self.path.clone(), source })?;
+        let line = serde_json::to_string(progress).map_err(|error| TrainError::Checkpoint(error.to_string()))?;
+        self.file.append(&line)?;
         self.last_loss = Some(progress.loss());
         self.learned |= progress.learned();
         Ok(())
     }
-}
 
-fn open_at<L: Line>(path: &Path, step: u64) -> io::Result<(File, Option<f64>, bool)> {
-    let old = match fs::read(path) {
-        Ok(old) => String::from_utf8_lossy(&old).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    let (mut kept, mut last_loss, mut learned) = (String::new(), None, false);
-    for line in old.lines() {
-        match serde_json::from_str::<L>(line) {
-            Ok(progress) if progress.step() <= step => {
-                last_loss = Some(progress.loss());
-                learned |= progress.learned();
-            }
-            _ => continue,
-        }
-        kept.extend([line, "\n"]);
+    /// Makes what was appended durable.
+    pub(super) fn sync(&mut self) -> Result<(), TrainError> {
+        Ok(self.file.sync()?)
     }
-    durable::write(path, kept.as_bytes())?;
-    Ok((OpenOptions::new().append(true).open(path)?, last_loss, learned))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn progress(step: u64) -> Progress {
@@ -147,10 +129,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(dir.path(), 0).unwrap();
         (1..=4).for_each(|step| metrics.append(&progress(step)).unwrap());
-        metrics.file.write_all(b"{\"step\": 5, \"st").unwrap();
+        let path = dir.path().join(METRICS_FILE);
+        fs::write(&path, [fs::read(&path).unwrap(), b"{\"step\": 3, \"st".to_vec()].concat()).unwrap();
         let mut metrics = Metrics::open(dir.path(), 3).unwrap();
         metrics.append(&progress(4)).unwrap();
-        let text = fs::read_to_string(dir.path().join(METRICS_FILE)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let steps: Vec<u64> = text.lines().map(|line| serde_json::from_str::<Progress>(line).unwrap().step).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
     }

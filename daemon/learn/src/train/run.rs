@@ -1,11 +1,12 @@
 use std::path::Path;
 
+use perennial_durable::{create_folder_durably, sweep_temporary};
 use perennial_types::Fingerprint;
 
 use super::{
     Outcome, TrainConfig, TrainError, Trained,
     adamw::{AdamW, clip},
-    checkpoint::{Checkpoints, State, create_dir},
+    checkpoint::{Checkpoints, State},
     metrics::{Line, Metrics},
     parameters::Parameters,
     schedule::{learning_rate, never_learns},
@@ -47,7 +48,8 @@ impl<'a, L: Line> Run<'a, L> {
         if never_learns(config, steps) {
             return Err(TrainError::NoLearningRate { steps, warmup_ratio: config.warmup_ratio });
         }
-        create_dir(dir)?;
+        create_folder_durably(dir)?;
+        sweep_temporary(dir)?;
         let checkpoints = Checkpoints { dir, run: name };
         let state = checkpoints.load_newest(&start)?.unwrap_or(start);
         let saved_at = state.optimizer.step;
@@ -104,6 +106,8 @@ impl<'a, L: Line> Run<'a, L> {
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
+        // First, so that a run which goes on from the checkpoint finds the lines of all steps before it.
+        self.metrics.sync()?;
         self.checkpoints.save(&self.state)?;
         self.saved_at = self.step();
         Ok(())

@@ -102,6 +102,9 @@ fn status_text(status: &Status) -> String {
             status.set_aside
         ));
     }
+    if let Some(unpublished) = &status.unpublished {
+        text.push_str(&format!("\nproduction  {unpublished}"));
+    }
     if status.unindexed > 0 {
         text.push_str(&format!("\nto index    {} samples", status.unindexed));
     }
@@ -220,6 +223,7 @@ mod tests {
                 failed_cycles: 2,
                 retry_ms: Some(90_000),
             }),
+            unpublished: Some("production reads the base model, the champion is 0123456789ab".into()),
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
             set_aside: 2,
             unindexed: 3,

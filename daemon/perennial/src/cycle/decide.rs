@@ -8,7 +8,7 @@ use perennial_data::{
     mix::{self, Origin},
 };
 use perennial_gate::{Policy, Report, RewardTraining, SuiteReport, compare};
-use perennial_registry::{Cycle, NewDecision, Phase, Product};
+use perennial_registry::{Cycle, NewDecision, Phase};
 use perennial_types::SampleId;
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         consumed: consumed(scope)?,
     };
     let detail = json!({ "passed": decision.passed });
-    parts.context.registry.record_phase(cycle.id, Product::Decided(&decision), &detail, clock::now_ms())?;
+    parts.context.publisher.decide(cycle.id, &decision, &detail, clock::now_ms()).map_err(super::refused)?;
     announce(scope, &report);
     Ok(Step::Done)
 }

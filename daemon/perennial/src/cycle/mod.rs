@@ -24,7 +24,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use perennial_learn::model::Model;
-use perennial_registry::{Cycle, NewCycle, Phase as Recorded, publish as published};
+use perennial_registry::{Cycle, NewCycle, Phase as Recorded, publish::ChangeError};
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
@@ -101,14 +101,6 @@ impl StateCycles {
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {
         self.context.registry.cycle(cycle)?.with_context(|| format!("there is no cycle {cycle}"))
     }
-
-    /// Production reads whoever the registry says: run after each change of the champion, and at start, since a crash may
-    /// have come between the two.
-    fn publish_champion(&self) -> anyhow::Result<Option<AdapterId>> {
-        let champion = self.context.registry.champion()?;
-        published::switch_current(&self.context.state.export(), champion.as_ref())?;
-        Ok(champion)
-    }
 }
 
 impl Cycles for StateCycles {
@@ -162,23 +154,18 @@ impl Cycles for StateCycles {
     }
 
     fn promote(&self, adapter: &AdapterId, reason: &str) -> anyhow::Result<()> {
-        let known =
-            self.context.registry.adapter(adapter)?.with_context(|| format!("there is no adapter {adapter}"))?;
-        if !self.context.state.adapter(adapter).exists() {
+        if self.context.registry.adapter(adapter)?.is_some() && !self.context.state.adapter(adapter).exists() {
             bail!(
                 "the files of adapter {adapter} are gone: it was rejected, and cycle.adapters_keep newer ones were too"
             );
         }
-        published::verify_adapter(&self.context.state.adapters(), &known.files)?;
-        self.context.registry.force_promote(adapter, reason, clock::now_ms())?;
-        self.publish_champion()?;
+        self.context.publisher.promote(adapter, reason, clock::now_ms()).map_err(refused)?;
         self.context.telemetry.emit(Decided::Forced(adapter));
         Ok(())
     }
 
     fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>> {
-        self.context.registry.roll_back(to, clock::now_ms())?;
-        let champion = self.publish_champion()?;
+        let champion = self.context.publisher.roll_back(to, clock::now_ms()).map_err(refused)?;
         self.context.telemetry.emit(Decided::RolledBack(champion.as_ref()));
         Ok(champion)
     }
@@ -202,6 +189,14 @@ impl Scope<'_> {
             telemetry.emit(PhaseEnded { cycle, phase, took: started.elapsed() });
         }
         Ok(step)
+    }
+}
+
+/// What the registry says is told in its own words: HTTP answers by its kinds.
+fn refused(error: ChangeError) -> anyhow::Error {
+    match error {
+        ChangeError::Registry(error) => error.into(),
+        error => error.into(),
     }
 }
 

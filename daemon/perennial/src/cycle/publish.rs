@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, io};
 
 use anyhow::Context as _;
 use perennial_data::mix::{self, Origin};
-use perennial_registry::{Product, publish};
+use perennial_registry::Product;
 use perennial_types::SampleId;
 use serde_json::json;
 
@@ -13,13 +13,7 @@ use crate::{clock, replay};
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, .. } = scope;
-    let champion = parts.context.registry.champion()?;
-    if let Some(champion) = &champion {
-        let known =
-            parts.context.registry.adapter(champion)?.with_context(|| format!("there is no adapter {champion}"))?;
-        publish::verify_adapter(&parts.context.state.adapters(), &known.files)?;
-    }
-    parts.publish_champion()?;
+    let champion = parts.context.publisher.publish(clock::now_ms())?;
     mark_buffer(scope)?;
     remove_checkpoints(scope)?;
     parts.context.registry.record_phase(

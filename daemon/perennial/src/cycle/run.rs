@@ -3,7 +3,7 @@
 //! are counted in the registry before they begin, so that one that ends the whole process counts as well.
 
 use anyhow::{Context as _, bail};
-use perennial_data::durable;
+use perennial_durable::{self as durable, failpoint};
 use perennial_learn::train::newest_checkpoint;
 use perennial_registry::{Cycle, CycleOutcome, Phase as Recorded, Product};
 use perennial_types::CycleId;
@@ -63,7 +63,8 @@ impl StateCycles {
                 prune::after_cycle(&self.context, &self.context.config.current());
                 return end_of(&cycle);
             };
-            if stop.is_set() {
+            // Publishing is short, and without it production would stay behind the champion until the next start.
+            if stop.is_set() && next != Recorded::Published {
                 return Ok(CycleEnd::Stopped);
             }
             let folder = CycleFolder::new(self.context.state.cycle(id));
@@ -71,6 +72,7 @@ impl StateCycles {
             if scope.run(next)? == Step::Stopped {
                 return Ok(CycleEnd::Stopped);
             }
+            failpoint::hit(&format!("cycle.{next}"))?;
         }
     }
 

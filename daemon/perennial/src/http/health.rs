@@ -41,6 +41,9 @@ pub(super) async fn ready(
     if handle.context().telemetry.board().storage_full() {
         return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
     }
+    if let Some(unpublished) = handle.context().publisher.unpublished() {
+        return Err(ApiError::unavailable(unpublished.to_string()));
+    }
     let stuck = if caller.may(Role::Read) { handle.stuck().await? } else { None };
     Ok(Json(Ready { ready: true, stuck }))
 }

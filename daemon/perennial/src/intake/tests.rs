@@ -6,7 +6,7 @@ use std::{
 };
 
 use perennial_data::quarantine::{QuarantineKind, QuarantineLine};
-use perennial_registry::Registry;
+use perennial_registry::{Registry, publish::Publisher};
 use perennial_types::{Domain, Row, Sample};
 use tempfile::TempDir;
 
@@ -27,9 +27,11 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path(), None);
         state.create().unwrap();
+        let registry = Registry::open(&state.database()).unwrap();
         let context = Context {
             config: SharedConfig::new(Config::default()),
-            registry: Registry::open(&state.database()).unwrap(),
+            publisher: Publisher::new(registry.clone(), state.adapters(), state.export()),
+            registry,
             state,
             telemetry: Telemetry::new(ProgressBar::hidden()).unwrap(),
             runtime: tokio::runtime::Handle::current(),

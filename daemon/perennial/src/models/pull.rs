@@ -1,9 +1,10 @@
 use std::{
-    fs::File,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
+use perennial_durable as durable;
 use perennial_learn::model::ModelSource;
 
 use super::{hub, known::Known, pypi};
@@ -76,9 +77,8 @@ pub(crate) fn link(path: &Path, cache: &Path) -> anyhow::Result<String> {
 fn fetched(folder: &Path, place: &Path, fetch: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     fetch(folder)?;
-    File::open(folder)?.sync_all()?;
-    std::fs::rename(folder, place).with_context(|| format!("{} cannot be written", place.display()))?;
-    Ok(File::open(place.parent().unwrap_or(place))?.sync_all()?)
+    durable::sync_tree(folder, &mut BTreeSet::new())?;
+    Ok(durable::rename_durably(folder, place)?)
 }
 
 #[cfg(test)]

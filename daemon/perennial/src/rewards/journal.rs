@@ -1,12 +1,9 @@
 //! What the plugins said in each generation: a line of `rewards.jsonl` in the cycle's folder, for the report.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
+use perennial_durable::AppendFile;
 use perennial_reward::Statistics;
 use serde::{Deserialize, Serialize};
 
@@ -21,18 +18,18 @@ pub(crate) struct Entry {
 }
 
 /// The file, open to be added to.
-pub(crate) struct Journal(File);
+pub(crate) struct Journal(AppendFile);
 
 impl Journal {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self(file.with_context(|| path.display().to_string())?))
+        Ok(Self(AppendFile::open(path, |line| serde_json::from_str::<Entry>(line).is_ok())?))
     }
 
-    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        self.0.write_all(&line)
+    /// Durable when it returns: the checkpoint that follows may be the last thing before a power cut, and what the plugins
+    /// said on the way to it is never said again.
+    pub(crate) fn append(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        self.0.append(&serde_json::to_string(entry)?)?;
+        Ok(self.0.sync()?)
     }
 }
 
@@ -72,11 +69,13 @@ mod tests {
         };
         let mut journal = Journal::open(&path).unwrap();
         journal.append(&entry(1, 5)).unwrap();
-        fs::write(&path, [fs::read(&path).unwrap(), b"{\"seed\": 2, \"plu\n".to_vec()].concat()).unwrap();
+        fs::write(&path, [fs::read(&path).unwrap(), b"{\"seed\": 2, \"plu".to_vec()].concat()).unwrap();
         let mut journal = Journal::open(&path).unwrap();
         for again in [entry(1, 5), entry(2, 6)] {
             journal.append(&again).unwrap();
         }
         assert_eq!(read(&path).unwrap(), [entry(1, 5), entry(2, 6)]);
+        let whole = fs::read_to_string(&path).unwrap();
+        assert!(whole.lines().all(|line| serde_json::from_str::<Entry>(line).is_ok()), "nothing torn is left: {whole}");
     }
 }

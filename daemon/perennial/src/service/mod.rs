@@ -58,6 +58,7 @@ use crate::{
     http,
     ports::{Cause, Context, CycleEnd, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
+    wire::keep_published,
 };
 
 /// The loop takes a turn at least this often, for the watchdog.
@@ -68,6 +69,12 @@ const LOOP_QUESTIONS_MAX: usize = 1;
 
 /// While it stops, systemd is asked for this much more time, again and again.
 const STOP_EXTENSION: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether production reads the champion, and made so.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The same where it could not be made so.
+const PUBLISH_AGAIN: Duration = Duration::from_secs(10);
 
 /// Reads the configuration again.
 pub(crate) type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
@@ -131,6 +138,9 @@ struct Service {
     look_at: Instant,
     failures: u32,
     retry_ms: Option<i64>,
+    publisher_runs: bool,
+    /// When it was last looked what production reads.
+    looked_at_production: Instant,
 }
 
 /// Work that is over.
@@ -150,6 +160,8 @@ enum Job {
     /// What the next cycle would fail by under the configuration in force.
     Check(anyhow::Result<()>),
     Reload(anyhow::Result<Reloaded>),
+    /// The champion was looked at where production reads it.
+    Published,
 }
 
 /// What a cycle job begins with.
@@ -194,6 +206,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
         service.pulse.beat(service.cycle_runs);
         service.look_at_inbox();
         service.look_around();
+        service.look_at_production();
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break,
@@ -244,6 +257,8 @@ impl Service {
             look_at: Instant::now(),
             failures: 0,
             retry_ms: None,
+            publisher_runs: false,
+            looked_at_production: Instant::now(),
         }
     }
 
@@ -359,6 +374,22 @@ impl Service {
         });
     }
 
+    fn look_at_production(&mut self) {
+        let behind = self.context.publisher.unpublished().is_some();
+        let interval = if behind { PUBLISH_AGAIN } else { PUBLISH_INTERVAL };
+        if self.publisher_runs || self.looked_at_production.elapsed() < interval {
+            return;
+        }
+        self.publisher_runs = true;
+        let context = self.context.clone();
+        self.jobs.spawn(async move {
+            if let Err(problem) = on_thread("publisher", move || keep_published(&context)).await {
+                error!(error = %problem, "it cannot be looked what production reads");
+            }
+            Job::Published
+        });
+    }
+
     fn finished(&mut self, job: Result<Job, tokio::task::JoinError>) {
         match job {
             Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
@@ -393,6 +424,9 @@ impl Service {
             }
             Ok(Job::Check(outcome)) => self.tell_check(&outcome),
             Ok(Job::Reload(outcome)) => self.reloaded(outcome),
+            Ok(Job::Published) => {
+                (self.publisher_runs, self.looked_at_production) = (false, Instant::now());
+            }
             // Jobs catch their own panics and are never aborted.
             Err(error) => error!(%error, "a job was lost"),
         }

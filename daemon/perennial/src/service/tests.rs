@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use perennial_registry::Registry;
+use perennial_registry::{Registry, publish::Publisher};
 use perennial_types::AdapterId;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -171,9 +171,11 @@ impl Running {
         let mut config = Config::default();
         config.ingest.settle_seconds = 0.0;
         change(&mut config);
+        let registry = Registry::open(&state.database()).unwrap();
         let context = Context {
             config: SharedConfig::new(config.clone()),
-            registry: Registry::open(&state.database()).unwrap(),
+            publisher: Publisher::new(registry.clone(), state.adapters(), state.export()),
+            registry,
             state,
             telemetry: Telemetry::new(ProgressBar::hidden()).unwrap(),
             runtime: tokio::runtime::Handle::current(),

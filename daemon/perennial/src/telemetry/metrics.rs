@@ -103,6 +103,7 @@ pub(crate) struct GateMetrics {
     pub(crate) kept_out: IntCounter,
     pub(crate) decisions: IntCounterVec,
     pub(crate) champion_since: Gauge,
+    pub(crate) unpublished: IntGauge,
 }
 
 impl Metrics {
@@ -294,6 +295,13 @@ impl GateMetrics {
             kept_out: register(registry, kept_out)?,
             decisions,
             champion_since: register(registry, since)?,
+            unpublished: register(
+                registry,
+                IntGauge::new(
+                    "perennial_champion_unpublished",
+                    "1 while production reads another adapter than the champion.",
+                )?,
+            )?,
         })
     }
 }

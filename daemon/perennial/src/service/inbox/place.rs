@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use perennial_durable::{DurableError, create_folder_durably, failpoint, parent, sync_folder};
+
 use super::scan::Identity;
 
 /// The longest file name that file systems take, in bytes.
@@ -36,13 +38,13 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Identity)> {
 /// # Errors
 /// Where the system refuses; where another file lies at the path by now, it stays there.
 pub(crate) fn move_into(path: &Path, opened: &File, folder: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    create_folder_durably(folder).map_err(system)?;
     let identity = Identity::of(&opened.metadata()?);
     if !identity.is_same_file(&Identity::of(&path.symlink_metadata()?)) {
         return Err(replaced());
     }
     let place = free_place(folder, path.file_name().unwrap_or_default());
-    match fs::rename(path, &place) {
+    match failpoint::hit("inbox.move").and_then(|()| fs::rename(path, &place)) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_across(path, opened, &place)?,
         Err(error) => return Err(error),
         // Between the look and the move somebody may have put another file there.
@@ -53,8 +55,8 @@ pub(crate) fn move_into(path: &Path, opened: &File, folder: &Path) -> io::Result
         }
         Ok(()) => {}
     }
-    sync_folder(folder)?;
-    path.parent().map_or(Ok(()), sync_folder)?;
+    sync_folder(folder).map_err(system)?;
+    sync_folder(parent(path)).map_err(system)?;
     Ok(place)
 }
 
@@ -84,12 +86,14 @@ fn with_ending(name: &OsStr, ending: &str) -> OsString {
 }
 
 fn copy_across(path: &Path, opened: &File, place: &Path) -> io::Result<()> {
-    let partial = place.with_file_name(format!(".{}.part", ulid::Ulid::new()));
+    let partial = place.with_file_name(format!(".{}.tmp", ulid::Ulid::new()));
     let copied = copy(opened, &partial).and_then(|()| fs::rename(&partial, place));
     if copied.is_err() {
         let _ = fs::remove_file(&partial);
     }
     copied?;
+    // The copy must be there for good before the file goes.
+    sync_folder(parent(place)).map_err(system)?;
     fs::remove_file(path)
 }
 
@@ -100,8 +104,9 @@ fn copy(mut opened: &File, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// What the system said, for those who have the path already.
+fn system(error: DurableError) -> io::Error {
+    error.source
 }
 
 #[cfg(test)]

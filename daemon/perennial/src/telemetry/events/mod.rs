@@ -4,10 +4,11 @@ mod cycle;
 mod failure;
 mod gate;
 mod ingest;
+mod publish;
 mod reward;
 mod train;
 
-pub(crate) use self::{cycle::*, failure::*, gate::*, ingest::*, reward::*, train::*};
+pub(crate) use self::{cycle::*, failure::*, gate::*, ingest::*, publish::*, reward::*, train::*};
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

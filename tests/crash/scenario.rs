@@ -1,0 +1,289 @@
+//! What is disturbed: a daemon that carries out a small cycle while rows come in by HTTP and by the inbox, and what must hold
+//! at its end, however often it was cut off.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use perennial_registry::{Cycle, Registry, invariants};
+use perennial_tests::{Daemon, Fixture, Http, Program, task};
+use serde_json::Value;
+
+/// Longer than a daemon needs to come up and end the cycle on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// A cycle as short as one can be that still goes through every phase and leaves checkpoints on its way.
+const SETTINGS: [&str; 14] = [
+    "cycle.samples_min=16",
+    // A daemon that is killed before it came further has tried.
+    "cycle.attempts_max=100",
+    "cycle.age_samples_min=16",
+    "train.steps_max=3",
+    "train.checkpoint_steps=1",
+    "train.batch_size=8",
+    "gate.require=\"not_worse\"",
+    "gate.uncertain=\"allow\"",
+    "gate.resamples=100",
+    "gate.auto.protected=false",
+    "gate.auto.target=false",
+    "gate.auto.items_max=1",
+    "gate.auto.max_new_tokens=2",
+    "gate.auto.domain.general={ max_new_tokens = 2 }",
+];
+
+/// Rows of the mix. Enough for the cycle to begin whatever share of them is held out.
+const ROWS: usize = 32;
+
+const SUITE_ITEMS: usize = 2;
+
+/// A state directory with rows that wait for a cycle, and how that cycle ends where nothing disturbs it.
+pub(crate) struct Scenario {
+    prepared: Fixture,
+    expected: Cycle,
+    /// The failpoints that a daemon hits from its start to the end of the cycle, in order.
+    pub(crate) hits: Vec<String>,
+    /// How long that takes.
+    pub(crate) whole: Duration,
+}
+
+/// One state directory that is being disturbed.
+pub(crate) struct Trial<'a> {
+    scenario: &'a Scenario,
+    pub(crate) fixture: Fixture,
+    rows: Rows,
+}
+
+/// The rows that come in beside the cycle: preferences, which the cycle does not train on, so that its end does not depend on
+/// when they came.
+#[derive(Default)]
+struct Rows {
+    sent: AtomicU64,
+    /// Numbers of rows that were acknowledged, or lay in the inbox.
+    acknowledged: Mutex<Vec<u64>>,
+}
+
+/// How a daemon's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was cut off.
+    Died,
+    /// The cycle ended first; the daemon was killed then.
+    CycleEnded,
+    /// Neither, in the time that there was; the daemon was killed then.
+    TimeOver,
+}
+
+impl Scenario {
+    pub(crate) fn new() -> Result<Self> {
+        let prepared = Fixture::new()?.with(&SETTINGS);
+        let suite: String = task("general_suite")?.iter().take(SUITE_ITEMS).map(|row| format!("{row}\n")).collect();
+        let suite = prepared.file("suite.jsonl", suite)?;
+        let suite = format!(
+            "gate.suite=[{{ name = \"few\", file = {suite:?}, metric = \"exact_match\", protected = true, margin = 1.0, max_new_tokens = 2 }}]"
+        );
+        let prepared = prepared.with(&[&suite]);
+        let rows: String = task("tickets_train")?.iter().take(ROWS).map(|row| format!("{row}\n")).collect();
+        let file = prepared.file("tickets.jsonl", rows)?;
+        prepared.program.run(&["ingest".as_ref(), file.as_os_str()])?.success()?;
+
+        let undisturbed = prepared.copy()?;
+        let trace = undisturbed.file("trace", "")?;
+        let start = Instant::now();
+        let traced =
+            undisturbed.program.clone().with_variable("PERENNIAL_FAILPOINTS", &format!("*=trace:{}", trace.display()));
+        let mut daemon = Daemon::start(&traced)?;
+        await_cycle(&mut daemon)?;
+        let whole = start.elapsed();
+        daemon.stop(LIMIT)?;
+        let expected = ended(&undisturbed)?.context("the undisturbed cycle has not ended")?;
+        let hits = fs::read_to_string(trace)?.lines().map(str::to_owned).collect();
+        Ok(Self { prepared, expected, hits, whole })
+    }
+
+    pub(crate) fn trial(&self) -> Result<Trial<'_>> {
+        Ok(Trial { scenario: self, fixture: self.prepared.copy()?, rows: Rows::default() })
+    }
+}
+
+impl Trial<'_> {
+    /// Lets a daemon live until it is cut off, its cycle has ended, or `time` is over.
+    pub(crate) fn live(&self, program: &Program, time: Duration) -> Result<End> {
+        let mut daemon = Daemon::spawn(program)?;
+        let (over, http) = (AtomicBool::new(false), daemon.http);
+        let deadline = Instant::now() + time;
+        let end = thread::scope(|scope| {
+            scope.spawn(|| self.rows.post(http, &over));
+            let end = loop {
+                if daemon.has_ended()? {
+                    break End::Died;
+                }
+                if cycle_has_ended(http) {
+                    break End::CycleEnded;
+                }
+                if Instant::now() > deadline {
+                    break End::TimeOver;
+                }
+                thread::sleep(Duration::from_millis(10));
+            };
+            over.store(true, Ordering::Relaxed);
+            anyhow::Ok(end)
+        });
+        over.store(true, Ordering::Relaxed);
+        daemon.kill();
+        end
+    }
+
+    /// Puts a file with a row into the inbox; no daemon may be running.
+    pub(crate) fn drop_file(&self) -> Result<()> {
+        let number = self.rows.next();
+        self.fixture.drop_into_inbox(&format!("part-{number}.jsonl"), row(number) + "\n")?;
+        self.rows.acknowledged.lock().unwrap().push(number);
+        Ok(())
+    }
+
+    /// What must hold at any moment, right after a cut too. No daemon may be running.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (registry, state) = (self.fixture.registry()?, self.fixture.state());
+        registry.read(|connection| invariants::segments_are_whole(connection, state))?;
+        registry.read(|connection| invariants::adapters_match_lineage(connection, &state.join("adapters")))?;
+        let inbox =
+            fs::read_dir(state.join("inbox"))?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count()
+                as u64;
+        let known = side_rows(&registry)?;
+        let acknowledged = self.rows.acknowledged.lock().unwrap().len() as u64;
+        // Which ones they are is asked at the end.
+        ensure!(
+            known + inbox >= acknowledged,
+            "{acknowledged} rows were acknowledged, {known} are stored and {inbox} wait"
+        );
+        Ok(())
+    }
+
+    /// Lets the daemon end what it has begun, without a disturbance or a hand, and compares that with the undisturbed end.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let mut daemon = self.fixture.start()?;
+        await_cycle(&mut daemon)?;
+        let inbox = self.fixture.state().join("inbox");
+        daemon.wait_for("an empty inbox", LIMIT, || {
+            let waiting = fs::read_dir(&inbox)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
+            Ok((waiting == 0).then_some(()))
+        })?;
+        let (sent, acknowledged) =
+            (self.rows.sent.load(Ordering::Relaxed), self.rows.acknowledged.lock().unwrap().clone());
+        let again = post(daemon.http, &acknowledged)?.context("the daemon takes no rows")?;
+        ensure!(again == 0, "{again} of {} acknowledged rows were lost", acknowledged.len());
+        post(daemon.http, &(0..sent).collect::<Vec<_>>())?.context("the daemon takes no rows")?;
+        daemon.wait_for("an index of all samples", LIMIT, || {
+            Ok((daemon_status(self.fixture.program.clone())?["unindexed"] == 0).then_some(()))
+        })?;
+        daemon.stop(LIMIT)?;
+        let registry = self.fixture.registry()?;
+        ensure!(
+            side_rows(&registry)? == sent,
+            "{} rows are stored of the {sent} that were sent",
+            side_rows(&registry)?
+        );
+        self.check()?;
+        self.compare(&registry)?;
+        no_leftovers(self.fixture.state())
+    }
+
+    /// The same mix, the same adapter, the same decision, published.
+    fn compare(&self, registry: &Registry) -> Result<()> {
+        let (found, expected) = (ended(&self.fixture)?.context("the cycle has not ended")?, &self.scenario.expected);
+        ensure!(found.mix == expected.mix, "mix {:?}, not {:?}", found.mix, expected.mix);
+        ensure!(found.candidate == expected.candidate, "adapter {:?}, not {:?}", found.candidate, expected.candidate);
+        ensure!(found.suites == expected.suites, "suites {:?}, not {:?}", found.suites, expected.suites);
+        ensure!(found.outcome == expected.outcome, "{:?}, not {:?}", found.outcome, expected.outcome);
+        registry
+            .read(|connection| invariants::champion_is_published(connection, &self.fixture.state().join("export")))?;
+        let report = self.fixture.state().join("cycles").join(found.id.to_string()).join("report.json");
+        ensure!(report.is_file(), "{} is gone", report.display());
+        Ok(())
+    }
+}
+
+impl Rows {
+    /// Sends rows, a few at a time, until nobody takes them any more.
+    fn post(&self, http: Http, over: &AtomicBool) {
+        const TOGETHER: u64 = 3;
+        while !over.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(40));
+            if http.get("/live").is_err() {
+                continue;
+            }
+            let numbers: Vec<u64> = (0..TOGETHER).map(|_| self.next()).collect();
+            // An answer that was cut off promises nothing.
+            if let Ok(Some(_)) = post(http, &numbers) {
+                self.acknowledged.lock().unwrap().extend(numbers);
+            }
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.sent.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn row(number: u64) -> String {
+    format!(
+        r#"{{"prompt": "Which is right, {number} or less?", "chosen": "{number}", "rejected": "less", "domain": "side"}}"#
+    )
+}
+
+/// Sends rows, and returns how many of them were new; `None` where they were refused.
+fn post(http: Http, numbers: &[u64]) -> Result<Option<u64>> {
+    let body: String = numbers.iter().map(|number| row(*number) + "\n").collect();
+    let response = http.post("/v1/samples", "application/x-ndjson", body.as_bytes())?;
+    Ok(if response.status == 200 { response.json()?["accepted"].as_u64() } else { None })
+}
+
+fn side_rows(registry: &Registry) -> Result<u64> {
+    Ok(registry.sample_counts()?.iter().filter(|count| count.domain.as_str() == "side").map(|count| count.count).sum())
+}
+
+fn daemon_status(program: Program) -> Result<Value> {
+    Ok(serde_json::from_str(&program.run(&["status", "--json"])?.success()?)?)
+}
+
+fn cycle_has_ended(http: Http) -> bool {
+    let rows = http.get("/v1/cycles").ok().and_then(|response| response.json().ok());
+    rows.is_some_and(|rows| rows[0]["finished_ms"].is_number())
+}
+
+/// By the daemon's word: opening the registry here would change files beside the recorder.
+fn await_cycle(daemon: &mut Daemon) -> Result<()> {
+    let http = daemon.http;
+    daemon.wait_for("the end of the cycle", LIMIT, || Ok(cycle_has_ended(http).then_some(())))
+}
+
+fn ended(fixture: &Fixture) -> Result<Option<Cycle>> {
+    let cycles = fixture.registry()?.cycles(2)?;
+    ensure!(cycles.len() <= 1, "a second cycle was begun: {cycles:?}");
+    Ok(cycles.into_iter().next().filter(|cycle| cycle.finished_ms.is_some()))
+}
+
+/// Unfinished files are swept at start; one that a daemon leaves after a clean stop is there for good.
+fn no_leftovers(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished =
+            name.starts_with(".tmp") || name.ends_with(".tmp") || name.ends_with(".part") || name.contains('#');
+        if unfinished {
+            bail!("{} was left", path.display());
+        }
+        if path.is_dir() && !path.is_symlink() {
+            no_leftovers(&path)?;
+        }
+    }
+    Ok(())
+}

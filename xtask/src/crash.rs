@@ -1,0 +1,54 @@
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{output, shell::Shell};
+
+/// How a daemon is disturbed.
+#[derive(Clone, Copy, ValueEnum)]
+enum Sort {
+    /// It is killed, at named failpoints or at any moment
+    Kill,
+    /// The power is cut: only what was synced stays for certain
+    Power,
+    /// Its disk is full or fails for a moment
+    Fault,
+}
+
+/// What to try.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// So many state directories, each disturbed a few times
+    #[arg(long, default_value_t = 50)]
+    runs: u64,
+    /// The first run's seed; run N has this and N more
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How it is disturbed
+    #[arg(long, value_enum, default_value_t = Sort::Kill, conflicts_with = "power")]
+    sort: Sort,
+    /// Short for --sort power
+    #[arg(long)]
+    power: bool,
+}
+
+/// Builds the workspace, and disturbs daemons until the runs are through.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    output::note(
+        "Installs nothing. Builds the program and its tests, then runs the crash harness in temporary folders.",
+    );
+    let sort = match options.sort {
+        _ if options.power => "power",
+        Sort::Kill => "kill",
+        Sort::Power => "power",
+        Sort::Fault => "fault",
+    };
+    Shell::cargo().args(["build", "--workspace"]).run()?;
+    Shell::cargo()
+        .args(["test", "--workspace", "--test", "crash", "--", "--ignored", "--exact", "many", "--nocapture"])
+        .envs(&[
+            ("CRASH_SORT", sort),
+            ("CRASH_RUNS", &options.runs.to_string()),
+            ("CRASH_SEED", &options.seed.to_string()),
+        ])
+        .run()
+}
