@@ -100,7 +100,7 @@ fn rows_that_a_golden_suite_asks_are_kept_out_of_the_mix_and_counted() {
     let fixture = Fixture::new().unwrap().with(&QUICK).with(&["ingest.held_out_fraction=0"]);
     let golden: Vec<String> =
         (0..6).map(|n| chat(&format!("Who owns locker {n}?"), &format!("owner{n}"), "x")).collect();
-    let file = fixture.file("lockers.jsonl", golden.join("\n")).unwrap();
+    let file = fixture.file("golden.jsonl", golden.join("\n")).unwrap();
     let suite = format!("gate.suite=[{{ name = \"lockers\", file = \"{}\", target = true }}]", file.display());
     let fixture = fixture.with(&[&suite]);
     let spelt = (0..6).map(|n| chat(&format!("  WHO owns  locker {n}? "), "somebody", "lockers"));
@@ -134,7 +134,7 @@ fn copies_of_a_question_stay_on_one_side_of_the_split() {
     let cycle = cycle(&fixture).unwrap();
     let asked = asked(&fixture, &cycle, "auto:shelves");
     let questions: BTreeSet<&String> = asked.iter().collect();
-    assert!(questions.len() >= 8, "{questions:?}");
+    assert!(questions.len() >= 5, "{questions:?}");
     assert_eq!(asked.len(), 3 * questions.len(), "all three spellings of each");
     assert_eq!(manifest(&fixture, &cycle)["new"].as_u64().unwrap() as usize, 120 - asked.len());
 }

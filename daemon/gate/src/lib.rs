@@ -2,7 +2,8 @@
 //!
 //! The gate asks champion and candidate the same items, compares them pair by pair, and lets the candidate pass only if
 //! the comparison rules out, at the configured confidence, that a protected [`Suite`] fell by more than its margin.
-//! Nothing here knows a model: answers and likelihoods come through a [`Judge`]. Read top to bottom:
+//! Nothing here knows a model: answers and likelihoods come through a [`Judge`]. An item that cannot be judged leaves its
+//! suite on both sides and is named; a suite that loses too many is void. Read top to bottom:
 //!
 //! 1. [`load_golden`] and [`auto_suite`] make suites,
 //! 2. [`evaluate`] scores one side,

@@ -25,9 +25,9 @@ const ADAPTERS: Bound = Bound { folder: "adapters", prune: adapters::prune };
 const SCORES: Bound = Bound { folder: "scores", prune: scores::prune };
 const TAKEN: Bound = Bound { folder: "inbox/taken", prune: taken::prune };
 
-/// What a cycle adds to, once it has ended.
+/// All of them, once a cycle has ended.
 pub(crate) fn after_cycle(context: &Context, config: &Config) {
-    prune(context, config, &[CYCLES, ADAPTERS, SCORES]);
+    prune(context, config, &[CYCLES, ADAPTERS, SCORES, TAKEN]);
 }
 
 /// What intake adds to, once rows were taken in.
