@@ -10,7 +10,8 @@ const REQUIREMENTS: &str = "tests/goldens/requirements.txt";
 /// Computes the reference values with PEFT and transformers.
 pub(crate) fn references() -> Result<()> {
     let python = python()?;
-    Shell::new(&python).args(["tests/goldens/make.py"]).run()
+    Shell::new(&python).args(["tests/goldens/make.py"]).run()?;
+    Shell::new(&python).args(["tests/goldens/model_folders.py"]).run()
 }
 
 /// Trains the tiny test model.

@@ -1,13 +1,21 @@
+use std::sync::OnceLock;
+
 use rayon::prelude::*;
 
 use crate::{isa::vectorized, rows::rows_per_task};
 
-/// Cosines and sines of rotary position embeddings (arXiv 2104.09864) for every position of a model's context.
+/// The positions whose angles are computed together.
+const BLOCK_POSITIONS: usize = 512;
+
+/// Cosines and sines of rotary position embeddings (arXiv 2104.09864) for every position of a model's context. They are computed
+/// when a position near them is first asked for: a context may be far longer than any text, and is only a number in a file.
 #[derive(Debug)]
 pub struct RopeTable {
     /// Per position, the cosines of all frequencies and then their sines.
-    values: Vec<f32>,
-    frequencies: usize,
+    blocks: Vec<OnceLock<Vec<f32>>>,
+    inv_freq: Vec<f32>,
+    positions_max: usize,
+    attention_scaling: f32,
 }
 
 impl RopeTable {
@@ -16,24 +24,37 @@ impl RopeTable {
     /// `inv_freq` holds a frequency per pair of values, half a head's width of them, in radians per position;
     /// `attention_scaling` multiplies cosines and sines, as YaRN and LongRoPE want it (1 elsewhere).
     pub fn new(inv_freq: &[f32], positions_max: usize, attention_scaling: f32) -> Self {
-        let mut values = Vec::with_capacity(positions_max * inv_freq.len() * 2);
-        for position in 0..positions_max {
-            // The angle is rounded to f32 before its cosine is taken, as transformers does it.
-            let angle = |frequency: &f32| f64::from(position as f32 * frequency);
-            values.extend(inv_freq.iter().map(|f| angle(f).cos() as f32 * attention_scaling));
-            values.extend(inv_freq.iter().map(|f| angle(f).sin() as f32 * attention_scaling));
-        }
-        Self { values, frequencies: inv_freq.len() }
+        let blocks = (0..positions_max.div_ceil(BLOCK_POSITIONS)).map(|_| OnceLock::new()).collect();
+        Self { blocks, inv_freq: inv_freq.to_vec(), positions_max, attention_scaling }
     }
 
     /// How many positions the table holds.
     pub fn positions_max(&self) -> usize {
-        self.values.len().checked_div(2 * self.frequencies).unwrap_or(0)
+        self.positions_max
     }
 
-    fn at(&self, position: u32) -> (&[f32], &[f32]) {
-        let start = position as usize * 2 * self.frequencies;
-        self.values[start..start + 2 * self.frequencies].split_at(self.frequencies)
+    /// The cosines and the sines of a position, one per frequency.
+    ///
+    /// # Panics
+    /// Where the table does not hold the position.
+    pub fn at(&self, position: u32) -> (&[f32], &[f32]) {
+        let (block, place) = (position as usize / BLOCK_POSITIONS, position as usize % BLOCK_POSITIONS);
+        let values = self.blocks[block].get_or_init(|| self.block(block));
+        let width = 2 * self.inv_freq.len();
+        values[place * width..][..width].split_at(self.inv_freq.len())
+    }
+
+    fn block(&self, block: usize) -> Vec<f32> {
+        let first = block * BLOCK_POSITIONS;
+        let end = self.positions_max.min(first + BLOCK_POSITIONS);
+        let mut values = Vec::with_capacity((end - first) * 2 * self.inv_freq.len());
+        for position in first..end {
+            // The angle is rounded to f32 before its cosine is taken, as transformers does it.
+            let angle = |frequency: &f32| f64::from(position as f32 * frequency);
+            values.extend(self.inv_freq.iter().map(|f| angle(f).cos() as f32 * self.attention_scaling));
+            values.extend(self.inv_freq.iter().map(|f| angle(f).sin() as f32 * self.attention_scaling));
+        }
+        values
     }
 }
 
@@ -47,7 +68,7 @@ impl RopeTable {
 pub fn rope(x: &mut [f32], head_dim: usize, table: &RopeTable, positions: &[u32], turn: Turn) {
     let cols = x.len().checked_div(positions.len()).unwrap_or(0);
     let heads = cols.checked_div(head_dim).unwrap_or(0);
-    assert!(x.len() == positions.len() * heads * head_dim && 2 * table.frequencies <= head_dim, "operands of rope");
+    assert!(x.len() == positions.len() * heads * head_dim && 2 * table.inv_freq.len() <= head_dim, "operands of rope");
     let sign = if turn == Turn::Forth { 1.0 } else { -1.0 };
     let task_rows = rows_per_task(cols);
     let tasks = x.par_chunks_mut(task_rows * cols.max(1)).zip(positions.par_chunks(task_rows));

@@ -20,3 +20,5 @@ pub mod model;
 pub mod rollout;
 pub mod tokenize;
 pub mod train;
+
+mod guarded;

@@ -9,6 +9,7 @@ mod fingerprint;
 mod peft_config;
 mod peft_files;
 mod projection;
+mod targets;
 mod weights;
 
 pub use config::{LoraConfig, ShapeDifference};

@@ -2,12 +2,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{AdapterError, LoraConfig, Projection};
+use super::{AdapterError, LoraConfig, targets::Targets};
 
 /// The version of PEFT whose form the files have.
 const PEFT_VERSION: &str = "0.17.0";
 
-/// Keys that change nothing for a forward pass, or that are read by [`parse`] itself.
+/// Keys that change nothing for a forward pass, or that are read by [`parse`] and [`Targets`].
 const HARMLESS_KEYS: [&str; 18] = [
     "auto_mapping",
     "base_model_name_or_path",
@@ -71,9 +71,9 @@ pub(super) fn to_json(config: &LoraConfig, base_name: &str) -> Value {
 }
 
 /// Reads PEFT's form. Whatever asks for more than plain LoRA is refused, known or not: an adapter that is served
-/// otherwise than it was trained fails silently. `target_modules` is empty where PEFT's is a pattern: the weights then say
-/// which modules there are.
-pub(super) fn parse(path: &Path, text: &str) -> Result<LoraConfig, AdapterError> {
+/// otherwise than it was trained fails silently. `target_modules` stays empty: which projections have matrices is told by
+/// [`Targets`] and the weights together.
+pub(super) fn parse(path: &Path, text: &str) -> Result<(LoraConfig, Targets), AdapterError> {
     let map: Map<String, Value> =
         serde_json::from_str(text).map_err(|source| AdapterError::Config { path: path.to_owned(), source })?;
     let unsupported = |feature: String| AdapterError::Unsupported { path: path.to_owned(), feature };
@@ -96,18 +96,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<LoraConfig, AdapterError>
     let Some(r) = r else { return Err(unsupported(format!("r = {}", shown(map.get("r"))))) };
     let alpha = map.get("lora_alpha").and_then(Value::as_f64).filter(|alpha| alpha.is_finite());
     let Some(alpha) = alpha else { return Err(unsupported(format!("lora_alpha = {}", shown(map.get("lora_alpha"))))) };
-    let target_modules = match map.get("target_modules") {
-        Some(Value::Array(names)) => {
-            let projection = |name: &Value| {
-                let last = name.as_str().and_then(|name| name.rsplit('.').next());
-                last.and_then(Projection::from_name).ok_or_else(|| unsupported(format!("target module {name}")))
-            };
-            names.iter().map(projection).collect::<Result<_, _>>()?
-        }
-        _ => Default::default(),
-    };
     let use_rslora = map.get("use_rslora").and_then(Value::as_bool).unwrap_or(false);
-    Ok(LoraConfig { r: r as usize, alpha, use_rslora, target_modules })
+    let config = LoraConfig { r: r as usize, alpha, use_rslora, target_modules: Default::default() };
+    Ok((config, Targets::parse(path, &map)?))
 }
 
 /// Whether a value switches nothing on.
@@ -129,8 +120,9 @@ fn shown(value: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapter::Projection;
 
-    fn parse_with(change: impl FnOnce(&mut Map<String, Value>)) -> Result<LoraConfig, AdapterError> {
+    fn parse_with(change: impl FnOnce(&mut Map<String, Value>)) -> Result<(LoraConfig, Targets), AdapterError> {
         let Value::Object(mut map) = to_json(&LoraConfig::default(), "base") else { panic!("an object") };
         change(&mut map);
         parse(Path::new("adapter_config.json"), &Value::Object(map).to_string())
@@ -138,9 +130,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        assert_eq!(parse_with(|_| ()).unwrap(), LoraConfig::default());
         let config = LoraConfig { r: 4, alpha: 0.5, use_rslora: true, target_modules: [Projection::VProj].into() };
-        assert_eq!(parse(Path::new("c"), &to_json(&config, "base").to_string()).unwrap(), config);
+        let (read, targets) = parse(Path::new("c"), &to_json(&config, "base").to_string()).unwrap();
+        assert_eq!(LoraConfig { target_modules: config.target_modules.clone(), ..read }, config);
+        assert!(targets.cover(7, Projection::VProj) && !targets.cover(7, Projection::QProj));
     }
 
     #[test]
@@ -158,17 +151,11 @@ mod tests {
             ("r", json!(0)),
             ("lora_alpha", json!("much")),
         ] {
-            let error = parse_with(|map| drop(map.insert(key.to_owned(), value))).unwrap_err();
+            let error = parse_with(|map| drop(map.insert(key.to_owned(), value))).err().unwrap();
             assert!(error.to_string().contains(key), "{key}: {error}");
         }
         let error = parse_with(|map| drop(map.insert("target_modules".to_owned(), json!(["q_proj", "lm_head"]))));
-        assert!(error.unwrap_err().to_string().contains("lm_head"));
+        assert!(error.err().unwrap().to_string().contains("lm_head"));
         assert!(parse(Path::new("c"), "{").is_err());
-    }
-
-    #[test]
-    fn a_pattern_of_targets_is_left_to_the_weights() {
-        let config = parse_with(|map| drop(map.insert("target_modules".to_owned(), json!(".*_proj")))).unwrap();
-        assert!(config.target_modules.is_empty());
     }
 }

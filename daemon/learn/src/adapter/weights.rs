@@ -151,7 +151,7 @@ impl Adapter {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::{Architecture, Rope, RopeScaling};
+    use crate::model::{Architecture, Biases, Rope, RopeScaling};
 
     /// A model of two layers whose widths all differ.
     pub(crate) fn tiny_model() -> ModelConfig {
@@ -170,6 +170,7 @@ pub(crate) mod tests {
             positions_max: 128,
             tied_head: true,
             qk_norm: false,
+            biases: Biases::default(),
         }
     }
 

@@ -6,7 +6,7 @@ mod tests;
 
 use crate::{
     model::{Attention, Decoder, Model, Rows, Workspace},
-    tokenize::{EncodeError, Tokenizer, TokenizerError, check_embedded},
+    tokenize::{Tokenizer, TokenizerError},
 };
 
 /// Tokens of a text that a vector is made of; a longer text is represented by its beginning.
@@ -58,9 +58,6 @@ pub enum EmbedError {
     /// A text does not become tokens.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A text has a token that the model does not know.
-    #[error(transparent)]
-    Token(EncodeError),
     /// A tensor operation failed.
     #[error("embedding: {0}")]
     Candle(#[from] candle_core::Error),
@@ -71,7 +68,6 @@ pub enum EmbedError {
 pub struct Embedder {
     tokenizer: Tokenizer,
     dim: usize,
-    vocab: usize,
     tokens_max: usize,
     source: Source,
 }
@@ -95,7 +91,7 @@ impl Embedder {
         };
         let tokens_max = model.config.positions_max.min(EMBEDDED_TOKENS_MAX);
         let (tokenizer, dim) = (model.tokenizer.clone(), model.config.hidden_size);
-        Ok(Self { tokenizer, dim, vocab: model.config.vocab_size, tokens_max, source })
+        Ok(Self { tokenizer, dim, tokens_max, source })
     }
 
     /// The length of the vectors.
@@ -103,18 +99,17 @@ impl Embedder {
         self.dim
     }
 
-    /// A unit vector for each text; all zeros for a text without tokens.
+    /// A unit vector for each text; all zeros for a text without tokens. Tokens that the model has no row for do not count.
     ///
     /// # Errors
     /// Where a text cannot be tokenized, or the forward pass fails.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let tokens = texts.iter().map(|text| {
-            let mut tokens = self.tokenizer.encode_rendered(text)?;
+            let mut tokens = self.tokenizer.encode_what_has_rows(text)?;
             tokens.truncate(self.tokens_max);
             Ok(tokens)
         });
         let tokens = tokens.collect::<Result<Vec<_>, TokenizerError>>()?;
-        tokens.iter().try_for_each(|tokens| check_embedded(tokens, self.vocab)).map_err(EmbedError::Token)?;
         let mut vectors = vec![vec![0.0; self.dim]; texts.len()];
         let mut waiting: Vec<usize> = (0..texts.len()).filter(|text| !tokens[*text].is_empty()).collect();
         while !waiting.is_empty() {

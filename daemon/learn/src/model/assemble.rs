@@ -22,12 +22,8 @@ impl Decoder {
         let mut source = Source { path, tensors };
         let embeddings = source.matrix(names::EMBEDDINGS, config.vocab_size, config.hidden_size)?;
         let norm = source.vector(names::NORM, config.hidden_size)?;
-        let head = if config.tied_head {
-            source.tensors.remove(names::HEAD);
-            None
-        } else {
-            Some(source.matrix(names::HEAD, config.vocab_size, config.hidden_size)?)
-        };
+        let untied = !config.tied_head;
+        let head = untied.then(|| source.matrix(names::HEAD, config.vocab_size, config.hidden_size)).transpose()?;
         let layers = (0..config.layers).map(|layer| source.layer(layer, config)).collect::<Result<_, _>>()?;
         source.expect_empty()?;
         Ok(Self {
@@ -96,7 +92,7 @@ struct Source<'a> {
 impl Source<'_> {
     fn layer(&mut self, layer: usize, config: &ModelConfig) -> Result<Layer, ModelError> {
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-        let (q_width, kv_width) = (config.q_width(), config.kv_width());
+        let (q_width, kv_width, biases) = (config.q_width(), config.kv_width(), config.biases);
         let qk_norms = if config.qk_norm {
             let q_norm = self.vector(&names::weight(layer, names::Q_NORM), config.head_dim)?;
             let k_norm = self.vector(&names::weight(layer, names::K_NORM), config.head_dim)?;
@@ -106,24 +102,28 @@ impl Source<'_> {
         };
         Ok(Layer {
             attention_norm: self.vector(&names::weight(layer, names::ATTENTION_NORM), hidden)?,
-            q: self.linear(layer, names::Q, q_width, hidden)?,
-            k: self.linear(layer, names::K, kv_width, hidden)?,
-            v: self.linear(layer, names::V, kv_width, hidden)?,
-            o: self.linear(layer, names::O, hidden, q_width)?,
+            q: self.linear(layer, names::Q, (q_width, hidden), biases.qkv)?,
+            k: self.linear(layer, names::K, (kv_width, hidden), biases.qkv)?,
+            v: self.linear(layer, names::V, (kv_width, hidden), biases.qkv)?,
+            o: self.linear(layer, names::O, (hidden, q_width), biases.o)?,
             qk_norms,
             feed_forward_norm: self.vector(&names::weight(layer, names::FEED_FORWARD_NORM), hidden)?,
-            gate: self.linear(layer, names::GATE, wide, hidden)?,
-            up: self.linear(layer, names::UP, wide, hidden)?,
-            down: self.linear(layer, names::DOWN, hidden, wide)?,
+            gate: self.linear(layer, names::GATE, (wide, hidden), biases.feed_forward)?,
+            up: self.linear(layer, names::UP, (wide, hidden), biases.feed_forward)?,
+            down: self.linear(layer, names::DOWN, (hidden, wide), biases.feed_forward)?,
             rope: config.rope_layers.get(layer).copied().unwrap_or(true),
         })
     }
 
-    /// Members of the family differ in which linear layers have a bias, so the file decides.
-    fn linear(&mut self, layer: usize, part: &str, out: usize, width: usize) -> Result<Linear, ModelError> {
+    fn linear(
+        &mut self,
+        layer: usize,
+        part: &str,
+        (out, width): (usize, usize),
+        biased: bool,
+    ) -> Result<Linear, ModelError> {
         let weight = self.matrix(&names::weight(layer, part), out, width)?;
-        let bias = names::bias(layer, part);
-        let bias = self.tensors.contains_key(&bias).then(|| self.vector(&bias, out)).transpose()?;
+        let bias = biased.then(|| self.vector(&names::bias(layer, part), out)).transpose()?;
         Ok(Linear { weight, bias })
     }
 
@@ -136,6 +136,9 @@ impl Source<'_> {
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Arc<[f32]>, ModelError> {
         match self.take(name)? {
+            Loaded::Vector(values) if values.len() == len && values.iter().any(|value| !value.is_finite()) => {
+                Err(self.problem(name, "holds a value that is not finite".to_owned()))
+            }
             Loaded::Vector(values) if values.len() == len => Ok(values.into()),
             other => Err(self.other_shape(name, &other, &[len])),
         }

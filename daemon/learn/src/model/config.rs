@@ -2,7 +2,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{ModelError, Rope};
 
 /// The members of the Llama family that the decoder knows. They differ in flags of [`ModelConfig`], and in what their
 /// files call things.
@@ -24,8 +24,16 @@ pub enum Architecture {
 /// The architectures of [`Architecture::from_model_type`], for messages.
 pub(crate) const SUPPORTED_ARCHITECTURES: &str = "llama, mistral, qwen2, qwen3, smollm3";
 
-/// The ways of stretching rotary frequencies that [`RopeScaling`] has, for messages.
-pub(crate) const SUPPORTED_ROPE_SCALINGS: &str = "linear and llama3";
+/// More layers than any model of the family has.
+const LAYERS_MAX: usize = 4096;
+/// A side of a matrix that no model comes near to; products of three of them can still be counted.
+const SIDE_MAX: usize = 1 << 20;
+/// The width of a head that no model comes near to.
+const HEAD_DIM_MAX: usize = 1 << 12;
+/// A vocabulary that no model comes near to.
+const VOCABULARY_MAX: usize = 1 << 24;
+/// The longest context whose positions are told apart: angles are computed in f32, which counts exactly up to here.
+const POSITIONS_MAX: usize = 1 << 24;
 
 impl Architecture {
     /// The architecture that Hugging Face's `model_type` names.
@@ -69,38 +77,6 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// Rotary position encoding (RoFormer, Su 2021), in the row order of Hugging Face ("rotate half").
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rope {
-    /// The base of the geometric series of wave lengths.
-    pub theta: f64,
-    /// How the frequencies are stretched for longer contexts.
-    pub scaling: RopeScaling,
-}
-
-/// How rotary frequencies are stretched.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RopeScaling {
-    /// As they are.
-    None,
-    /// All divided by `factor`.
-    Linear {
-        /// The divisor.
-        factor: f64,
-    },
-    /// Llama 3.1: long waves divided by `factor`, short ones kept, a ramp between.
-    Llama3 {
-        /// The divisor of the long waves.
-        factor: f64,
-        /// Waves longer than `original_positions / low_freq_factor` are divided.
-        low_freq_factor: f64,
-        /// Waves shorter than `original_positions / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// The context length of pre-training.
-        original_positions: usize,
-    },
-}
-
 /// The shape of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -133,6 +109,19 @@ pub struct ModelConfig {
     pub tied_head: bool,
     /// Whether q and k are normalised head by head before rope.
     pub qk_norm: bool,
+    /// Which linear layers have a bias.
+    pub biases: Biases,
+}
+
+/// Which linear layers have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// The output of attention.
+    pub o: bool,
+    /// All three of the feed-forward layer.
+    pub feed_forward: bool,
 }
 
 impl ModelConfig {
@@ -146,24 +135,44 @@ impl ModelConfig {
         self.kv_heads * self.head_dim
     }
 
-    /// That the numbers make a model at all.
+    /// Whether the biases are such as the architecture's class in transformers can have.
+    pub(super) fn has_biases_of_its_class(&self) -> bool {
+        let Biases { qkv, o, feed_forward } = self.biases;
+        match self.architecture {
+            Architecture::Llama | Architecture::SmolLm3 => qkv == o,
+            Architecture::Mistral => self.biases == Biases::default(),
+            Architecture::Qwen2 => qkv && !o && !feed_forward,
+            Architecture::Qwen3 => qkv == o && !feed_forward,
+        }
+    }
+
+    /// That the numbers make a model at all, and one that can be counted: nothing is made by them before.
     pub(super) fn check(&self, path: &Path) -> Result<(), ModelError> {
         let problem = |key: &str, problem: &str| {
             let (key, problem) = (key.to_owned(), problem.to_owned());
             Err(ModelError::Config { path: path.to_owned(), key, problem })
         };
         let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.layers),
-            ("num_attention_heads", self.heads),
-            ("num_key_value_heads", self.kv_heads),
-            ("head_dim", self.head_dim),
-            ("max_position_embeddings", self.positions_max),
+            ("vocab_size", self.vocab_size, VOCABULARY_MAX),
+            ("hidden_size", self.hidden_size, SIDE_MAX),
+            ("intermediate_size", self.intermediate_size, SIDE_MAX),
+            ("num_hidden_layers", self.layers, LAYERS_MAX),
+            ("num_attention_heads", self.heads, SIDE_MAX),
+            ("num_key_value_heads", self.kv_heads, SIDE_MAX),
+            ("head_dim", self.head_dim, HEAD_DIM_MAX),
+            ("max_position_embeddings", self.positions_max, POSITIONS_MAX),
         ];
-        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return problem(key, "is 0");
+        for (key, size, max) in sizes {
+            if size == 0 {
+                return problem(key, "is 0");
+            }
+            if size > max {
+                return problem(key, &format!("is {size}, but at most {max} is possible here"));
+            }
+        }
+        let reals = [("rms_norm_eps", self.rms_norm_eps, 0.0), ("rope_theta", self.rope.theta, 1.0)];
+        if let Some((key, real, above)) = reals.iter().find(|(_, real, above)| !(real > above && real.is_finite())) {
+            return problem(key, &format!("is {real}, which is no number above {above}"));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return problem("num_key_value_heads", "does not divide the number of attention heads");
@@ -171,66 +180,6 @@ impl ModelConfig {
         if !self.head_dim.is_multiple_of(2) {
             return problem("head_dim", "is odd: it cannot be rotated");
         }
-        if self.rope_layers.len() != self.layers {
-            return problem("no_rope_layers", "has another length than there are layers");
-        }
         Ok(())
-    }
-}
-
-impl Rope {
-    /// The angular frequency of each of the `head_dim / 2` planes, in radians per position. Computed in f32 as
-    /// transformers does (`modeling_rope_utils.py`), so that the angles agree to the last bit at long positions.
-    pub fn inverse_frequencies(&self, head_dim: usize) -> Vec<f32> {
-        let plain = (0..head_dim / 2).map(|plane| {
-            let exponent = (2 * plane) as f32 / head_dim as f32;
-            1.0 / (self.theta as f32).powf(exponent)
-        });
-        match self.scaling {
-            RopeScaling::None => plain.collect(),
-            RopeScaling::Linear { factor } => plain.map(|frequency| frequency / factor as f32).collect(),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } => {
-                let original = original_positions as f64;
-                plain
-                    .map(|frequency| {
-                        let wave_length = std::f64::consts::TAU / f64::from(frequency);
-                        if wave_length < original / high_freq_factor {
-                            return frequency;
-                        }
-                        if wave_length > original / low_freq_factor {
-                            return (f64::from(frequency) / factor) as f32;
-                        }
-                        let share = (original / wave_length - low_freq_factor) / (high_freq_factor - low_freq_factor);
-                        ((1.0 - share) * f64::from(frequency) / factor + share * f64::from(frequency)) as f32
-                    })
-                    .collect()
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn llama_3_scaling_keeps_short_waves_and_divides_long_ones() {
-        let plain = Rope { theta: 500_000.0, scaling: RopeScaling::None };
-        let scaled = Rope {
-            theta: 500_000.0,
-            scaling: RopeScaling::Llama3 {
-                factor: 8.0,
-                low_freq_factor: 1.0,
-                high_freq_factor: 4.0,
-                original_positions: 8192,
-            },
-        };
-        let (plain, scaled) = (plain.inverse_frequencies(128), scaled.inverse_frequencies(128));
-        assert_eq!(plain[0], 1.0);
-        assert_eq!(scaled[0], plain[0]);
-        assert_eq!(scaled[63], plain[63] / 8.0);
-        let ratios: Vec<f32> = plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled).collect();
-        assert!(ratios.windows(2).all(|pair| pair[0] <= pair[1] * (1.0 + 1e-6)), "{ratios:?}");
-        assert!(ratios.iter().any(|&ratio| ratio > 1.1 && ratio < 7.9));
     }
 }

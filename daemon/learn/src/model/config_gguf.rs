@@ -1,13 +1,14 @@
 use std::path::Path;
 
 use super::{
-    Architecture, ModelConfig, ModelError, Rope, RopeScaling,
-    config::{SUPPORTED_ARCHITECTURES, SUPPORTED_ROPE_SCALINGS},
+    Architecture, Biases, ModelConfig, ModelError, Rope, RopeScaling,
+    config::SUPPORTED_ARCHITECTURES,
     gguf::{Gguf, ROPE_FACTORS},
     metadata::{KeyError, Metadata, required},
 };
 
 const ROPE_THETA_DEFAULT: f64 = 10_000.0;
+const SUPPORTED_ROPE_SCALINGS: &str = "linear and llama3";
 /// llama.cpp has it in its code (`src/models/smollm3.cpp`), not in the file.
 const SMOLLM3_NO_ROPE_LAYER_INTERVAL: usize = 4;
 /// How far factors read from a file may be from those that Llama 3's rule gives; both are f32.
@@ -15,8 +16,8 @@ const ROPE_FACTOR_TOLERANCE: f32 = 1e-4;
 
 impl ModelConfig {
     /// The shape that the metadata of a GGUF file describes.
-    pub(super) fn from_gguf(gguf: &Gguf, path: &Path) -> Result<Self, ModelError> {
-        let at = |error: KeyError| ModelError::Config { path: path.to_owned(), key: error.key, problem: error.problem };
+    pub(super) fn from_gguf(gguf: &Gguf<'_>, path: &Path) -> Result<Self, ModelError> {
+        let at = |error: KeyError| ModelError::config(path, error);
         let name = required("general.architecture", gguf.metadata().text("general.architecture").map_err(at)?);
         let name = name.map_err(at)?;
         let architecture = Architecture::from_model_type(name).ok_or_else(|| ModelError::Unsupported {
@@ -37,7 +38,7 @@ impl ModelConfig {
         let scaling = keys.metadata.text(&keys.key("rope.scaling.type")).map_err(at)?.unwrap_or("none");
         config.rope.scaling = match scaling {
             "none" => RopeScaling::None,
-            "linear" => RopeScaling::Linear { factor: keys.real("rope.scaling.factor").map_err(at)? },
+            "linear" => RopeScaling::Linear { factor: keys.positive("rope.scaling.factor").map_err(at)? },
             other => {
                 return Err(ModelError::Unsupported {
                     path: path.to_owned(),
@@ -46,7 +47,14 @@ impl ModelConfig {
                 });
             }
         };
+        // llama.cpp takes the biases that there are.
+        let has = |part: &str| gguf.infos.contains_key(&format!("blk.0.{part}.bias"));
+        config.biases = Biases { qkv: has("attn_q"), o: has("attn_output"), feed_forward: has("ffn_up") };
         config.check(path)?;
+        let has_rope = |layer: usize| {
+            architecture != Architecture::SmolLm3 || !(layer + 1).is_multiple_of(SMOLLM3_NO_ROPE_LAYER_INTERVAL)
+        };
+        config.rope_layers = (0..config.layers).map(has_rope).collect();
         if gguf.infos.contains_key(ROPE_FACTORS) {
             let factors = gguf.tensor(ROPE_FACTORS)?.flatten_all()?.to_vec1::<f32>()?;
             config.rope.scaling = llama_3_scaling(&config, &factors).ok_or_else(|| ModelError::Tensor {
@@ -77,6 +85,12 @@ impl Keys<'_> {
         required(&self.key(name), self.metadata.real(&self.key(name))?)
     }
 
+    fn positive(&self, name: &str) -> Result<f64, KeyError> {
+        let number = self.real(name)?;
+        let is_positive = number > 0.0 && number.is_finite();
+        is_positive.then_some(number).ok_or_else(|| KeyError::new(&self.key(name), format!("is {number}, not above 0")))
+    }
+
     fn config(&self, architecture: Architecture, vocab_size: usize) -> Result<ModelConfig, KeyError> {
         let optional = |name: &str| self.metadata.number(&self.key(name));
         let refuse = |name: &str, problem: &str| Err(KeyError { key: self.key(name), problem: problem.to_owned() });
@@ -94,9 +108,6 @@ impl Keys<'_> {
             return refuse("rope.dimension_count", "is not the width of a head: rotating a part is not supported");
         }
         let window = optional("attention.sliding_window")?.filter(|window| *window > 0).unwrap_or(usize::MAX);
-        let has_rope = |layer: usize| {
-            architecture != Architecture::SmolLm3 || !(layer + 1).is_multiple_of(SMOLLM3_NO_ROPE_LAYER_INTERVAL)
-        };
         Ok(ModelConfig {
             architecture,
             vocab_size,
@@ -111,10 +122,11 @@ impl Keys<'_> {
                 theta: self.metadata.real(&self.key("rope.freq_base"))?.unwrap_or(ROPE_THETA_DEFAULT),
                 scaling: RopeScaling::None,
             },
-            rope_layers: (0..layers).map(has_rope).collect(),
+            rope_layers: Vec::new(),
             positions_max: self.number("context_length")?.min(window),
             tied_head: true,
             qk_norm: architecture == Architecture::Qwen3,
+            biases: Biases::default(),
         })
     }
 }

@@ -1,40 +1,34 @@
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Architecture, ModelConfig, ModelError, Rope, RopeScaling,
-    config::{SUPPORTED_ARCHITECTURES, SUPPORTED_ROPE_SCALINGS},
+    Architecture, Biases, ModelConfig, ModelError, Rope, config::SUPPORTED_ARCHITECTURES, hf_keys::Keys, hf_layers,
 };
 
-const ROPE_THETA_DEFAULT: f64 = 10_000.0;
-/// SmolLM3's `no_rope_layer_interval` where its file does not say.
-const NO_ROPE_LAYER_INTERVAL_DEFAULT: usize = 4;
+/// The names that transformers has for x · sigmoid(x).
+const SILU: [&str; 2] = ["silu", "swish"];
 
-/// What is read of `config.json`, in the forms of transformers 4 and 5.
-#[derive(Deserialize)]
-struct HfConfig {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
+/// What transformers 5 takes where a `config.json` does not say (`configuration_*.py`). Sizes without which nothing can be told must
+/// be there.
+struct Defaults {
+    kv_heads: Option<usize>,
     head_dim: Option<usize>,
-    rms_norm_eps: f64,
-    max_position_embeddings: usize,
-    hidden_act: Option<String>,
-    tie_word_embeddings: Option<bool>,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Map<String, Value>>,
-    rope_parameters: Option<Map<String, Value>>,
-    partial_rotary_factor: Option<f64>,
+    tied_head: bool,
     sliding_window: Option<usize>,
-    use_sliding_window: Option<bool>,
-    no_rope_layers: Option<Vec<u8>>,
-    no_rope_layer_interval: Option<usize>,
-    quantization_config: Option<Map<String, Value>>,
+}
+
+impl Architecture {
+    fn defaults(self) -> Defaults {
+        let (kv_heads, head_dim, tied_head, sliding_window) = match self {
+            Self::Llama => (None, None, false, None),
+            Self::Mistral => (Some(8), None, false, Some(4096)),
+            Self::Qwen2 => (Some(32), None, false, Some(4096)),
+            Self::Qwen3 => (Some(32), Some(128), false, Some(4096)),
+            Self::SmolLm3 => (Some(4), None, true, None),
+        };
+        Defaults { kv_heads, head_dim, tied_head, sliding_window }
+    }
 }
 
 impl ModelConfig {
@@ -43,70 +37,56 @@ impl ModelConfig {
     /// # Errors
     /// Where it is malformed, or describes a model that the decoder does not know.
     pub fn from_hf(text: &str, path: &Path) -> Result<Self, ModelError> {
-        let problem = |key: &str, problem: &str| ModelError::Config {
-            path: path.to_owned(),
-            key: key.to_owned(),
-            problem: problem.to_owned(),
-        };
-        let unsupported = |what: String, supported| ModelError::Unsupported { path: path.to_owned(), what, supported };
-        // The architecture first: another one's file may lack what is required below.
         let raw: Map<String, Value> = serde_json::from_str(text)
             .map_err(|error| ModelError::NotAModel { path: path.to_owned(), problem: format!("not JSON: {error}") })?;
-        let model_type =
-            raw.get("model_type").and_then(Value::as_str).ok_or_else(|| problem("model_type", "is missing"))?;
+        let keys = Keys { raw: &raw, path };
+        // The architecture first: another one's file may lack what is required below.
+        let model_type = keys.text("model_type")?.ok_or_else(|| keys.problem("model_type", "is missing"))?;
         let architecture = Architecture::from_model_type(model_type)
-            .ok_or_else(|| unsupported(format!("the architecture `{model_type}`"), SUPPORTED_ARCHITECTURES))?;
-        let hf: HfConfig = serde_json::from_value(Value::Object(raw))
-            .map_err(|error| ModelError::NotAModel { path: path.to_owned(), problem: error.to_string() })?;
-
-        if let Some(act) = hf.hidden_act.as_deref().filter(|act| *act != "silu") {
-            return Err(unsupported(format!("the activation `{act}`"), "silu"));
+            .ok_or_else(|| keys.unsupported(format!("the architecture `{model_type}`"), SUPPORTED_ARCHITECTURES))?;
+        let defaults = architecture.defaults();
+        if let Some(act) = keys.text("hidden_act")?.filter(|act| !SILU.contains(act)) {
+            return Err(keys.unsupported(format!("the activation `{act}`"), "silu"));
         }
-        if hf.partial_rotary_factor.is_some_and(|factor| factor != 1.0) {
-            return Err(problem("partial_rotary_factor", "is not 1: rotating a part of each head is not supported"));
+        if raw.get("quantization_config").is_some_and(|quantization| !quantization.is_null()) {
+            return Err(
+                keys.unsupported("`quantization_config`".to_owned(), "f32, f16 and bf16 weights, or a GGUF file")
+            );
         }
-        if hf.quantization_config.is_some() {
-            return Err(unsupported("`quantization_config`".to_owned(), "f32, f16 and bf16 weights, or a GGUF file"));
-        }
-        let scaling = hf.rope_parameters.as_ref().or(hf.rope_scaling.as_ref());
-        let theta_in_parameters = scaling.and_then(|scaling| scaling.get("rope_theta")).and_then(Value::as_f64);
-        let config = Self {
+        let (hidden_size, heads) = (keys.needed("hidden_size")?, keys.needed("num_attention_heads")?);
+        let layers = keys.needed("num_hidden_layers")?;
+        let max_positions = keys.needed("max_position_embeddings")?;
+        let head_dim = keys.number_or("head_dim", defaults.head_dim)?.unwrap_or(hidden_size / heads.max(1));
+        let biased = |key: &str, has_key: bool| if has_key { keys.flag(key, false) } else { Ok(false) };
+        let attention = biased("attention_bias", !matches!(architecture, Architecture::Mistral | Architecture::Qwen2))?;
+        let feed_forward = biased("mlp_bias", matches!(architecture, Architecture::Llama | Architecture::SmolLm3))?;
+        let mut config = Self {
             architecture,
-            vocab_size: hf.vocab_size,
-            hidden_size: hf.hidden_size,
-            intermediate_size: hf.intermediate_size,
-            layers: hf.num_hidden_layers,
-            heads: hf.num_attention_heads,
-            kv_heads: hf.num_key_value_heads.unwrap_or(hf.num_attention_heads),
-            head_dim: hf.head_dim.unwrap_or(hf.hidden_size / hf.num_attention_heads.max(1)),
-            rms_norm_eps: hf.rms_norm_eps,
-            rope: Rope {
-                theta: theta_in_parameters.or(hf.rope_theta).unwrap_or(ROPE_THETA_DEFAULT),
-                scaling: rope_scaling(scaling, path)?,
-            },
-            rope_layers: hf.rope_layers(architecture),
-            positions_max: hf.max_position_embeddings.min(hf.window(architecture).unwrap_or(usize::MAX)),
-            // The default of transformers' configuration classes.
-            tied_head: hf.tie_word_embeddings.unwrap_or(architecture == Architecture::SmolLm3),
+            vocab_size: keys.needed("vocab_size")?,
+            hidden_size,
+            intermediate_size: keys.needed("intermediate_size")?,
+            layers,
+            heads,
+            kv_heads: keys.number_or("num_key_value_heads", defaults.kv_heads)?.unwrap_or(heads),
+            head_dim,
+            rms_norm_eps: keys.real("rms_norm_eps")?,
+            rope: Rope::from_hf(&raw, architecture, max_positions, path)?,
+            rope_layers: Vec::new(),
+            positions_max: max_positions,
+            tied_head: keys.flag("tie_word_embeddings", defaults.tied_head)?,
             qk_norm: architecture == Architecture::Qwen3,
+            biases: Biases { qkv: attention || architecture == Architecture::Qwen2, o: attention, feed_forward },
         };
         config.check(path)?;
+        config.rope_layers = hf_layers::rope_layers(&keys, &config)?;
+        if let Some(window) = hf_layers::window(&keys, &config, defaults.sliding_window)? {
+            config.positions_max = config.positions_max.min(window);
+        }
         Ok(config)
     }
 
     /// A `config.json` in the form of transformers 4, which 5 reads too.
     pub(super) fn to_hf(&self) -> Map<String, Value> {
-        let scaling = match self.rope.scaling {
-            RopeScaling::None => Value::Null,
-            RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } => json!({
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low_freq_factor,
-                "high_freq_factor": high_freq_factor,
-                "original_max_position_embeddings": original_positions,
-            }),
-        };
         let value = json!({
             "architectures": [self.architecture.transformers_class()],
             "model_type": self.architecture.model_type(),
@@ -120,9 +100,11 @@ impl ModelConfig {
             "hidden_act": "silu",
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope.theta,
-            "rope_scaling": scaling,
+            "rope_scaling": self.rope.scaling_to_hf(),
             "max_position_embeddings": self.positions_max,
             "tie_word_embeddings": self.tied_head,
+            "attention_bias": self.biases.o,
+            "mlp_bias": self.biases.feed_forward,
             "use_sliding_window": false,
             "torch_dtype": "float32",
         });
@@ -139,61 +121,10 @@ impl ModelConfig {
     }
 }
 
-impl HfConfig {
-    fn rope_layers(&self, architecture: Architecture) -> Vec<bool> {
-        if architecture != Architecture::SmolLm3 {
-            return vec![true; self.num_hidden_layers];
-        }
-        // The key says "no", but transformers reads a 1 as a layer with rope.
-        if let Some(layers) = &self.no_rope_layers {
-            return layers.iter().map(|&rope| rope != 0).collect();
-        }
-        let interval = self.no_rope_layer_interval.unwrap_or(NO_ROPE_LAYER_INTERVAL_DEFAULT).max(1);
-        (1..=self.num_hidden_layers).map(|layer| layer % interval != 0).collect()
-    }
-
-    fn window(&self, architecture: Architecture) -> Option<usize> {
-        match architecture {
-            Architecture::Llama => None,
-            Architecture::Mistral => self.sliding_window,
-            Architecture::Qwen2 | Architecture::Qwen3 | Architecture::SmolLm3 => {
-                self.sliding_window.filter(|_| self.use_sliding_window == Some(true))
-            }
-        }
-    }
-}
-
-fn rope_scaling(scaling: Option<&Map<String, Value>>, path: &Path) -> Result<RopeScaling, ModelError> {
-    let Some(scaling) = scaling else { return Ok(RopeScaling::None) };
-    let number = |key: &str| {
-        let number = scaling.get(key).and_then(Value::as_f64).filter(|number| *number > 0.0);
-        number.ok_or_else(|| ModelError::Config {
-            path: path.to_owned(),
-            key: format!("rope_scaling.{key}"),
-            problem: "is missing, or not a number above 0".to_owned(),
-        })
-    };
-    let kind = scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str).unwrap_or("default");
-    match kind {
-        "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear { factor: number("factor")? }),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: number("factor")?,
-            low_freq_factor: number("low_freq_factor")?,
-            high_freq_factor: number("high_freq_factor")?,
-            original_positions: number("original_max_position_embeddings")? as usize,
-        }),
-        other => Err(ModelError::Unsupported {
-            path: path.to_owned(),
-            what: format!("the rope scaling `{other}`"),
-            supported: SUPPORTED_ROPE_SCALINGS,
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RopeScaling;
 
     fn parse(change: impl FnOnce(&mut Map<String, Value>)) -> Result<ModelConfig, String> {
         let mut config = json!({
@@ -222,8 +153,8 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named() {
-        let error = parse(set("rope_scaling", json!({ "rope_type": "yarn", "factor": 4.0 }))).unwrap_err();
-        assert!(error.contains("the rope scaling `yarn` is not supported"), "{error}");
+        let error = parse(set("rope_scaling", json!({ "rope_type": "longrope", "factor": 4.0 }))).unwrap_err();
+        assert!(error.contains("the rope scaling `longrope` is not supported"), "{error}");
         let error = parse(set("model_type", json!("mamba2"))).unwrap_err();
         assert!(error.contains("the architecture `mamba2` is not supported"), "{error}");
         let error = parse(set("num_key_value_heads", json!(3))).unwrap_err();
@@ -240,17 +171,37 @@ mod tests {
     }
 
     #[test]
-    fn a_sliding_window_limits_the_context_where_it_is_used() {
-        let windowed = |model_type: &'static str, used: bool| {
-            parse(|config| {
-                set("sliding_window", json!(32))(config);
-                set("model_type", json!(model_type))(config);
-                set("use_sliding_window", json!(used))(config);
-            })
+    fn a_sliding_window_limits_the_context_where_a_layer_has_one() {
+        let positions = |keys: Value| {
+            let config = parse(|config| {
+                set("max_position_embeddings", json!(8192))(config);
+                config.extend(keys.as_object().unwrap().clone());
+            });
+            config.unwrap().positions_max
         };
-        assert_eq!(windowed("mistral", false).unwrap().positions_max, 32);
-        assert_eq!(windowed("qwen2", false).unwrap().positions_max, 128);
-        assert_eq!(windowed("qwen2", true).unwrap().positions_max, 32);
+        assert_eq!(positions(json!({ "sliding_window": 32, "use_sliding_window": true })), 8192, "Llama has none");
+        assert_eq!(positions(json!({ "model_type": "mistral", "sliding_window": 32 })), 32);
+        assert_eq!(positions(json!({ "model_type": "mistral", "sliding_window": null })), 8192);
+        assert_eq!(positions(json!({ "model_type": "mistral" })), 4096, "its class has a default");
+        let qwen2 = |keys: Value| {
+            let mut all = json!({ "model_type": "qwen2", "sliding_window": 32, "use_sliding_window": true });
+            all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            positions(all)
+        };
+        assert_eq!(qwen2(json!({})), 8192, "28 layers without one are the default");
+        assert_eq!(qwen2(json!({ "max_window_layers": 7 })), 32);
+        assert_eq!(qwen2(json!({ "max_window_layers": 8 })), 8192);
+        assert_eq!(qwen2(json!({ "max_window_layers": 0, "use_sliding_window": false })), 8192);
+        let types = |last: &str| json!({ "layer_types": [vec!["full_attention"; 7], vec![last]].concat() });
+        assert_eq!(qwen2(types("full_attention")), 8192);
+        assert_eq!(qwen2(types("sliding_attention")), 32);
+        let smollm3 = json!({ "model_type": "smollm3", "sliding_window": 32, "use_sliding_window": true });
+        assert_eq!(positions(smollm3), 32);
+        let error = parse(|config| {
+            set("model_type", json!("mistral"))(config);
+            set("sliding_window", json!(0))(config);
+        });
+        assert!(error.unwrap_err().contains("`sliding_window` is 0"));
     }
 
     #[test]

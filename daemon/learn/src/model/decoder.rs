@@ -368,7 +368,7 @@ impl Decoder {
     /// The rope table of a model of this shape.
     pub(super) fn rope_table(config: &ModelConfig) -> Arc<RopeTable> {
         let frequencies = config.rope.inverse_frequencies(config.head_dim);
-        Arc::new(RopeTable::new(&frequencies, config.positions_max, 1.0))
+        Arc::new(RopeTable::new(&frequencies, config.positions_max, config.rope.attention_scaling()))
     }
 }
 

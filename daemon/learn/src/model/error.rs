@@ -1,7 +1,8 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perennial_durable::DurableError;
 
+use super::metadata::KeyError;
 use crate::tokenize::TokenizerError;
 
 /// Why a base model cannot be read or written.
@@ -70,6 +71,10 @@ impl ModelError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn config(path: &Path, error: KeyError) -> Self {
+        Self::Config { path: path.to_owned(), key: error.key, problem: error.problem }
     }
 
     pub(crate) fn tokenizer(path: impl Into<PathBuf>) -> impl FnOnce(TokenizerError) -> Self {

@@ -16,8 +16,15 @@ impl Model {
     /// load a base that came as GGUF.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Where a file cannot be written, or the architecture's class in transformers has no such biases.
     pub fn export_hf(&self, folder: &Path) -> Result<(), ModelError> {
+        if !self.config.has_biases_of_its_class() {
+            return Err(ModelError::Unsupported {
+                path: folder.to_owned(),
+                what: format!("a {} model with biases on some of its linear layers", self.config.architecture),
+                supported: "the biases that its class in transformers has",
+            });
+        }
         let special = self.tokenizer.special();
         let id = |token: &Option<String>| token.as_deref().and_then(|token| self.tokenizer.token_id(token));
         let ids = json!({
@@ -44,8 +51,19 @@ impl Model {
             ("pad_token", &special.pad),
         ];
         let texts = tokens.into_iter().filter_map(|(key, token)| Some((key, token.as_deref()?)));
-        for (key, text) in texts.chain(self.template.source().map(|source| ("chat_template", source))) {
+        let others = special.others.iter().map(|(role, token)| (role.as_str(), token.as_str()));
+        for (key, text) in texts.chain(others) {
             settings.insert(key.to_owned(), text.into());
+        }
+        let templates = [("default", self.template.source()), ("tool_use", self.template.source_for_tools())];
+        let named = templates.into_iter().filter_map(|(name, template)| Some((name, template?)));
+        match named.collect::<Vec<_>>().as_slice() {
+            [] => {}
+            [("default", template)] => drop(settings.insert("chat_template".to_owned(), (*template).into())),
+            several => {
+                let listed = several.iter().map(|(name, template)| json!({ "name": name, "template": template }));
+                settings.insert("chat_template".to_owned(), listed.collect());
+            }
         }
         write_json(&folder.join("tokenizer_config.json"), &Value::Object(settings))?;
 

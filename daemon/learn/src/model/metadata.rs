@@ -1,10 +1,10 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use candle_core::quantized::gguf_file::Value;
 
 /// The key-value part of a GGUF file, read by type.
 #[derive(Clone, Copy)]
-pub(crate) struct Metadata<'a>(pub(crate) &'a HashMap<String, Value>);
+pub(crate) struct Metadata<'a>(pub(crate) &'a BTreeMap<String, Value>);
 
 /// A key that is missing, or that holds another type than it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub(crate) struct KeyError {
     pub(crate) key: String,
     /// As the rest of a sentence.
     pub(crate) problem: String,
+}
+
+impl KeyError {
+    pub(crate) fn new(key: &str, problem: String) -> Self {
+        Self { key: key.to_owned(), problem }
+    }
 }
 
 impl<'a> Metadata<'a> {

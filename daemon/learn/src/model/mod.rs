@@ -11,8 +11,12 @@ mod error;
 mod export;
 mod files;
 mod gguf;
+mod hf_keys;
+mod hf_layers;
 mod hf_tokenizer;
+mod json_file;
 mod layer;
+mod layout;
 mod linear;
 mod load;
 mod loaded;
@@ -20,8 +24,11 @@ mod lora_weights;
 mod matrix;
 pub(crate) mod metadata;
 mod names;
+mod rope;
+mod rope_hf;
 mod rows;
 mod safetensors;
+mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -30,7 +37,7 @@ mod weight_cache;
 mod workspace;
 
 pub use branches::Branches;
-pub use config::{Architecture, ModelConfig, Rope, RopeScaling};
+pub use config::{Architecture, Biases, ModelConfig};
 pub use decoder::{Attention, Decoder, Packing, Tape};
 pub use error::ModelError;
 pub use files::ModelSource;
@@ -38,7 +45,9 @@ pub use layer::KeptRow;
 pub use lora_weights::LoraWeights;
 pub use matrix::Matrix;
 use perennial_types::{Body, Fingerprint, Prompt};
+pub use rope::{Rope, RopeScaling, Yarn};
 pub use rows::Rows;
+pub use safetensors::check_safetensors;
 pub use workspace::Workspace;
 
 use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Notes, Tokenizer};
@@ -62,7 +71,7 @@ impl Model {
     /// [`tokenize::encode`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// As there, and where the model has no embedding of one of the tokens.
+    /// As there.
     pub fn encode(&self, body: &Body, length_max: usize) -> Result<Encoded, EncodeError> {
         self.encode_with_notes(body, length_max).map(|(encoded, _)| encoded)
     }
@@ -70,20 +79,16 @@ impl Model {
     /// [`tokenize::encode_with_notes`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// As there, and where the model has no embedding of one of the tokens.
+    /// As there.
     pub fn encode_with_notes(&self, body: &Body, length_max: usize) -> Result<(Encoded, Notes), EncodeError> {
-        let encoded = tokenize::encode_with_notes(body, &self.tokenizer, &self.template, length_max)?;
-        tokenize::check_embedded(&encoded.0.tokens, self.config.vocab_size)?;
-        Ok(encoded)
+        tokenize::encode_with_notes(body, &self.tokenizer, &self.template, length_max)
     }
 
     /// [`tokenize::encode_prompt`] with this model's tokenizer and template.
     ///
     /// # Errors
-    /// As there, and where the model has no embedding of one of the tokens.
+    /// As there.
     pub fn encode_prompt(&self, prompt: impl Into<Prompt>) -> Result<Vec<u32>, EncodeError> {
-        let tokens = tokenize::encode_prompt(&prompt.into(), &self.tokenizer, &self.template)?;
-        tokenize::check_embedded(&tokens, self.config.vocab_size)?;
-        Ok(tokens)
+        tokenize::encode_prompt(&prompt.into(), &self.tokenizer, &self.template)
     }
 }

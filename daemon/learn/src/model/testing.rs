@@ -9,9 +9,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Architecture, Decoder, Model, ModelConfig, Rope, RopeScaling,
+    Architecture, Biases, Decoder, Model, ModelConfig, Rope, RopeScaling, layout,
     loaded::{Loaded, Tensors},
-    names,
 };
 use crate::tokenize::testing::{VOCAB_SIZE, byte_tokenizer, chatml};
 
@@ -31,6 +30,7 @@ pub(crate) fn tiny_config(architecture: Architecture) -> ModelConfig {
         positions_max: 256,
         tied_head: architecture != Architecture::Mistral,
         qk_norm: architecture == Architecture::Qwen3,
+        biases: Biases { qkv: architecture == Architecture::Qwen2, ..Biases::default() },
     }
 }
 
@@ -56,35 +56,8 @@ pub(crate) fn random_tensors(config: &ModelConfig) -> BTreeMap<String, Tensor> {
         let values: Vec<f32> = (0..count).map(|_| centre + rng.random_range(-0.3..0.3)).collect();
         tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
     };
-    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (config.q_width(), config.kv_width());
-    add(names::EMBEDDINGS.to_owned(), &[config.vocab_size, hidden], 0.0);
-    add(names::NORM.to_owned(), &[hidden], 1.0);
-    if !config.tied_head {
-        add(names::HEAD.to_owned(), &[config.vocab_size, hidden], 0.0);
-    }
-    for layer in 0..config.layers {
-        add(names::weight(layer, names::ATTENTION_NORM), &[hidden], 1.0);
-        add(names::weight(layer, names::FEED_FORWARD_NORM), &[hidden], 1.0);
-        if config.qk_norm {
-            add(names::weight(layer, names::Q_NORM), &[config.head_dim], 1.0);
-            add(names::weight(layer, names::K_NORM), &[config.head_dim], 1.0);
-        }
-        let linears = [
-            (names::Q, q, hidden),
-            (names::K, kv, hidden),
-            (names::V, kv, hidden),
-            (names::O, hidden, q),
-            (names::GATE, wide, hidden),
-            (names::UP, wide, hidden),
-            (names::DOWN, hidden, wide),
-        ];
-        for (part, out, width) in linears {
-            add(names::weight(layer, part), &[out, width], 0.0);
-            if config.architecture == Architecture::Qwen2 && matches!(part, names::Q | names::K | names::V) {
-                add(names::bias(layer, part), &[out], 0.0);
-            }
-        }
+    for (name, shape) in layout::tensors(config) {
+        add(name.clone(), &shape, if name.ends_with("norm.weight") { 1.0 } else { 0.0 });
     }
     tensors
 }

@@ -147,14 +147,6 @@ pub fn encode_prompt(prompt: &Prompt, tokenizer: &Tokenizer, template: &ChatTemp
     }
 }
 
-/// That a model with so many embeddings has one of each token.
-pub(crate) fn check_embedded(tokens: &[u32], embeddings: usize) -> Result<(), EncodeError> {
-    match tokens.iter().find(|token| **token as usize >= embeddings) {
-        Some(token) => Err(EncodeError::NoEmbedding { token: *token, embeddings }),
-        None => Ok(()),
-    }
-}
-
 fn as_messages(content: &Content, speaker: Role) -> Vec<Message> {
     match content {
         Content::Text(text) => vec![Message::new(speaker, text.as_str())],

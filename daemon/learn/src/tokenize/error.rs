@@ -19,6 +19,16 @@ pub enum TokenizerError {
     /// A text cannot be turned into tokens, or tokens into text.
     #[error("tokenizing: {0}")]
     Encode(String),
+    /// A text has a token that the model has no row for: it was added to the tokenizer, and the embeddings were not resized.
+    #[error("the token `{token}` has the id {id}, but the model's embedding has {rows} rows: resize them, or leave such texts out")]
+    NoRow {
+        /// Its text.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The rows that there are.
+        rows: usize,
+    },
 }
 
 /// Why a sample or a prompt does not become tokens.
@@ -66,24 +76,18 @@ pub enum EncodeError {
         /// The limit.
         length_max: usize,
     },
-    /// The tokenizer knows a token that the model has no embedding of.
-    #[error(
-        "it holds token {token}, and the model has embeddings for {embeddings} tokens alone: resize them, or leave such texts out"
-    )]
-    NoEmbedding {
-        /// The token.
-        token: u32,
-        /// The rows of the model's embedding.
-        embeddings: usize,
-    },
     /// The tokenizer fails.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
 }
 
 impl EncodeError {
-    /// Whether it is the model's files that are wrong, and so every sample would fail.
+    /// Whether it is the model's files that are wrong, and so every sample would fail; else this one is, and others may do.
     pub fn is_of_the_model(&self) -> bool {
-        matches!(self, Self::NoChatTemplate | Self::BrokenTemplate(_) | Self::Tokenizer(_))
+        match self {
+            Self::NoChatTemplate | Self::BrokenTemplate(_) => true,
+            Self::Tokenizer(error) => matches!(error, TokenizerError::Invalid(_) | TokenizerError::Unsupported { .. }),
+            _ => false,
+        }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use tokenizers::{
     AddedToken, ModelWrapper, PostProcessorWrapper,
     decoders::byte_level::ByteLevel,
@@ -5,13 +7,43 @@ use tokenizers::{
     processors::{sequence::Sequence, template::TemplateProcessing},
 };
 
-use super::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerError, pre_tokenizer::Recipe};
+use super::{ChatTemplate, EndReason, SpecialTokens, Tokenizer, TokenizerError, pre_tokenizer::Recipe};
 use crate::model::metadata::{KeyError, Metadata, required};
 
 /// Values of `tokenizer.ggml.token_type`.
 const TYPE_CONTROL: usize = 3;
 const TYPE_USER_DEFINED: usize = 4;
 const TYPE_UNUSED: usize = 5;
+
+/// Texts with which published models end a turn or a generation. Few converters write the key for it, so llama.cpp goes by these
+/// texts too, and so do we (`src/llama-vocab.cpp`, the ids that end a generation).
+const WELL_KNOWN_ENDS: [&str; 21] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    HARMONY_END,
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+    "[e~[",
+];
+/// It ends a message among several of one turn where the vocabulary has ends of turns of its own.
+const HARMONY_END: &str = "<|end|>";
+const HARMONY_TURN_ENDS: [[&str; 2]; 3] =
+    [["<|return|>", "<|call|>"], ["<|flush|>", "<|calls|>"], ["<|flush|>", "<|call|>"]];
 
 /// The tokenizer and the chat template that a GGUF file holds.
 ///
@@ -27,7 +59,18 @@ pub(crate) fn from_gguf(metadata: Metadata<'_>) -> Result<(Tokenizer, ChatTempla
     let recipe = Recipe::named(required("tokenizer.ggml.pre", metadata.text("tokenizer.ggml.pre")?)?)?;
     let texts = required("tokenizer.ggml.tokens", metadata.texts("tokenizer.ggml.tokens")?)?;
     let types = metadata.numbers("tokenizer.ggml.token_type")?.unwrap_or_default();
-    let type_of = |id: usize| types.get(id).copied().unwrap_or_default();
+    if !types.is_empty() && types.len() < texts.len() {
+        return Err(invalid(format!("has the types of {} tokens, but {} tokens", types.len(), texts.len())));
+    }
+    let ids: BTreeMap<&str, u32> = texts.iter().copied().zip(0..).collect();
+    if ids.len() < texts.len() {
+        return Err(invalid("has the same token twice"));
+    }
+    let well_known = well_known_ends(&ids);
+    let type_of = |id: usize| match well_known.contains(&(id as u32)) {
+        true => TYPE_CONTROL,
+        false => types.get(id).copied().unwrap_or_default(),
+    };
 
     // Unused rows only fill the embedding table up; a text that spells their placeholder is no token.
     let used = || texts.iter().enumerate().filter(|&(id, _)| type_of(id) != TYPE_UNUSED);
@@ -52,13 +95,18 @@ pub(crate) fn from_gguf(metadata: Metadata<'_>) -> Result<(Tokenizer, ChatTempla
     let special_id =
         |key: &str| -> Result<Option<usize>, KeyError> { metadata.number(&format!("tokenizer.ggml.{key}")) };
     let special_text = |key: &str| -> Result<Option<String>, KeyError> {
-        Ok(special_id(key)?.and_then(|id| texts.get(id)).map(|text| (*text).to_owned()))
+        let Some(id) = special_id(key)? else { return Ok(None) };
+        let problem = || {
+            KeyError::new(&format!("tokenizer.ggml.{key}"), format!("is {id}, but there are {} tokens", texts.len()))
+        };
+        texts.get(id).map(|text| Some((*text).to_owned())).ok_or_else(problem)
     };
     let special = SpecialTokens {
         bos: special_text("bos_token_id")?,
         eos: special_text("eos_token_id")?,
         unk: special_text("unknown_token_id")?,
         pad: special_text("padding_token_id")?,
+        others: BTreeMap::new(),
     };
     let add_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(recipe.add_bos);
     let add_eos = metadata.flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
@@ -67,12 +115,21 @@ pub(crate) fn from_gguf(metadata: Metadata<'_>) -> Result<(Tokenizer, ChatTempla
     let post_processor = post_processor(&tokenizer, recipe.post_processor, bos, eos)?;
     tokenizer.with_post_processor(Some(post_processor));
 
-    let mut end_tokens = Vec::new();
+    let mut ends: Vec<(u32, EndReason)> = Vec::new();
     for key in ["eot_token_id", "eom_token_id"] {
-        end_tokens.extend(special_id(key)?.map(|id| id as u32));
+        let id = special_id(key)?.and_then(|id| u32::try_from(id).ok());
+        ends.extend(id.map(|id| (id, EndReason::Key(key))));
     }
-    let template = ChatTemplate::new(metadata.text("tokenizer.chat_template")?, &special);
-    Ok((Tokenizer::new(tokenizer, special, &end_tokens)?, template))
+    ends.extend(well_known.into_iter().map(|id| (id, EndReason::WellKnown)));
+    let template = ChatTemplate::new(metadata.text("tokenizer.chat_template")?, &special)
+        .for_tools(metadata.text("tokenizer.chat_template.tool_use")?);
+    Ok((Tokenizer::new(tokenizer, special, &ends)?, template))
+}
+
+fn well_known_ends(ids: &BTreeMap<&str, u32>) -> BTreeSet<u32> {
+    let has_turn_ends = HARMONY_TURN_ENDS.iter().any(|both| both.iter().all(|text| ids.contains_key(text)));
+    let texts = WELL_KNOWN_ENDS.iter().filter(|text| **text != HARMONY_END || !has_turn_ends);
+    texts.filter_map(|text| ids.get(text)).copied().collect()
 }
 
 fn merges(metadata: Metadata<'_>) -> Result<Vec<(String, String)>, TokenizerError> {

@@ -3,6 +3,7 @@
 mod clock;
 mod control;
 mod encode;
+mod ends;
 mod error;
 mod gguf;
 mod jinja;
@@ -17,8 +18,8 @@ mod tests;
 mod tokenizer;
 mod turns;
 
-pub(crate) use encode::check_embedded;
 pub use encode::{Encoded, Notes, encode, encode_prompt, encode_with_notes};
+pub use ends::{EndReason, EndToken};
 pub use error::{EncodeError, TokenizerError};
 pub(crate) use gguf::from_gguf;
 pub use template::ChatTemplate;

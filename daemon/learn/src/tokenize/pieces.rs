@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use tokenizers::{Model, Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{Encoding, Model, Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::{EncodeError, Tokenizer, TokenizerError, control::Rendered, tokenizer::Spanned};
+use crate::guarded::guarded;
 
 impl Tokenizer {
     /// The tokens of a rendered text, cut at these bytes, and the first token after each of them. What somebody said as
@@ -74,20 +75,23 @@ impl Tokenizer {
     }
 
     fn without_added_tokens(&self, text: &str) -> Result<Spanned, TokenizerError> {
-        let failed = |error: tokenizers::Error| TokenizerError::Encode(error.to_string());
-        let inner = self.inner();
-        let mut pieces = PreTokenizedString::from(text);
-        if let Some(normalizer) = inner.get_normalizer() {
-            pieces.normalize(|text| normalizer.normalize(text)).map_err(failed)?;
-        }
-        if let Some(pre_tokenizer) = inner.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
-        }
-        pieces.tokenize(|text| inner.get_model().tokenize(text.get())).map_err(failed)?;
-        let encoding = pieces.into_encoding(None, 0, OffsetType::Byte).map_err(failed)?;
+        let encoding = guarded(|| encode_without_added_tokens(self.inner(), text).map_err(|error| error.to_string()));
+        let encoding = encoding.flatten().map_err(TokenizerError::Encode)?;
         let ends = encoding.get_offsets().iter().map(|&(_, end)| end).collect();
-        Ok(Spanned { tokens: encoding.get_ids().to_vec(), ends })
+        self.with_rows(Spanned { tokens: encoding.get_ids().to_vec(), ends })
     }
+}
+
+fn encode_without_added_tokens(inner: &tokenizers::Tokenizer, text: &str) -> tokenizers::Result<Encoding> {
+    let mut pieces = PreTokenizedString::from(text);
+    if let Some(normalizer) = inner.get_normalizer() {
+        pieces.normalize(|text| normalizer.normalize(text))?;
+    }
+    if let Some(pre_tokenizer) = inner.get_pre_tokenizer() {
+        pre_tokenizer.pre_tokenize(&mut pieces)?;
+    }
+    pieces.tokenize(|text| inner.get_model().tokenize(text.get()))?;
+    pieces.into_encoding(None, 0, OffsetType::Byte)
 }
 
 impl Spanned {

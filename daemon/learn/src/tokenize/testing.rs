@@ -20,6 +20,11 @@ pub(crate) fn special_tokens() -> SpecialTokens {
 
 /// Bytes are the tokens 0 to 255; `<|im_start|>`, `<|im_end|>` (which ends a generation) and `<|pad|>` follow.
 pub(crate) fn byte_tokenizer() -> Tokenizer {
+    byte_tokenizer_with(special_tokens())
+}
+
+/// [`byte_tokenizer`] with other roles.
+pub(crate) fn byte_tokenizer_with(special: SpecialTokens) -> Tokenizer {
     let mut alphabet: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let vocab: Vocab = alphabet.iter().zip(0..).map(|(character, id)| (character.to_string(), id)).collect();
@@ -27,9 +32,9 @@ pub(crate) fn byte_tokenizer() -> Tokenizer {
     let mut inner = tokenizers::Tokenizer::new(ModelWrapper::BPE(bpe));
     inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     inner.with_decoder(Some(ByteLevel::default()));
-    let special = ["<|im_start|>", "<|im_end|>", "<|pad|>"].map(|text| AddedToken::from(text, true));
-    inner.add_special_tokens(special).unwrap();
-    Tokenizer::new(inner, special_tokens(), &[]).unwrap()
+    let added = ["<|im_start|>", "<|im_end|>", "<|pad|>"].map(|text| AddedToken::from(text, true));
+    inner.add_special_tokens(added).unwrap();
+    Tokenizer::new(inner, special, &[]).unwrap()
 }
 
 pub(crate) fn chatml() -> ChatTemplate {

@@ -1,16 +1,24 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_types::{Fingerprint, Fingerprinter};
 
-use super::{TokenizerError, control::ControlTokens};
+use super::{
+    ChatTemplate, TokenizerError,
+    control::ControlTokens,
+    ends::{self, EndReason, EndToken},
+};
+use crate::guarded::guarded;
 
 /// Turns text into tokens and back. Cloning is cheap.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     special: SpecialTokens,
+    ends: Vec<EndToken>,
     end_tokens: Vec<u32>,
     control_tokens: Arc<ControlTokens>,
+    /// Rows of the embedding table that the tokens are looked up in, where that is known.
+    rows: Option<usize>,
 }
 
 /// The tokens with a role, as text: chat templates read them.
@@ -24,6 +32,8 @@ pub struct SpecialTokens {
     pub unk: Option<String>,
     /// Fills rows of a padded batch; kept for export.
     pub pad: Option<String>,
+    /// The rest of what transformers hands to templates, such as `sep_token`, by that name.
+    pub others: BTreeMap<String, String>,
 }
 
 /// A text as tokens, with the place of each in the text.
@@ -41,21 +51,45 @@ impl Tokenizer {
     pub fn new(
         mut inner: tokenizers::Tokenizer,
         special: SpecialTokens,
-        end_tokens: &[u32],
+        ends: &[(u32, EndReason)],
     ) -> Result<Self, TokenizerError> {
         // A file may ask for padding or truncation of its own: a batch here has neither.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| TokenizerError::Invalid(error.to_string()))?;
-        let mut end_tokens = end_tokens.to_vec();
+        let mut named = Vec::new();
         if let Some(eos) = &special.eos {
             let id = inner.token_to_id(eos);
-            end_tokens.push(id.ok_or_else(|| TokenizerError::Invalid(format!("has no token `{eos}`, its eos token")))?);
+            let id = id.ok_or_else(|| TokenizerError::Invalid(format!("has no token `{eos}`, its eos token")))?;
+            named.push((id, EndReason::Eos));
         }
-        end_tokens.sort_unstable();
-        end_tokens.dedup();
+        named.extend_from_slice(ends);
         let special_tokens = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
         let control_tokens = Arc::new(ControlTokens::new(special_tokens.map(|token| token.content)));
-        Ok(Self { inner: Arc::new(inner), special, end_tokens, control_tokens })
+        let (ends, end_tokens) = (Vec::new(), Vec::new());
+        let new = Self { inner: Arc::new(inner), special, ends, end_tokens, control_tokens, rows: None };
+        Ok(new.ending_with(&named))
+    }
+
+    /// This tokenizer for a model whose embedding table has so many rows: a text with a token beyond them is then refused by
+    /// [`TokenizerError::NoRow`], where transformers fails in the middle of a step.
+    #[must_use]
+    pub fn for_rows(self, rows: usize) -> Self {
+        Self { rows: Some(rows), ..self }
+    }
+
+    /// Counts the token with which a template closes an assistant turn as an end, where there is one.
+    #[must_use]
+    pub fn ending_turns_as(self, template: &ChatTemplate) -> Self {
+        let Some(turn_end) = ends::turn_end(&self, template) else { return self };
+        let named = self.ends.iter().flat_map(|end| end.reasons.iter().map(|reason| (end.id, *reason)));
+        let named: Vec<_> = named.chain([(turn_end, EndReason::TurnEnd)]).collect();
+        self.ending_with(&named)
+    }
+
+    fn ending_with(self, named: &[(u32, EndReason)]) -> Self {
+        let ends = ends::collected(named, |id| self.inner.id_to_token(id));
+        let end_tokens = ends.iter().map(|end| end.id).collect();
+        Self { ends, end_tokens, ..self }
     }
 
     /// Of all that decides how a text becomes tokens, and where a generation ends.
@@ -72,7 +106,7 @@ impl Tokenizer {
     /// The tokens of a plain text, with the special tokens that the model expects around one (Llama's BOS).
     ///
     /// # Errors
-    /// Where the tokenizer refuses the text.
+    /// Where the tokenizer refuses the text, or the model has no row for one of its tokens.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.spans(text, true)?.tokens)
     }
@@ -80,16 +114,46 @@ impl Tokenizer {
     /// The tokens of a text that already holds its special tokens, as a rendered chat template does.
     ///
     /// # Errors
-    /// Where the tokenizer refuses the text.
+    /// As [`encode`](Self::encode).
     pub fn encode_rendered(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.spans(text, false)?.tokens)
     }
 
+    /// As [`encode_rendered`](Self::encode_rendered), without the tokens that the model has no row for: for those who want a
+    /// likeness of the text.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
+    pub(crate) fn encode_what_has_rows(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut tokens = self.all_spans(text, false)?.tokens;
+        tokens.retain(|token| self.has_row(*token));
+        Ok(tokens)
+    }
+
     pub(crate) fn spans(&self, text: &str, add_special_tokens: bool) -> Result<Spanned, TokenizerError> {
-        let encoding =
-            self.inner.encode(text, add_special_tokens).map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        self.with_rows(self.all_spans(text, add_special_tokens)?)
+    }
+
+    /// The tokens, where the model has a row for each.
+    pub(super) fn with_rows(&self, spanned: Spanned) -> Result<Spanned, TokenizerError> {
+        match (self.rows, spanned.tokens.iter().find(|token| !self.has_row(**token))) {
+            (Some(rows), Some(&id)) => {
+                Err(TokenizerError::NoRow { token: self.inner.id_to_token(id).unwrap_or_default(), id, rows })
+            }
+            _ => Ok(spanned),
+        }
+    }
+
+    fn all_spans(&self, text: &str, add_special_tokens: bool) -> Result<Spanned, TokenizerError> {
+        let encoding = guarded(|| self.inner.encode(text, add_special_tokens).map_err(|error| error.to_string()))
+            .flatten()
+            .map_err(TokenizerError::Encode)?;
         let ends = encoding.get_offsets().iter().map(|&(_, end)| end).collect();
         Ok(Spanned { tokens: encoding.get_ids().to_vec(), ends })
+    }
+
+    fn has_row(&self, token: u32) -> bool {
+        self.rows.is_none_or(|rows| (token as usize) < rows)
     }
 
     /// The text of tokens, special tokens left out. Bytes that are no UTF-8 become U+FFFD.
@@ -97,7 +161,9 @@ impl Tokenizer {
     /// # Errors
     /// Where the decoder refuses the tokens.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        self.inner.decode(tokens, true).map_err(|error| TokenizerError::Encode(error.to_string()))
+        guarded(|| self.inner.decode(tokens, true).map_err(|error| error.to_string()))
+            .flatten()
+            .map_err(TokenizerError::Encode)
     }
 
     /// As [`decode`](Self::decode), special tokens included.
@@ -105,12 +171,20 @@ impl Tokenizer {
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn decode_all(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        self.inner.decode(tokens, false).map_err(|error| TokenizerError::Encode(error.to_string()))
+        guarded(|| self.inner.decode(tokens, false).map_err(|error| error.to_string()))
+            .flatten()
+            .map_err(TokenizerError::Encode)
     }
 
     /// The token with exactly this text, if there is one.
     pub fn token_id(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
+    }
+
+    /// Whether a token was added as a special one: such tokens are control, not text.
+    pub(super) fn is_special(&self, token: u32) -> bool {
+        let text = self.inner.id_to_token(token);
+        text.is_some_and(|text| self.inner.get_added_vocabulary().is_special_token(&text))
     }
 
     /// The token that ends a text.
@@ -121,6 +195,11 @@ impl Tokenizer {
     /// The tokens that end a generation, sorted.
     pub fn end_tokens(&self) -> &[u32] {
         &self.end_tokens
+    }
+
+    /// The tokens that end a generation, each with its reasons, sorted by id.
+    pub fn ends(&self) -> &[EndToken] {
+        &self.ends
     }
 
     /// The special tokens, to be found in what somebody said.
@@ -140,6 +219,12 @@ impl Tokenizer {
     /// The number of tokens, added ones included; the embedding table may have more rows.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// The tokens that the model has no row for, by id: they were added to the tokenizer, and the embeddings were not resized.
+    pub fn tokens_without_row(&self) -> Vec<(u32, String)> {
+        let all: BTreeMap<u32, String> = self.inner.get_vocab(true).into_iter().map(|(text, id)| (id, text)).collect();
+        all.into_iter().filter(|(id, _)| !self.has_row(*id)).collect()
     }
 
     /// The content of a `tokenizer.json`.

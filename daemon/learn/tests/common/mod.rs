@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod gguf;
 pub(crate) mod isa;
 
 use std::{

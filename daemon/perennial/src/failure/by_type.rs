@@ -131,16 +131,9 @@ fn of_encoding(error: &EncodeError) -> Option<Verdict> {
         EncodeError::NoChatTemplate => {
             last("set model.base to an instruct model, or send prompts and completions as text")
         }
-        EncodeError::BrokenTemplate(_) | EncodeError::Tokenizer(_) => last(MODEL),
+        error if error.is_of_the_model() => last(MODEL),
         // These are of one sample, which costs that sample where it is met; here it was not.
-        EncodeError::Template(_)
-        | EncodeError::RoleRefused { .. }
-        | EncodeError::SaidControlToken(_)
-        | EncodeError::NoTurnIsTrained
-        | EncodeError::TurnNotFound { .. }
-        | EncodeError::NotSupervised(_)
-        | EncodeError::NothingSupervised { .. }
-        | EncodeError::NoEmbedding { .. } => last("take the sample out"),
+        _ => last("take the sample out"),
     }
 }
 
@@ -156,7 +149,6 @@ fn of_generation(error: &GenerateError) -> Option<Verdict> {
 fn of_embedding(error: &EmbedError) -> Option<Verdict> {
     match error {
         EmbedError::Layer { .. } => last("set replay.layer to a layer that the model has"),
-        EmbedError::Token(error) => of_encoding(error),
         EmbedError::Tokenizer(_) => last(MODEL),
         EmbedError::Candle(_) => MAY_PASS,
     }

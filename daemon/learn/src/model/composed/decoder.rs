@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result, Tensor};
-use perennial_kernels::Heads;
+use perennial_kernels::{Heads, RopeTable};
 
 use super::{
     attention::Attention,
@@ -20,9 +22,7 @@ pub(crate) struct Decoder {
     pub(super) norm: Tensor,
     /// `[vocab, hidden]`; the embedding table where the two are tied.
     pub(super) head: Tensor,
-    /// `[positions, head_dim / 2]` each.
-    cos: Tensor,
-    sin: Tensor,
+    rope: Arc<RopeTable>,
     heads: Heads,
     pub(super) eps: f32,
 }
@@ -33,18 +33,10 @@ impl Decoder {
     /// # Errors
     /// Where the device has no room for them.
     pub(crate) fn new(model: &Model, device: &Device) -> Result<Self> {
-        let (decoder, config) = (&model.decoder, &model.config);
+        let decoder = &model.decoder;
         let dtype = dtype_on(device, decoder.precision);
         let embeddings = matrix(&decoder.embeddings, dtype, device)?;
         let head = decoder.head.as_ref().map(|head| matrix(head, dtype, device)).transpose()?;
-        let frequencies = config.rope.inverse_frequencies(config.head_dim);
-        // The angle is rounded to f32 before its cosine is taken, as transformers does it.
-        let angles =
-            || (0..config.positions_max).flat_map(|at| frequencies.iter().map(move |f| f64::from(at as f32 * f)));
-        let table = |turn: fn(f64) -> f64| {
-            let values: Vec<f32> = angles().map(|angle| turn(angle) as f32).collect();
-            Tensor::from_vec(values, (config.positions_max, frequencies.len()), device)
-        };
         Ok(Self {
             dtype,
             device: device.clone(),
@@ -52,8 +44,7 @@ impl Decoder {
             embeddings,
             layers: decoder.layers.iter().map(|layer| Layer::new(layer, dtype, device)).collect::<Result<_>>()?,
             norm: vector(&decoder.norm, device)?,
-            cos: table(f64::cos)?,
-            sin: table(f64::sin)?,
+            rope: decoder.rope.clone(),
             heads: decoder.heads,
             eps: decoder.eps,
         })
@@ -98,18 +89,22 @@ impl Decoder {
 
     /// The embeddings of the rows' tokens, f32.
     fn embed(&self, rows: &Rows) -> Result<Tensor> {
-        rows.check(self.embeddings.dim(0)?, self.cos.dim(0)?)?;
+        rows.check(self.embeddings.dim(0)?, self.rope.positions_max())?;
         self.embeddings.index_select(&self.indices(&rows.tokens)?, 0)?.to_dtype(DType::F32)
     }
 
     fn context<'a>(&self, rows: &Rows, packing: Packing<'_>, lora: Option<&'a LoraTensors>) -> Result<Context<'a>> {
-        let positions = self.indices(&rows.positions)?;
-        let of_rows = |table: &Tensor| table.index_select(&positions, 0)?.unsqueeze(1);
+        let (cos, sin): (Vec<_>, Vec<_>) = rows.positions.iter().map(|position| self.rope.at(*position)).unzip();
+        let of_rows = |values: Vec<&[f32]>| {
+            let planes = values.concat();
+            let width = planes.len().checked_div(rows.len()).unwrap_or_default();
+            Tensor::from_vec(planes, (rows.len(), 1, width), &self.device)
+        };
         Ok(Context {
             heads: self.heads,
             eps: self.eps,
             dtype: self.dtype,
-            angles: Angles { cos: of_rows(&self.cos)?, sin: of_rows(&self.sin)? },
+            angles: Angles { cos: of_rows(cos)?, sin: of_rows(sin)? },
             attention: Attention::new(self.heads, packing, &self.device)?,
             lora,
         })

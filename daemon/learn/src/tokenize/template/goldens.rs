@@ -57,7 +57,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: PathBuf) -> T {
 
 fn special() -> SpecialTokens {
     let [bos, eos, unk, pad] = ["<s>", "</s>", "<unk>", "<pad>"].map(|token| Some(token.to_owned()));
-    SpecialTokens { bos, eos, unk, pad }
+    SpecialTokens { bos, eos, unk, pad, ..SpecialTokens::default() }
 }
 
 fn tokenizer() -> Tokenizer {

@@ -33,6 +33,8 @@ pub struct ChatTemplate {
     special: SpecialTokens,
     program: Option<Result<Program, Fault>>,
     habits: Arc<OnceLock<Habits>>,
+    /// What is rendered instead where there are tools.
+    for_tools: Option<Arc<Self>>,
 }
 
 impl ChatTemplate {
@@ -40,7 +42,19 @@ impl ChatTemplate {
     /// [`EncodeError::NoChatTemplate`].
     pub fn new(source: Option<&str>, special: &SpecialTokens) -> Self {
         let program = source.map(Program::parse);
-        Self { source: source.map(Arc::from), special: special.clone(), program, habits: Arc::default() }
+        Self { source: source.map(Arc::from), special: special.clone(), program, habits: Arc::default(), for_tools: None }
+    }
+
+    /// With another template for conversations with tools, as transformers uses one that is named `tool_use`.
+    #[must_use]
+    pub fn for_tools(self, source: Option<&str>) -> Self {
+        let for_tools = source.map(|source| Arc::new(Self::new(Some(source), &self.special)));
+        Self { for_tools, ..self }
+    }
+
+    /// The template for conversations with tools as it was read, where it is another one.
+    pub fn source_for_tools(&self) -> Option<&str> {
+        self.for_tools.as_ref()?.source()
     }
 
     /// The template as it was read.
@@ -77,6 +91,9 @@ impl ChatTemplate {
         inputs: &TemplateInputs,
         control: Option<&ControlTokens>,
     ) -> Result<Conversation, EncodeError> {
+        if let Some(template) = self.for_tools.as_ref().filter(|_| inputs.tools.is_some()) {
+            return template.conversation(messages, inputs, control);
+        }
         Ok(Conversation::new(self.program()?, &self.special, self.habits(), messages, inputs, control))
     }
 

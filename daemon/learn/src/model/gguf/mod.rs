@@ -1,5 +1,9 @@
+//! GGUF files: one file for configuration, tokenizer and weights.
+
+mod header;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::File,
     io::BufReader,
     path::{Path, PathBuf},
@@ -7,41 +11,69 @@ use std::{
 
 use candle_core::{
     Device, Result as CandleResult, Tensor,
-    quantized::gguf_file::{Content, TensorInfo, Value},
+    quantized::{
+        ggml_file::qtensor_from_ggml,
+        gguf_file::{TensorInfo, Value},
+    },
 };
 use perennial_kernels::Precision;
 use rayon::prelude::*;
 
+use self::header::Header;
 use super::{
     Architecture, ModelConfig, ModelError,
+    layout::{self, Shapes},
     loaded::{Loaded, Tensors},
-    metadata::Metadata,
+    metadata::{KeyError, Metadata},
     names,
+    source::Source,
 };
 
 /// Factors by which Llama 3's frequencies are divided; everything else about a model's frequencies is metadata.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// An open GGUF file: its metadata, and where its tensors are.
-pub(super) struct Gguf {
+pub(super) struct Gguf<'a> {
     path: PathBuf,
-    metadata: HashMap<String, Value>,
+    source: Source<'a>,
+    metadata: BTreeMap<String, Value>,
     pub(super) infos: BTreeMap<String, TensorInfo>,
     data_start: u64,
 }
 
-impl Gguf {
+impl<'a> Gguf<'a> {
     pub(super) fn open(path: &Path) -> Result<Self, ModelError> {
-        let file = File::open(path).map_err(ModelError::io(path))?;
-        let content = Content::read(&mut BufReader::new(file)).map_err(|error| ModelError::NotAModel {
+        Self::read(Source::File(File::open(path).map_err(ModelError::io(path))?), path)
+    }
+
+    /// A file that lies in `source`; `path` is its place, for errors.
+    pub(super) fn read(source: Source<'a>, path: &Path) -> Result<Self, ModelError> {
+        let file_bytes = source.len().map_err(ModelError::io(path))?;
+        let header = Header::read(BufReader::new(source.reader()), file_bytes);
+        let Header { metadata, infos, data_start } = header.map_err(|problem| ModelError::NotAModel {
             path: path.to_owned(),
-            problem: format!("not a GGUF file, or cut short: {error}"),
+            problem: format!("not a GGUF file, or cut short: {problem}"),
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            metadata: content.metadata,
-            infos: content.tensor_infos.into_iter().collect(),
-            data_start: content.tensor_data_offset,
+        let gguf = Self { path: path.to_owned(), source, metadata, infos, data_start };
+        gguf.check_whole()?;
+        Ok(gguf)
+    }
+
+    /// That the file is not a part of a split one: llama.cpp reads the others with it, and we do not.
+    fn check_whole(&self) -> Result<(), ModelError> {
+        let number = |key: &str| self.metadata().number(key);
+        let at = |error: KeyError| ModelError::config(&self.path, error);
+        let parts = number("split.count").map_err(at)?.unwrap_or(1);
+        if parts <= 1 {
+            return Ok(());
+        }
+        let part = number("split.no").map_err(at)?.map_or(0, |part| part.saturating_add(1));
+        Err(ModelError::NotAModel {
+            path: self.path.clone(),
+            problem: format!(
+                "is part {part} of a model that is split into {parts} files: merge them first, with llama.cpp's \
+                 `llama-gguf-split --merge FIRST-PART.gguf MERGED.gguf`"
+            ),
         })
     }
 
@@ -52,10 +84,25 @@ impl Gguf {
     /// A tensor as f32, as it lies in the file.
     pub(super) fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
         let info = self.infos.get(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
-        let mut file = File::open(&self.path).map_err(ModelError::io(&self.path))?;
-        info.read(&mut file, self.data_start, &Device::Cpu)
+        let bytes = header::tensor_bytes(info).map_err(|problem| self.problem(name, problem))?;
+        let mut raw = vec![0; bytes as usize];
+        self.source.read_exact_at(&mut raw, self.data_start + info.offset).map_err(ModelError::io(&self.path))?;
+        qtensor_from_ggml(info.ggml_dtype, &raw, info.shape.dims().to_vec(), &Device::Cpu)
             .and_then(|quantized| quantized.dequantize(&Device::Cpu))
             .map_err(|error| self.problem(name, format!("cannot be read: {error}")))
+    }
+
+    /// That the file has the tensors of a model of this configuration, and no others.
+    pub(super) fn check_layout(&self, config: &ModelConfig) -> Result<(), ModelError> {
+        let mut shapes = Shapes::new();
+        for (name, info) in self.infos.iter().filter(|(name, _)| *name != ROPE_FACTORS) {
+            let known = names::from_gguf(name)
+                .ok_or_else(|| self.problem(name, "is not one that a model of the Llama family has".to_owned()))?;
+            if shapes.insert(known, info.shape.dims().to_vec()).is_some() {
+                return Err(self.problem(name, "is there under two names".to_owned()));
+            }
+        }
+        layout::check(config, &shapes, &self.path)
     }
 
     /// All weights by Hugging Face's names, q and k in Hugging Face's row order.
