@@ -12,8 +12,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tracing::warn;
 
 use super::{
-    Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, peft_config,
-    targets::Targets,
+    Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, peft_config, targets::Targets,
 };
 
 /// An `adapter_config.json` is a page long; with a pattern for each module it may have more.

@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(qwen2(json!({ "max_window_layers": 7 })), 32);
         assert_eq!(qwen2(json!({ "max_window_layers": 8 })), 8192);
         assert_eq!(qwen2(json!({ "max_window_layers": 0, "use_sliding_window": false })), 8192);
-        let types = |last: &str| json!({ "layer_types": [vec!["full_attention"; 7], vec![last]].concat() });
+        let types = |last: &str| {
+            let types = [vec!["full_attention"; 7], vec![last]].concat();
+            json!({ "layer_types": types })
+        };
         assert_eq!(qwen2(types("full_attention")), 8192);
         assert_eq!(qwen2(types("sliding_attention")), 32);
         let smollm3 = json!({ "model_type": "smollm3", "sliding_window": 32, "use_sliding_window": true });

@@ -20,7 +20,9 @@ pub enum TokenizerError {
     #[error("tokenizing: {0}")]
     Encode(String),
     /// A text has a token that the model has no row for: it was added to the tokenizer, and the embeddings were not resized.
-    #[error("the token `{token}` has the id {id}, but the model's embedding has {rows} rows: resize them, or leave such texts out")]
+    #[error(
+        "the token `{token}` has the id {id}, but the model's embedding has {rows} rows: resize them, or leave such texts out"
+    )]
     NoRow {
         /// Its text.
         token: String,

@@ -7,7 +7,7 @@ use perennial_learn::{
 };
 use perennial_registry::Registry;
 
-use super::{output, readings, session::Session};
+use super::{model_tokens, output, readings, session::Session};
 use crate::{
     config::{self, RewardPlugin},
     cycle,
@@ -49,6 +49,12 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
                 output::line(format_args!("wrong  {name:<13} {problem:#}"));
             }
         }
+    }
+    if let Some(ends) = readings.ends {
+        output::line(format_args!("ok     {:<13} {ends}", "tokens"));
+    }
+    if let Some(doubt) = readings.without_row {
+        output::line(format_args!("doubt  {:<13} {doubt}", "tokens"));
     }
     for doubt in readings.doubts {
         output::line(format_args!("doubt  {:<13} {doubt}", "template"));
@@ -99,6 +105,8 @@ fn disk(session: &Session) -> anyhow::Result<String> {
 struct Readings {
     of_stored: Vec<String>,
     doubts: Vec<String>,
+    ends: Option<String>,
+    without_row: Option<String>,
 }
 
 fn model(session: &Session, readings: &mut Readings) -> anyhow::Result<String> {
@@ -110,6 +118,8 @@ fn model(session: &Session, readings: &mut Readings) -> anyhow::Result<String> {
         readings.of_stored = readings::of_stored(session, &registry, &model, output::has_colour())?;
     }
     readings.doubts = readings::doubts(&model);
+    readings.ends = Some(model_tokens::ends(&model));
+    readings.without_row = model_tokens::without_row(&model);
     replay::method(&session.config().replay, &model.config).check(model.config.layers)?;
     let (fingerprint, precision, isa) = (model.fingerprint.short(12), precision.as_str(), current_isa());
     Ok(format!(

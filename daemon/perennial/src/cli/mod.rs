@@ -9,6 +9,7 @@ mod cycle;
 mod data;
 mod generate;
 mod ingest;
+mod model_tokens;
 mod models;
 mod output;
 mod plugin;

@@ -126,7 +126,10 @@ impl PluginEnvironment<'_> {
         match &self.server {
             Some(server) => {
                 let (stage, base_name) = (self.stage, self.base_name);
-                server.draw(&Request { stage, adapter, base_name, prompts: &prompts, seed }, &on_group)
+                server.draw(
+                    &Request { stage, adapter, base_name, prompts: &prompts, seed, learner: self.model },
+                    &on_group,
+                )
             }
             None => self.draw_here(adapter, &prompts, seed, activation_memory, stop, &on_group),
         }

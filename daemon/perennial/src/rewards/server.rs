@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use perennial_learn::{adapter::Adapter, train::grpo::Completion};
+use perennial_learn::{adapter::Adapter, model::Model, train::grpo::Completion};
 use perennial_types::AdapterId;
 use reqwest::blocking::Client;
 use serde::Deserialize;
@@ -36,6 +36,8 @@ pub(super) struct Request<'a> {
     pub(super) base_name: &'a str,
     pub(super) prompts: &'a [Vec<u32>],
     pub(super) seed: u64,
+    /// The model that learns from what comes.
+    pub(super) learner: &'a Model,
 }
 
 impl Server {
@@ -118,6 +120,8 @@ impl Server {
             "seed": request.seed.wrapping_add((at * config.num_generations) as u64) >> 1,
             "logprobs": 0,
             "return_token_ids": true,
+            // The server may know of fewer: what closes a turn in the chat template need not be in its files.
+            "stop_token_ids": request.learner.tokenizer.end_tokens(),
         });
         if rollout.top_k > 0 {
             body["top_k"] = json!(rollout.top_k);
@@ -129,7 +133,7 @@ impl Server {
             .context("the rollout server answers in another form than vLLM's /v1/completions")?;
         let (choices, wanted) = (answer.choices.len(), config.num_generations);
         ensure!(choices == wanted, "the rollout server was asked for {wanted} completions and gave {choices}");
-        answer.choices.into_iter().map(drawn).collect()
+        answer.choices.into_iter().map(|choice| drawn(choice, request.learner.config.vocab_size)).collect()
     }
 
     fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -165,8 +169,13 @@ struct Logprobs {
     token_logprobs: Vec<Option<f32>>,
 }
 
-fn drawn(choice: Choice) -> anyhow::Result<Drawn> {
+fn drawn(choice: Choice, vocabulary: usize) -> anyhow::Result<Drawn> {
     let tokens = choice.token_ids.context("the rollout server gives no token_ids: use vLLM 0.10.2 or newer")?;
+    if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+        bail!(
+            "the rollout server gave the token {token}, but the model has {vocabulary}: it serves another base model"
+        );
+    }
     let logprobs = choice.logprobs.map(|logprobs| logprobs.token_logprobs).unwrap_or_default();
     ensure!(
         logprobs.len() == tokens.len(),

@@ -46,7 +46,7 @@ impl Conversation {
         let named = named.into_iter().chain([("unk_token", &special.unk), ("pad_token", &special.pad)]);
         let mut variables: Vec<(String, Value)> =
             named.filter_map(|(name, token)| Some((name.to_owned(), Value::str(token.as_deref()?)))).collect();
-        variables.extend(special.others.iter().map(|(name, token)| (name.clone(), Value::str(token))));
+        variables.extend(special.others.iter().map(|(name, token)| (name.clone(), Value::str(token.as_str()))));
         let kwargs = inputs["kwargs"].as_object().into_iter().flatten();
         variables.extend(kwargs.map(|(name, value)| (name.clone(), Value::from_json(value))));
         variables.extend(["tools", "documents"].map(|name| (name.to_owned(), Value::from_json(&inputs[name]))));

@@ -42,7 +42,13 @@ impl ChatTemplate {
     /// [`EncodeError::NoChatTemplate`].
     pub fn new(source: Option<&str>, special: &SpecialTokens) -> Self {
         let program = source.map(Program::parse);
-        Self { source: source.map(Arc::from), special: special.clone(), program, habits: Arc::default(), for_tools: None }
+        Self {
+            source: source.map(Arc::from),
+            special: special.clone(),
+            program,
+            habits: Arc::default(),
+            for_tools: None,
+        }
     }
 
     /// With another template for conversations with tools, as transformers uses one that is named `tool_use`.
