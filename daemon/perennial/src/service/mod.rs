@@ -46,7 +46,7 @@ pub(crate) use self::{
     work::{Questions, on_plain_thread, on_thread},
 };
 use self::{
-    inbox::Inbox,
+    inbox::{Inbox, Lane},
     policy::{Situation, Step},
     reload::Reloaded,
     signals::Request,
@@ -121,8 +121,8 @@ struct Service {
     cycle_stop: Stop,
     cycle_runs: bool,
     indexer_runs: bool,
-    /// `None` while it is looked at.
-    inbox: Option<Inbox>,
+    /// The inbox, by the weight of its files.
+    lanes: [Lane; 2],
     /// The registry is being asked how things stand.
     looks_around: bool,
     /// When to ask it next.
@@ -134,8 +134,6 @@ struct Service {
     reload_again: bool,
     /// Something came in while the indexer ran.
     index_again: bool,
-    renamed: BTreeSet<PathBuf>,
-    look_at: Instant,
     failures: u32,
     retry_ms: Option<i64>,
     publisher_runs: bool,
@@ -207,17 +205,18 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
         service.look_at_inbox();
         service.look_around();
         service.look_at_production();
+        let look = service.next_look();
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break,
                 Request::Reload => service.start_reload(),
             },
             () = shutdown.cancelled() => break,
-            renamed = watcher.changed() => service.inbox_changed(renamed),
+            renamed = watcher.changed() => service.inbox_changed(&renamed),
             Some(command) = inbound.recv() => service.command(command),
             Some(job) = service.jobs.join_next() => service.finished(job),
             () = service.desk.taken() => service.rows_came_in(),
-            () = sleep_until(service.look_at), if service.inbox.is_some() => {}
+            () = sleep_until(look) => {}
             () = sleep_until(service.look_around_at), if !service.looks_around => {}
             () = sleep(TURN_MAX) => {}
         }
@@ -232,7 +231,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
 impl Service {
     fn new(context: Context, ports: Ports, log: LogControl, reread: Reread, desk: Desk, pulse: Pulse) -> Self {
-        let inbox = Some(Inbox::new(context.clone(), desk.clone()));
+        let lanes = Lane::all(&context, &desk);
         Self {
             context,
             ports,
@@ -246,15 +245,13 @@ impl Service {
             cycle_stop: Stop::default(),
             cycle_runs: false,
             indexer_runs: false,
-            inbox,
+            lanes,
             looks_around: false,
             look_around_at: Instant::now(),
             look_around_again: false,
             reload_runs: false,
             reload_again: false,
             index_again: false,
-            renamed: BTreeSet::new(),
-            look_at: Instant::now(),
             failures: 0,
             retry_ms: None,
             publisher_runs: false,
@@ -349,29 +346,41 @@ impl Service {
         });
     }
 
-    fn inbox_changed(&mut self, renamed: BTreeSet<PathBuf>) {
-        self.renamed.extend(renamed);
-        self.look_at = Instant::now();
+    fn inbox_changed(&mut self, renamed: &BTreeSet<PathBuf>) {
+        self.lanes.iter_mut().for_each(|lane| lane.changed(renamed));
+    }
+
+    /// When a lane of the inbox should be looked at.
+    fn next_look(&self) -> Instant {
+        self.lanes.iter().filter_map(Lane::due).min().unwrap_or_else(|| Instant::now() + TURN_MAX)
     }
 
     fn look_at_inbox(&mut self) {
-        if self.context.telemetry.board().storage_full() {
-            self.look_at = self.look_at.min(Instant::now() + inbox::FULL_PAUSE);
-        }
-        if self.look_at > Instant::now() {
-            return;
-        }
-        let Some(mut inbox) = self.inbox.take() else { return };
-        self.look_at = Instant::now() + Duration::from_secs(self.context.config.current().ingest.rescan_seconds);
-        let (renamed, stop) = (std::mem::take(&mut self.renamed), self.stop.clone());
-        let another = Inbox::new(self.context.clone(), self.desk.clone());
-        self.jobs.spawn(async move {
-            let look = on_plain_thread("inbox", move || {
-                let again = inbox.look(&renamed, &stop).context("the inbox cannot be read");
-                Job::Inbox(inbox, again)
+        let storage_full = self.context.telemetry.board().storage_full();
+        let rescan = Duration::from_secs(self.context.config.current().ingest.rescan_seconds);
+        for lane in &mut self.lanes {
+            if storage_full {
+                lane.look_within(inbox::FULL_PAUSE);
+            }
+            let Some((mut inbox, renamed)) = lane.begin(rescan) else { continue };
+            let (another, stop) = (inbox.another(), self.stop.clone());
+            self.jobs.spawn(async move {
+                let look = on_plain_thread("inbox", move || {
+                    let again = inbox.look(&renamed, &stop).context("the inbox cannot be read");
+                    Job::Inbox(inbox, again)
+                });
+                look.await.unwrap_or_else(|error| Job::Inbox(another, Err(error.into())))
             });
-            look.await.unwrap_or_else(|error| Job::Inbox(another, Err(error.into())))
-        });
+        }
+    }
+
+    fn looked(&mut self, inbox: Inbox, again: anyhow::Result<Option<Duration>>) {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.weight() == inbox.weight()) else { return };
+        lane.end(inbox);
+        match again {
+            Ok(again_in) => again_in.into_iter().for_each(|pause| lane.look_within(pause)),
+            Err(problem) => error!(error = format!("{problem:#}"), "the inbox was not looked through"),
+        }
     }
 
     fn look_at_production(&mut self) {
@@ -400,14 +409,7 @@ impl Service {
             Ok(Job::LookAround(answer)) => self.looked_around(answer),
             Ok(Job::Told(Ok(()))) => {}
             Ok(Job::Told(Err(problem))) => error!(error = format!("{problem:#}"), "the registry does not answer"),
-            Ok(Job::Inbox(inbox, again)) => {
-                self.inbox = Some(inbox);
-                match again {
-                    Ok(Some(again_in)) => self.look_at = self.look_at.min(Instant::now() + again_in),
-                    Ok(None) => {}
-                    Err(problem) => error!(error = format!("{problem:#}"), "the inbox was not looked through"),
-                }
-            }
+            Ok(Job::Inbox(inbox, again)) => self.looked(inbox, again),
             Ok(Job::Index(outcome)) => {
                 self.indexer_runs = false;
                 match outcome {

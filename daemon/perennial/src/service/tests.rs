@@ -47,6 +47,13 @@ const LIGHT: usize = 1 << 20;
 const REFUSED_RANK: usize = 8;
 
 impl Fake {
+    /// As long as a heavy input takes.
+    fn wait(&self, text: &str, stop: &Stop) {
+        while text.len() > LIGHT && !stop.is_set() && !self.heavy_may_end.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn take(&self, text: &str) -> Result<IntakeReport, IntakeError> {
         if text.starts_with('!') {
             return Err(IntakeError::Unreadable { input: "fake".into(), reason: "no rows".into() });
@@ -65,18 +72,17 @@ impl Fake {
 }
 
 impl Intake for Fake {
-    fn take_file(&self, mut file: File, _name: &str, _stop: &Stop) -> Result<IntakeReport, IntakeError> {
+    fn take_file(&self, mut file: File, _name: &str, stop: &Stop) -> Result<IntakeReport, IntakeError> {
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
+        self.wait(&text, stop);
         self.take(&text)
     }
 
     fn take_rows(&self, rows: &mut dyn Read, _origin: &Origin, stop: &Stop) -> Result<IntakeReport, IntakeError> {
         let mut text = String::new();
         rows.read_to_string(&mut text).unwrap();
-        while text.len() > LIGHT && !stop.is_set() && !self.heavy_may_end.load(SeqCst) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        self.wait(&text, stop);
         self.stopped.fetch_or(stop.is_set(), SeqCst);
         self.take(&text)
     }
@@ -459,5 +465,19 @@ async fn a_registry_that_hangs_stops_neither_the_loop_nor_http() {
     std::fs::rename(inbox.join(".a"), inbox.join("a.jsonl")).unwrap();
     running.until("the file", async |running| running.folder.path().join("inbox/taken/a.jsonl").exists()).await;
     running.fake.hangs.store(false, SeqCst);
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_file_holds_no_light_one_up() {
+    let running = Running::start(Fake::default(), |_| {}).await;
+    let root = running.folder.path();
+    std::fs::write(root.join("inbox/a-heavy.jsonl"), "x\n".repeat(8 << 20)).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    std::fs::write(root.join("inbox/b-light.jsonl"), "1\n").unwrap();
+    running.until("the light file", async |_| root.join("inbox/taken/b-light.jsonl").exists()).await;
+    assert!(root.join("inbox/a-heavy.jsonl").exists());
+    running.fake.heavy_may_end.store(true, SeqCst);
+    running.until("the heavy file", async |_| root.join("inbox/taken/a-heavy.jsonl").exists()).await;
     assert_eq!(running.stop().await, Exit::Clean);
 }

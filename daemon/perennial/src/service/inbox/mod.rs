@@ -2,6 +2,7 @@
 //! holds no other up.
 
 mod ailing;
+mod lane;
 mod place;
 mod scan;
 
@@ -11,15 +12,19 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use perennial_data::rows::source_name;
 
-pub(crate) use self::place::{move_into, open_regular};
 use self::{
     ailing::Ailing,
     scan::{Identity, Scan, Scanner},
+};
+pub(crate) use self::{
+    lane::{Lane, Weight},
+    place::{move_into, open_regular},
 };
 use super::Desk;
 use crate::{
@@ -45,7 +50,9 @@ pub(super) struct Inbox {
     context: Context,
     desk: Desk,
     scanner: Scanner,
-    ailing: Ailing,
+    /// Shared by all lanes.
+    ailing: Arc<Mutex<Ailing>>,
+    weight: Weight,
 }
 
 /// Why a look at the inbox ends before all files are dealt with.
@@ -57,8 +64,22 @@ enum Halt {
 }
 
 impl Inbox {
-    pub(super) fn new(context: Context, desk: Desk) -> Self {
-        Self { context, desk, scanner: Scanner::default(), ailing: Ailing::default() }
+    fn new(context: Context, desk: Desk, ailing: Arc<Mutex<Ailing>>, weight: Weight) -> Self {
+        Self { context, desk, scanner: Scanner::default(), ailing, weight }
+    }
+
+    /// Another one for the same files, in the place of one that is lost.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.context.clone(), self.desk.clone(), Arc::clone(&self.ailing), self.weight)
+    }
+
+    /// The weight of its files.
+    pub(super) fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    fn ailing(&self) -> MutexGuard<'_, Ailing> {
+        self.ailing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the files that are ready, and says how long until it should be looked at again, where that is sooner than usual.
@@ -73,10 +94,14 @@ impl Inbox {
             self.context.telemetry.emit(StorageFull(false));
         }
         let inbox = self.context.state.inbox().to_owned();
-        self.ailing.keep_existing(|name| inbox.join(name).symlink_metadata().is_ok());
+        self.ailing().keep_existing(|name| inbox.join(name).symlink_metadata().is_ok());
         let settle = Duration::from_secs_f64(self.context.config.current().ingest.settle_seconds);
         let times = (SystemTime::now(), Instant::now());
-        let skip = |name: &OsStr, identity: &Identity| self.ailing.skips(name, identity, times.1);
+        let (ailing, weight) = (Arc::clone(&self.ailing), self.weight);
+        let skip = |name: &OsStr, identity: &Identity| {
+            let ailing = ailing.lock().unwrap_or_else(PoisonError::into_inner);
+            Weight::of(name, identity) != weight || ailing.skips(name, identity, times.1)
+        };
         let Scan { ready, more, settles_in } = self.scanner.scan(&inbox, renamed, settle, times, skip)?;
         let mut again = more.then_some(Duration::ZERO).or(settles_in);
         for path in ready {
@@ -92,12 +117,12 @@ impl Inbox {
                 Err(Halt::Stopped) => break,
             }
         }
-        let (set_aside, named) = self.ailing.set_aside();
+        let (set_aside, named) = self.ailing().set_aside();
         self.context.telemetry.emit(InboxLooked { set_aside, named });
-        if self.ailing.is_full() {
+        if self.ailing().is_full() {
             return Ok(Some(ailing::PAUSE_MAX));
         }
-        let next = self.ailing.next_in(Instant::now());
+        let next = self.ailing().next_in(Instant::now());
         Ok(again.into_iter().chain(next).min())
     }
 
@@ -112,7 +137,8 @@ impl Inbox {
                 return Ok(());
             }
         };
-        let judged = match self.ailing.judged(&name, &identity) {
+        let before = self.ailing().judged(&name, &identity);
+        let judged = match before {
             Some(judged) => judged,
             None => match self.judge(&file, &name, identity, stop)? {
                 Some(judged) => judged,
@@ -122,7 +148,7 @@ impl Inbox {
         let changed = file.metadata().map_or(true, |metadata| Identity::of(&metadata) != identity);
         if changed {
             // Somebody goes on writing: what came after the end that was read must not be moved away unread.
-            self.ailing.forget(&name);
+            self.ailing().forget(&name);
             return Ok(());
         }
         self.put_away(path, &file, identity, judged);
@@ -165,7 +191,7 @@ impl Inbox {
             let reason = format!("it was read, and cannot be moved to {}: {error}", folder.display());
             return self.failed(name, Some(identity), Some(judged), reason);
         }
-        self.ailing.forget(name);
+        self.ailing().forget(name);
         let shown = source_name(&name.to_string_lossy());
         let (outcome, reason) = match judged {
             Judged::Taken => (FileOutcome::Taken, None),
@@ -176,7 +202,7 @@ impl Inbox {
 
     fn failed(&mut self, name: &OsStr, identity: Option<Identity>, judged: Option<Judged>, reason: String) {
         let attempts_max = self.context.config.current().ingest.attempts_max;
-        let aside = self.ailing.failed(name, identity, judged, reason.clone(), attempts_max);
+        let aside = self.ailing().failed(name, identity, judged, reason.clone(), attempts_max);
         let outcome = if aside { FileOutcome::SetAside } else { FileOutcome::Failed };
         let shown = source_name(&name.to_string_lossy());
         self.context.telemetry.emit(FileHandled { file: &shown, outcome, reason: Some(reason) });

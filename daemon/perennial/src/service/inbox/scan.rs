@@ -32,6 +32,11 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), modified }
     }
 
+    /// The file's size.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether it is the same file, changed or not.
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
