@@ -17,6 +17,7 @@ mod column;
 mod cycle;
 mod cycles;
 mod database;
+mod ending;
 mod error;
 pub mod invariants;
 pub mod publish;

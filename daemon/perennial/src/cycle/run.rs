@@ -109,7 +109,8 @@ impl StateCycles {
     /// Ends a cycle that cannot go on: its samples wait for the next one.
     fn fail(&self, cycle: &Cycle, reason: &str, remedy: &str) -> anyhow::Result<CycleEnd> {
         if is_promoted(cycle) {
-            // The champion is who the gate said; what could not be done is bookkeeping, and the link is made good at start.
+            // The champion is who the gate said, and the next start makes good what production reads.
+            tracing::error!(cycle = %cycle.id, reason, "the new champion is not published as it should be: start again");
             let detail = json!({ "left_out": reason });
             self.context.registry.record_phase(cycle.id, Product::Published, &detail, clock::now_ms())?;
             return end_of(&self.load(cycle.id)?);

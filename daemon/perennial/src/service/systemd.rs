@@ -63,6 +63,11 @@ impl Vitals {
         Self { turns: 0, beats: board.beats(), last_beat: now, pulse, board }
     }
 
+    /// How long the work has given no sign of life.
+    fn silent_seconds(&self) -> u64 {
+        self.last_beat.elapsed().as_secs()
+    }
+
     fn are_good(&mut self, now: Instant) -> bool {
         let (turns, beats) = (self.pulse.turns.load(Ordering::Relaxed), self.board.beats());
         let loop_turns = turns != self.turns;
@@ -95,7 +100,11 @@ pub(crate) async fn supervise(pulse: Pulse, board: ActivityBoard, stop: Cancella
             }
             _ = feed.tick() => match vitals.are_good(Instant::now()) {
                 true => tell(&[NotifyState::Watchdog]),
-                false => warn!("no sign of life from the loop or the work; the watchdog is not fed"),
+                false => {
+                    let silence = format!("no sign of life for {} s: {}", vitals.silent_seconds(), board.current().line());
+                    warn!(silence, "the watchdog is not fed");
+                    tell(&[NotifyState::Status(&silence)]);
+                }
             },
         }
     }

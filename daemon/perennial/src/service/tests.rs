@@ -1,5 +1,7 @@
 //! The daemon with parts that do nothing but count: what is tested is the loop, HTTP and the inbox.
 
+mod stuck;
+
 use std::{
     fs::File,
     io::Read,
@@ -311,59 +313,6 @@ async fn a_stopped_cycle_goes_on_at_the_next_start_and_an_ailing_one_waits() {
     assert_eq!(line, "waiting to try again: cycle 000007: out of memory");
     let (status, started) = running.post("/v1/cycles", "").await;
     assert_eq!((status, started["cycle"].as_u64()), (202, Some(7)), "whoever asks need not wait");
-    assert_eq!(running.stop().await, Exit::Clean);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cycle_that_runs_or_waits_to_be_tried_again_is_aborted_over_http() {
-    let running = Running::start(Fake::default(), |_| {}).await;
-    running.post("/v1/samples", "1\n").await;
-    running.post("/v1/cycles", "").await;
-    let (status, refusal) = running.post("/v1/cycles/9/abort", "").await;
-    assert_eq!((status, refusal["detail"].as_str()), (500, Some("it is over")));
-    let (status, aborting) = running.post("/v1/cycles/1/abort", r#"{"reason": "wrong data"}"#).await;
-    assert_eq!((status, aborting["cycle"].as_u64()), (202, Some(1)));
-    let aborted = |times: u32| format!(r#"perennial_cycle_runs_total{{outcome="aborted"}} {times}"#);
-    running.until("the end", async |running| running.get("/metrics").await.1.contains(&aborted(1))).await;
-
-    running.fake.abort.store(false, SeqCst);
-    running.fake.fails.store(true, SeqCst);
-    running.post("/v1/samples", "2\n").await;
-    running.post("/v1/cycles", "").await;
-    running.until("the trouble", async |running| running.get("/v1/status").await.1.contains("out of memory")).await;
-    running.post("/v1/cycles/2/abort", "").await;
-    running.until("the end", async |running| running.get("/metrics").await.1.contains(&aborted(2))).await;
-    assert_eq!(running.stop().await, Exit::Clean);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reload_under_which_no_cycle_could_begin_is_refused_and_training_that_is_stuck_is_told() {
-    let fake = Fake::default();
-    fake.unfinished.store(7, SeqCst);
-    fake.fails.store(true, SeqCst);
-    let running = Running::start(fake, |_| {}).await;
-    running.until("the trouble", async |running| running.get("/v1/status").await.1.contains("out of memory")).await;
-    assert!(running.context.telemetry.board().current().retry_ms.is_some(), "the next try is told");
-    let reload = async || {
-        let name = std::process::id().to_string();
-        std::process::Command::new("sh").args(["-c", &format!("kill -HUP {name}")]).status().unwrap();
-    };
-    running.file.lock().unwrap().train.r = REFUSED_RANK;
-    running.file.lock().unwrap().cycle.samples_min = 7;
-    reload().await;
-    sleep(Duration::from_millis(200)).await;
-    assert_ne!(running.context.config.current().cycle.samples_min, 7, "refused as a whole");
-    running.file.lock().unwrap().train.r = 16;
-    reload().await;
-    running.until("the reload", async |running| running.context.config.current().cycle.samples_min == 7).await;
-
-    running.context.telemetry.emit(NextCycleBlocked(&anyhow::anyhow!("another base")));
-    let (status, ready) = running.get("/ready").await;
-    assert!(status == 200 && ready.contains("another base"), "samples are taken, and the trouble is told: {ready}");
-    let (status, training) = running.get("/ready/training").await;
-    assert!(status == 503 && training.contains("training_is_stuck"), "{training}");
-    running.context.telemetry.emit(NextCycleFree);
-    assert_eq!(running.get("/ready/training").await.0, 200);
     assert_eq!(running.stop().await, Exit::Clean);
 }
 
