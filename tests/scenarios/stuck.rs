@@ -299,6 +299,7 @@ fn a_reward_for_another_domain_is_named_with_the_domains_that_there_are() {
     let program = under(&fixture, &alone);
     named(&program.run(&["check"]).unwrap().success().unwrap());
     named(&refused(&program, &["cycle"]));
+    named(&program.run(&["status"]).unwrap().success().unwrap());
     assert!(fixture.registry().unwrap().cycles(1).unwrap().is_empty(), "nothing could be learned: no cycle was begun");
 
     let both = under(&fixture, &["train.objectives=[\"sft\", \"grpo\"]", &overlap("[\"tickt\"]")]);

@@ -44,6 +44,9 @@ pub(crate) struct Status {
     /// Why production reads another adapter than the champion; `None` where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unpublished: Option<String>,
+    /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
+    #[serde(default)]
+    pub(crate) doubts: Vec<String>,
     /// What waits for a cycle.
     pub(crate) waiting: Waiting,
     /// Samples that nothing can be learned from as things are.
@@ -156,6 +159,7 @@ pub(crate) fn status(
     let stuck = stuck::find(registry, waiting, activity.as_ref())?;
     Ok(Status {
         stuck,
+        doubts: cycles.doubts()?,
         set_aside: registry.set_aside_count()?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.root().display().to_string(),

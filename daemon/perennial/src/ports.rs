@@ -189,6 +189,9 @@ pub(crate) trait Cycles: Send + Sync {
     /// Finds what the next cycle would fail by under this configuration, as far as that can be told before.
     fn check(&self, config: &Config) -> anyhow::Result<()>;
 
+    /// What is likely not meant so under the configuration in force, though a cycle could be begun.
+    fn doubts(&self) -> anyhow::Result<Vec<String>>;
+
     /// Begins a cycle: durable when this returns.
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId>;
 

@@ -96,6 +96,9 @@ fn status_text(status: &Status) -> String {
             text.push_str(&format!(", `perennial cycle --abort {}` ends it", cycle.0));
         }
     }
+    for doubt in &status.doubts {
+        text.push_str(&format!("\ndoubt       {doubt}"));
+    }
     if status.set_aside > 0 {
         text.push_str(&format!(
             "\nset aside   {} samples that nothing can be learned from: `perennial quarantine list` says why",
@@ -224,6 +227,7 @@ mod tests {
                 retry_ms: Some(90_000),
             }),
             unpublished: Some("production reads the base model, the champion is 0123456789ab".into()),
+            doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
             set_aside: 2,
             unindexed: 3,

@@ -116,7 +116,12 @@ impl Cycles for StateCycles {
     }
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
+        self.context.telemetry.emit(NextCycleDoubts(&preflight::doubts(config, &self.context.registry)?));
         preflight::check(config, &self.context)
+    }
+
+    fn doubts(&self) -> anyhow::Result<Vec<String>> {
+        preflight::doubts(&self.context.config.current(), &self.context.registry)
     }
 
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId> {
@@ -124,10 +129,9 @@ impl Cycles for StateCycles {
         if self.waiting()?.samples == 0 {
             self.nothing_waits(&config)?;
         }
-        preflight::check(&config, &self.context)?;
+        self.check(&config)?;
         let model = self.engine.model(&config.model)?;
         preflight::base(&model, &self.context.registry)?;
-        self.context.telemetry.emit(NextCycleDoubts(&preflight::doubts(&config, &self.context.registry)?));
         let number = self.context.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
         let new = NewCycle {
             reason: serde_json::to_value(cause)?.as_str().unwrap_or_default().to_owned(),

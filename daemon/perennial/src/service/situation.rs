@@ -4,7 +4,8 @@ use crate::{
     clock,
     ports::{Context, Cycles},
     service::policy::Situation,
-    telemetry::SamplesWaiting,
+    stuck,
+    telemetry::{SamplesWaiting, Standing},
 };
 
 /// Looks around, and tells how much waits.
@@ -14,6 +15,8 @@ use crate::{
 pub(super) fn look(context: &Context, cycles: &dyn Cycles, retry_ms: Option<i64>) -> anyhow::Result<Situation> {
     let waiting = cycles.waiting()?;
     context.telemetry.emit_quietly(SamplesWaiting(waiting.samples));
+    let activity = context.telemetry.board().current();
+    context.telemetry.emit_quietly(Standing(stuck::find(&context.registry, waiting, Some(&activity))?.as_ref()));
     Ok(Situation {
         now_ms: clock::now_ms(),
         waiting: waiting.samples,

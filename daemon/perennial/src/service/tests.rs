@@ -117,6 +117,10 @@ impl Cycles for Fake {
         Ok(())
     }
 
+    fn doubts(&self) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     fn request_abort(&self, cycle: CycleId, _reason: &str) -> anyhow::Result<()> {
         anyhow::ensure!(self.unfinished.load(SeqCst) == cycle.0, "it is over");
         self.abort.store(true, SeqCst);

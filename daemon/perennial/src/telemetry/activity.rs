@@ -6,6 +6,8 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::stuck::Stuck;
+
 /// What is under way: shown by `perennial status`, by systemd and in `/v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Activity {
@@ -83,13 +85,15 @@ impl Activity {
 pub(crate) struct ActivityBoard {
     current: Arc<watch::Sender<Activity>>,
     intake: Arc<watch::Sender<IntakeTrouble>>,
+    stuck: Arc<watch::Sender<Option<Stuck>>>,
     beats: Arc<AtomicU64>,
 }
 
 impl Default for ActivityBoard {
     fn default() -> Self {
         let (current, intake) = (watch::Sender::new(Activity::default()), watch::Sender::new(IntakeTrouble::default()));
-        Self { current: Arc::new(current), intake: Arc::new(intake), beats: Arc::default() }
+        let stuck = Arc::new(watch::Sender::new(None));
+        Self { current: Arc::new(current), intake: Arc::new(intake), stuck, beats: Arc::default() }
     }
 }
 
@@ -102,6 +106,16 @@ impl ActivityBoard {
     /// What keeps rows from coming in now.
     pub(crate) fn intake(&self) -> IntakeTrouble {
         self.intake.borrow().clone()
+    }
+
+    /// What kept training from getting on when the loop last looked: for those who must not wait for the registry.
+    pub(crate) fn stuck(&self) -> Option<Stuck> {
+        self.stuck.borrow().clone()
+    }
+
+    /// Keeps what was seen to keep training from getting on.
+    pub(crate) fn set_stuck(&self, stuck: Option<Stuck>) {
+        self.stuck.send_replace(stuck);
     }
 
     /// Whether the disk is full.

@@ -46,8 +46,13 @@ async fn a_reload_under_which_no_cycle_could_begin_is_refused_and_training_that_
     running.until("the reload", async |running| running.context.config.current().cycle.samples_min == 7).await;
 
     running.context.telemetry.emit(NextCycleBlocked(&anyhow::anyhow!("another base")));
-    let (status, ready) = running.get("/ready").await;
-    assert!(status == 200 && ready.contains("another base"), "samples are taken, and the trouble is told: {ready}");
+    // Whatever comes in makes the loop look around.
+    running.post("/v1/samples", "1\n").await;
+    let told = async |running: &Running| {
+        let (status, ready) = running.get("/ready").await;
+        status == 200 && ready.contains("another base")
+    };
+    running.until("samples to be taken and the trouble to be told", told).await;
     let (status, training) = running.get("/ready/training").await;
     assert!(status == 503 && training.contains("training_is_stuck"), "{training}");
     running.context.telemetry.emit(NextCycleFree);

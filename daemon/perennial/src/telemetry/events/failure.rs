@@ -94,6 +94,7 @@ pub(crate) struct Standing<'a>(pub(crate) Option<&'a Stuck>);
 
 impl Event for Standing<'_> {
     fn emit(self, telemetry: &Telemetry) {
+        telemetry.board().set_stuck(self.0.cloned());
         let metrics = &telemetry.metrics().cycle;
         metrics.stuck_since.set(self.0.map_or(0.0, |stuck| stuck.since_ms as f64 / 1000.0));
         metrics.failed_in_a_row.set(self.0.map_or(0, |stuck| i64::from(stuck.failed_cycles)));
