@@ -328,3 +328,29 @@ fn full_disk_is_told_and_changes_nothing() {
     assert_eq!(registry.segment_totals().unwrap(), (0, 0, 0));
     assert!(!RegistryError::NothingToRollBack.is_storage_full());
 }
+
+#[test]
+fn a_check_at_start_is_bounded_in_time_and_finds_damage() {
+    let (_folder, path, registry) = open();
+    for segment in 0..50 {
+        let samples: Vec<_> = (0..200).map(|number| sample(segment * 200 + number, false)).collect();
+        add(&registry, &segment.to_string(), &samples).unwrap();
+    }
+    assert!(registry.check_for(std::time::Duration::from_secs(60)).unwrap(), "all of it in a minute");
+    assert!(!registry.check_for(std::time::Duration::ZERO).unwrap(), "none of it in no time");
+    registry.check().unwrap();
+    let kept: i64 = registry
+        .read(|connection| connection.pragma_query_value(None, "journal_size_limit", |row| row.get(0)))
+        .unwrap();
+    let synchronous: i64 =
+        registry.read(|connection| connection.pragma_query_value(None, "synchronous", |row| row.get(0))).unwrap();
+    assert_eq!((kept, synchronous), (4 << 20, 2), "the log is cut back, and every commit is synced");
+    drop(registry);
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let registry = Registry::open(&path).unwrap();
+    assert!(registry.check_for(std::time::Duration::from_secs(60)).is_err());
+}

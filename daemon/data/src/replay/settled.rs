@@ -95,10 +95,11 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), DurableError
     Ok(())
 }
 
-/// LanceDB writes to a file that begins with `.tmp`, the library below it to one with a number behind `#`, and renames it.
+/// LanceDB writes to a file that begins with `.tmp`, the library below it to one with a number behind `#`, and renames it;
+/// what lies beside the table is written by us.
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with(".tmp") || name.contains('#')
+    name.starts_with(".tmp") || name.contains('#') || durable::is_temporary(path)
 }
 
 /// LanceDB names a version's manifest by what is left to the largest number, in twenty digits, so that the newest comes

@@ -160,3 +160,35 @@ async fn buffer_whose_making_was_cut_short_is_made_again() {
     std::fs::write(data.join("half.lance"), "half").unwrap();
     assert_eq!(filled(folder.path(), 3).await.count().await.unwrap(), 3);
 }
+
+#[tokio::test]
+async fn versions_that_were_not_settled_are_let_go_and_what_they_held_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 10).await;
+    let (marker, versions) = (folder.path().join("settled"), folder.path().join("samples.lance/_versions"));
+    let settled = std::fs::read(&marker).unwrap();
+    let before: BTreeSet<_> = std::fs::read_dir(&versions).unwrap().map(|entry| entry.unwrap().path()).collect();
+    buffer.upsert((10..15).map(entry).collect()).await.unwrap();
+    buffer.mark_trained(CycleId(1), &ids(0..5)).await.unwrap();
+    drop(buffer);
+    // As a power cut leaves it that comes before the sync: the newest versions are there, empty.
+    std::fs::write(&marker, settled).unwrap();
+    let newest = std::fs::read_dir(&versions).unwrap().map(|entry| entry.unwrap().path());
+    let newest: Vec<_> = newest.filter(|path| !before.contains(path) && path.extension().is_some()).collect();
+    assert!(newest.len() >= 2, "{newest:?}");
+    newest.iter().for_each(|path| std::fs::write(path, "").unwrap());
+    std::fs::write(folder.path().join(".1-0.tmp"), "half").unwrap();
+    std::fs::write(folder.path().join("samples.lance/data/.tmpAbCdEf"), "half").unwrap();
+
+    let buffer = ReplayBuffer::open(folder.path(), DIM).await.unwrap();
+    assert_eq!(buffer.count().await.unwrap(), 10);
+    assert_eq!(one(&buffer, 3).await.trained_cycle, None);
+    assert!(!folder.path().join(".1-0.tmp").exists());
+    assert!(!folder.path().join("samples.lance/data/.tmpAbCdEf").exists());
+    buffer.upsert((10..15).map(entry).collect()).await.unwrap();
+    buffer.mark_trained(CycleId(1), &ids(0..5)).await.unwrap();
+    drop(buffer);
+    let buffer = ReplayBuffer::open(folder.path(), DIM).await.unwrap();
+    assert_eq!(buffer.count().await.unwrap(), 15);
+    assert_eq!(one(&buffer, 3).await.trained_cycle, Some(CycleId(1)));
+}
