@@ -15,6 +15,7 @@ mod intake;
 mod lifecycle;
 mod modes;
 mod plugin;
+mod reading;
 mod rewards;
 mod rollout_server;
 mod stuck;

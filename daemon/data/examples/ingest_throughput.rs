@@ -62,7 +62,7 @@ fn ingest(path: &Path, state: &Path) -> Result<usize, Box<dyn Error>> {
     let (mut seen, mut held_out, mut batch, mut stored) = (HashSet::new(), BTreeMap::new(), Vec::new(), 0);
     for line in Rows::open(path, ReadLimits::default())? {
         let Line::Row { row, .. } = line? else { return Err("a row was refused".into()) };
-        let sample = Sample::from_row(row, &Domain::default(), "rows", 0);
+        let sample = Sample::from_row(*row, &Domain::default(), "rows", 0);
         if seen.insert(sample.id) {
             batch.push(sample);
         }

@@ -112,8 +112,8 @@ impl Message {
     /// Whether the loss looks at this turn: an assistant's, unless its `weight` is 0 or its `train` is false.
     pub fn is_trained_on(&self) -> bool {
         let weight = self.fields.get(WEIGHT).and_then(Value::as_f64);
-        let off = |flag: &&str| self.fields.get(*flag) == Some(&Value::Bool(false));
-        self.role == Role::Assistant && weight != Some(0.0) && !TRAIN_FLAGS.iter().any(|flag| off(&flag))
+        let off = |flag: &str| self.fields.get(flag) == Some(&Value::Bool(false));
+        self.role == Role::Assistant && weight != Some(0.0) && !TRAIN_FLAGS.iter().any(|flag| off(flag))
     }
 }
 

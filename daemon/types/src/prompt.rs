@@ -62,7 +62,7 @@ enum Written {
     Whole {
         content: Content,
         #[serde(flatten)]
-        inputs: TemplateInputs,
+        inputs: Box<TemplateInputs>,
     },
 }
 
@@ -70,14 +70,14 @@ impl From<Written> for Prompt {
     fn from(written: Written) -> Self {
         match written {
             Written::Content(content) => content.into(),
-            Written::Whole { content, inputs } => Self { content, inputs },
+            Written::Whole { content, inputs } => Self { content, inputs: *inputs },
         }
     }
 }
 
 impl From<Prompt> for Written {
     fn from(Prompt { content, inputs }: Prompt) -> Self {
-        if inputs.is_empty() { Self::Content(content) } else { Self::Whole { content, inputs } }
+        if inputs.is_empty() { Self::Content(content) } else { Self::Whole { content, inputs: Box::new(inputs) } }
     }
 }
 

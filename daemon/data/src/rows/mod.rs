@@ -38,7 +38,7 @@ pub enum Line {
         /// Its line, the first being 1.
         line: u64,
         /// What it holds.
-        row: Row,
+        row: Box<Row>,
     },
     /// A line that is no row.
     Rejected(Rejected),
@@ -173,7 +173,7 @@ impl<R: Read> Iterator for Rows<R> {
                 self.rejected(reason, bytes)
             }
             Raw::Line | Raw::End => match judge(&self.buffer, self.limits.turns_max) {
-                Ok(row) => Line::Row { line: self.line, row },
+                Ok(row) => Line::Row { line: self.line, row: Box::new(row) },
                 Err(reason) => self.rejected(reason, self.buffer.len() as u64),
             },
         };

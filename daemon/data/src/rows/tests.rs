@@ -31,8 +31,10 @@ fn told(lines: &[Line]) -> (Good, Bad) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for line in lines {
         match line {
-            Line::Row { line, row: Row { body: Body::Text { text }, .. } } => good.push((*line, text.clone())),
-            Line::Row { line, .. } => panic!("line {line} is another row"),
+            Line::Row { line, row } => match &row.body {
+                Body::Text { text } => good.push((*line, text.clone())),
+                _ => panic!("line {line} is another row"),
+            },
             Line::Rejected(rejected) => bad.push((Some(rejected.line), rejected.reason.clone())),
             Line::Fault(fault) => bad.push((fault.line, fault.reason.clone())),
         }

@@ -67,8 +67,8 @@ impl Notes {
         ("answer_cut", "what is learned goes on after train.max_length, and is cut there"),
         (
             "border_moved",
-            "prompt and answer are cut into tokens where the model is asked to go on; in one text they would be others, as \
-             where a prompt ends in a blank that belongs to the answer",
+            "the last token of the prompt would be another one with the answer behind it, as where a blank ends it; it is \
+             read as the model is asked",
         ),
         ("control_tokens_said", "somebody says a control token; it is read as text"),
         ("prompt_differs", "the template asks for something that the answer does not begin with, such as thoughts"),

@@ -228,6 +228,12 @@ impl Finder<'_> {
         let is_end = |token: &u32| self.tokenizer.end_tokens().contains(token);
         let last_end = spanned.tokens[tokens.clone()].iter().rposition(is_end);
         let end = last_end.map_or(rendered.text.len(), |last| spanned.ends[tokens.start + last]);
-        Ok(Found { rendered, targets: vec![start..end], left_out, cut: false, prompt_differs: false })
+        Ok(Found {
+            rendered,
+            targets: std::iter::once(start..end).collect(),
+            left_out,
+            cut: false,
+            prompt_differs: false,
+        })
     }
 }

@@ -25,7 +25,7 @@ impl Chat {
                     true => turns = self.speaker.conversation(question),
                     false => turns.push(Message::new(Role::User, question)),
                 }
-                let answer = voice.answer(&Content::Messages(turns.clone()))?;
+                let answer = voice.answer(&self.speaker.asked(Content::Messages(turns.clone()))?)?;
                 output::line("");
                 turns.push(Message::new(Role::Assistant, answer));
             }

@@ -6,7 +6,8 @@ use perennial_learn::{
     generate::{GenerateOptions, generate},
     model::Model,
 };
-use perennial_types::{AdapterId, Content, Message, Role};
+use perennial_types::{AdapterId, Content, Message, Prompt, Role, TemplateInputs};
+use serde_json::Value;
 
 use super::{output, session::Session};
 use crate::engine::Engine;
@@ -48,6 +49,9 @@ pub(super) struct Speaker {
     /// The seed of the draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Tools that the model is offered: a file with their JSON schemas in a list
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
     /// A text that ends the answer; may be given again
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
@@ -64,7 +68,7 @@ impl Generate {
         let voice = self.speaker.voice(session)?;
         let content =
             if self.raw { Content::Text(prompt) } else { Content::Messages(self.speaker.conversation(prompt)) };
-        voice.answer(&content)?;
+        voice.answer(&self.speaker.asked(content)?)?;
         output::line("");
         Ok(())
     }
@@ -77,6 +81,18 @@ fn read_standard_input() -> anyhow::Result<String> {
 }
 
 impl Speaker {
+    /// What the model is asked, with its tools.
+    pub(super) fn asked(&self, content: Content) -> anyhow::Result<Prompt> {
+        let Some(path) = &self.tools else { return Ok(content.into()) };
+        let read =
+            |path: &PathBuf| -> anyhow::Result<Value> { Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?) };
+        let tools = read(path).with_context(|| format!("--tools {}", path.display()))?;
+        if !tools.as_array().is_some_and(|tools| !tools.is_empty() && tools.iter().all(Value::is_object)) {
+            anyhow::bail!("--tools {}: it must hold a list of objects", path.display());
+        }
+        Ok(Prompt { content, inputs: TemplateInputs { tools: Some(tools), ..TemplateInputs::default() } })
+    }
+
     /// A conversation that begins with this question.
     pub(super) fn conversation(&self, question: String) -> Vec<Message> {
         let system = self.system.iter().map(|system| Message::new(Role::System, system.clone()));
@@ -127,8 +143,8 @@ pub(super) struct Voice {
 
 impl Voice {
     /// Prints the answer as it comes, and returns it.
-    pub(super) fn answer(&self, content: &Content) -> anyhow::Result<String> {
-        let prompt = self.model.encode_prompt(content)?;
+    pub(super) fn answer(&self, prompt: &Prompt) -> anyhow::Result<String> {
+        let prompt = self.model.encode_prompt(prompt.clone())?;
         let mut print = |_: usize, piece: &str| {
             output::piece(piece);
             ControlFlow::Continue(())

@@ -45,7 +45,7 @@ impl<'a> Taking<'a> {
         let mut fault = None;
         for line in rows.by_ref() {
             match line? {
-                Line::Row { row, .. } => self.good(row)?,
+                Line::Row { row, .. } => self.good(*row)?,
                 Line::Rejected(rejected) => self.bad(rejected)?,
                 Line::Fault(found) => fault = Some(self.at_fault(found)?),
             }

@@ -54,8 +54,8 @@ impl Program {
         let (text, marks_generation) = with_generation_as_calls(&source);
         let text: &'static str = Box::leak(text.into_boxed_str());
         let whitespace = WhitespaceConfig { lstrip_blocks: true, trim_blocks: true, keep_trailing_newline: false };
-        let parsed = parse(text, "chat_template", SyntaxConfig::default(), whitespace)
-            .map_err(|error| Fault::Error(error.to_string()))?;
+        let parsed =
+            parse(text, "chat_template", SyntaxConfig, whitespace).map_err(|error| Fault::Error(error.to_string()))?;
         match Box::leak(Box::new(parsed)) {
             ast::Stmt::Template(template) => Ok(Self { statements: &template.children, text, marks_generation }),
             _ => Err(Fault::Error("it is no template".to_owned())),
