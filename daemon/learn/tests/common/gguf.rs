@@ -26,10 +26,16 @@ const WIDE: usize = 16;
 
 /// A Llama of one layer over bytes, which loads.
 pub(crate) fn small() -> GgufFile {
+    small_with(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+}
+
+/// As [`small`], with other special tokens; the first is the EOS.
+pub(crate) fn small_with(special: [&str; 3]) -> GgufFile {
     let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let mut tokens: Vec<String> = alphabet.into_iter().map(String::from).collect();
-    tokens.extend(["he", "<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(str::to_owned));
+    tokens.push("he".to_owned());
+    tokens.extend(special.map(str::to_owned));
     let types: Vec<u32> = (0..tokens.len()).map(|id| if id <= 256 { 1 } else { 3 }).collect();
     let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
     let vocabulary = tokens.len();
