@@ -51,7 +51,8 @@ fn the_configurations_fingerprint_is_that_of_its_meaning() {
 fn a_schema_reaches_for_nothing_outside() {
     for reference in ["http://127.0.0.1:9/schema.json", "file:///etc/passwd", "https://example.org/x"] {
         let line = refused(&json!({ "$ref": reference }).to_string(), json!({}));
-        assert!(line.contains("config-schema is no JSON schema"), "{line}");
+        assert!(line.contains("config-schema refers to"), "{line}");
+        assert!(line.contains("write the definition into it"), "{line}");
     }
 }
 
@@ -64,6 +65,24 @@ fn a_schema_that_refers_to_itself_without_end_takes_nothing_down() {
         json!({ "$dynamicAnchor": "x", "$dynamicRef": "#x" }),
     ] {
         let _ = host().load_bytes(&Guest { schema: &schema.to_string(), ..Guest::default() }.module(), &options());
+    }
+}
+
+/// Of definitions, each asks the next one twice: 40 of them ask the last one 2^40 times.
+#[test]
+fn a_schema_whose_definitions_multiply_is_refused_at_once() {
+    for count in [15, 40] {
+        let definition = |at: usize| {
+            let next = json!({ "$ref": format!("#/$defs/d{}", at + 1) });
+            (format!("d{at}"), json!({ "anyOf": [next, next] }))
+        };
+        let mut definitions: serde_json::Map<String, serde_json::Value> = (0..count).map(definition).collect();
+        definitions.insert(format!("d{count}"), json!({ "type": "string" }));
+        let schema = json!({ "$defs": definitions, "$ref": "#/$defs/d0" }).to_string();
+        let started = std::time::Instant::now();
+        let line = refused(&schema, json!({ "a": 1 }));
+        assert!(line.contains("config-schema takes more than") || line.contains("lead through each other"), "{line}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
     }
 }
 

@@ -170,3 +170,11 @@ fn an_interface_that_nobody_publishes_is_refused() {
     let line = refusal(&component_importing("perennial:reward/shell@0.1.0"));
     assert!(line.contains("it imports perennial:reward/shell@0.1.0, which plugins do not get"), "{line}");
 }
+
+#[test]
+fn a_file_with_more_functions_than_any_plugin_needs_is_refused_unread() {
+    let started = std::time::Instant::now();
+    let line = refusal(&Guest { items: &"(func)".repeat(100_000), ..Guest::default() }.module());
+    assert!(line.contains("functions, more than the 80000 that a plugin may have"), "{line}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+}

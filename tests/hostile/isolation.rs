@@ -84,7 +84,7 @@ fn calls_in_any_order_on_any_number_of_threads_agree() {
     let host = Host::new(HostOptions { concurrent_calls_max: 2, ..HostOptions::default() }).unwrap();
     let guest = Guest { score: READS, max: 255.0, ..Guest::default() };
     let plugin = host.load_bytes(&guest.module(), &options()).unwrap();
-    let panel = Panel { members: vec![Member { plugin, weight: 1.0 }] };
+    let panel = Panel { members: vec![Member::new(plugin, 1.0)] };
     let alone: Vec<_> = (0..40).map(|index| panel.score(&group(index))).collect();
     assert_eq!(alone[1].rewards, ["beta", "gamma", "delta", "alpha"].map(|text| Some(f64::from(text.as_bytes()[0]))));
 
@@ -93,6 +93,7 @@ fn calls_in_any_order_on_any_number_of_threads_agree() {
         let ((), judged) = pool(threads, |pool| {
             (0..40).map(|index| index * 7 % 40).for_each(|index| pool.submit(index, &panel, group(index)));
         });
+        let judged = judged.unwrap();
         assert_eq!(judged.iter().map(|judged| judged.index).collect::<Vec<_>>(), (0..40).collect::<Vec<_>>());
         for (judged, alone) in judged.iter().zip(&alone) {
             assert_eq!(judged.verdict.rewards, alone.rewards);
@@ -108,7 +109,7 @@ fn calls_in_any_order_on_any_number_of_threads_agree() {
 fn rewards_are_summed_by_weight_over_those_who_scored() {
     let member = |score, weight| {
         let guest = Guest { score, ..Guest::default() };
-        Member { plugin: load(&guest), weight }
+        Member::new(load(&guest), weight)
     };
     let half = || member("(call $all (local.get $count) (f64.const 0.5))", 2.0);
     let full = || member("(call $all (local.get $count) (f64.const 1))", -0.25);
@@ -129,7 +130,7 @@ fn too_many_faults_name_plugin_outcome_and_sample() {
     use perennial_reward::{OutcomeKind, Statistics, check_fault_ratio};
 
     let plugin = load(&Guest { score: READS, max: 100.0, ..Guest::default() });
-    let panel = Panel { members: vec![Member { plugin, weight: 1.0 }] };
+    let panel = Panel { members: vec![Member::new(plugin, 1.0)] };
     let (tasks, mut statistics) = ([group(0), group(1)], Statistics::default());
     let verdicts: Vec<_> = tasks.iter().map(|task| panel.score(task)).collect();
     verdicts.iter().for_each(|verdict| statistics.add(&panel, verdict));
@@ -160,7 +161,7 @@ fn an_abstention_is_neither_zero_nor_a_fault() {
          (i32.store8 (local.get $at) (i32.const 1))
          (call $ok (local.get $at) (i32.const 1))",
     );
-    let panel = Panel { members: vec![Member { plugin: abstains, weight: 1.0 }] };
+    let panel = Panel { members: vec![Member::new(abstains, 1.0)] };
     let (task, verdict) = (task(1), panel.score(&task(1)));
     assert_eq!(verdict.per_member[0].outcomes, [Outcome::Abstained(String::new())]);
     assert_eq!(verdict.rewards, [None]);

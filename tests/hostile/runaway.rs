@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use perennial_reward::{FaultKind, Host, HostOptions, LogLevel, Outcome, PluginOptions, Ticker};
+use perennial_reward::{
+    FaultKind, Host, HostOptions, LogLevel, Member, Outcome, Panel, PluginOptions, TIME_OUT_RETRIES_MAX, Ticker,
+};
 
 use crate::{
     guest::Guest,
@@ -43,6 +45,28 @@ fn a_loop_with_endless_fuel_meets_the_deadline() {
             .to_owned(),
     );
     assert_eq!(outcomes, [expected.clone(), expected]);
+    drop(ticker);
+}
+
+#[test]
+fn a_call_that_meets_the_deadline_is_made_again_and_its_time_out_is_kept() {
+    let host = host();
+    let ticker = Ticker::start(&host).unwrap();
+    let deadline = Duration::from_millis(50);
+    let endless = PluginOptions { fuel_per_sample: Some(u64::MAX), deadline: Some(deadline), ..options() };
+    let guest = Guest { score: FOREVER, ..Guest::default() };
+    let mut panel = Panel { members: vec![Member::new(host.load_bytes(&guest.module(), &endless).unwrap(), 1.0)] };
+    let verdict = panel.score(&task(2));
+    assert_eq!(verdict.rewards, [None, None]);
+    assert!(verdict.per_member[0].cost.took >= deadline * (1 + TIME_OUT_RETRIES_MAX as u32));
+    let (member, message) = verdict.time_outs().next().unwrap();
+    assert!(member == 0 && message.contains("raise its deadline_seconds"), "{message}");
+
+    // A generation that is drawn again: the call is not made, and comes to the same.
+    panel.members[0].timed_out = Some(message.to_owned());
+    let again = panel.score(&task(2));
+    assert_eq!(again.per_member[0].outcomes, verdict.per_member[0].outcomes);
+    assert_eq!(again.per_member[0].cost.took, Duration::ZERO);
     drop(ticker);
 }
 

@@ -13,6 +13,7 @@ mod inbox;
 mod ingest;
 mod intake;
 mod lifecycle;
+mod loader;
 mod modes;
 mod plugin;
 mod reading;

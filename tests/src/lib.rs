@@ -5,6 +5,12 @@
 
 mod daemon;
 mod fixture;
+#[cfg(feature = "registry")]
+#[path = "../hostile/guest.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "the guests of the sandbox's tests; these need some of them")]
+mod guest;
+#[cfg(feature = "registry")]
+pub mod hostile;
 mod http;
 mod metrics;
 mod program;

@@ -55,6 +55,11 @@ impl Program {
         self
     }
 
+    /// The same program with another configuration file.
+    pub fn with_config(&self, config: &Path) -> Self {
+        Self { config: config.to_owned(), ..self.clone() }
+    }
+
     /// The same program with another state directory.
     pub fn with_state(&self, state: &Path) -> Self {
         Self { state: state.to_owned(), ..self.clone() }

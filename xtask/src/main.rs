@@ -4,7 +4,9 @@ mod bench;
 mod crash;
 mod cuda;
 mod demo;
+mod fuzz;
 mod goldens;
+mod hostile;
 mod output;
 mod plugins;
 mod shell;
@@ -32,6 +34,10 @@ enum Chore {
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
     DemoData,
+    /// Feed what reads from outside with bytes until it breaks
+    Fuzz(fuzz::Options),
+    /// Throw hostile inputs at the built program
+    Hostile(hostile::Options),
     /// Build once and run every test
     Test(test::Options),
     /// Compute the reference values of tests/goldens anew, with PEFT and transformers
@@ -49,6 +55,8 @@ fn main() -> Result<()> {
         Chore::CudaCheck => cuda::check(),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
+        Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::Hostile(options) => hostile::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Goldens => goldens::references(),
         Chore::Plugins(options) => plugins::run(&options),

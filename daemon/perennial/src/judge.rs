@@ -86,7 +86,7 @@ impl Judge for ModelJudge<'_> {
     fn rewards(&mut self, plugin: &str, answered: &[(&Item, &str)]) -> Result<Vec<Judged<f64>>, JudgeError> {
         let judge = self.plugins.and_then(|plugins| plugins.named(plugin));
         let judge = judge.ok_or_else(|| format!("there is no reward plugin {plugin:?}"))?;
-        let panel = Panel { members: vec![Member { plugin: judge.clone(), weight: 1.0 }] };
+        let panel = Panel { members: vec![Member::new(judge.clone(), 1.0)] };
         let (mut judged, mut statistics, mut timeouts) = (Vec::new(), Statistics::default(), 0);
         for (item, answer) in answered {
             if self.stop.is_set() {

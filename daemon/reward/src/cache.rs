@@ -9,7 +9,7 @@ use std::{
 };
 
 use perennial_types::Fingerprint;
-use wasmtime::{Engine, component::Component};
+use wasmtime::Engine;
 
 use crate::HostError;
 
@@ -29,14 +29,14 @@ pub(crate) struct Cache {
     writes: AtomicU64,
 }
 
-/// Names an entry: of the component's bytes and everything of the engine that its code depends on.
+/// Names an entry: of the plugin's bytes and everything of the engine that its code depends on.
 pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    pub(crate) fn of(engine: &Engine, component: &[u8]) -> Self {
+    pub(crate) fn of(engine: &Engine, plugin: &[u8]) -> Self {
         let mut hasher = EngineHasher(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.0.update(Fingerprint::of(component).as_bytes());
+        hasher.0.update(Fingerprint::of(plugin).as_bytes());
         Self(*hasher.0.finalize().as_bytes())
     }
 
@@ -76,28 +76,28 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The compiled component, if there is a sound entry.
-    pub(crate) fn get(&self, engine: &Engine, key: &Key) -> Option<Component> {
+    /// The compiled component's code, if there is a sound entry.
+    pub(crate) fn get(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
-        let entry = fs::read(&path).ok()?;
+        let mut entry = fs::read(&path).ok()?;
         let (seal, code) = entry.split_at_checked(SEAL_BYTES)?;
         if seal != key.seal(code) {
             return None;
         }
         // The times tell which entries are in use; without them the wrong one may be dropped, which costs a compilation.
         let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        deserialize(engine, code)
+        entry.drain(..SEAL_BYTES);
+        Some(entry)
     }
 
-    /// Keeps a compiled component.
+    /// Keeps the code of a compiled component.
     ///
     /// # Errors
     /// Where it cannot be written: the next load compiles again.
-    pub(crate) fn put(&self, key: &Key, component: &Component) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(error.to_string()))?;
+    pub(crate) fn put(&self, key: &Key, code: &[u8]) -> io::Result<()> {
         let partial = self.partial();
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        let written = file.write_all(&key.seal(&code)).and_then(|()| file.write_all(&code));
+        let written = file.write_all(&key.seal(code)).and_then(|()| file.write_all(code));
         // No fsync: what a crash cuts short, the seal finds out.
         written.and_then(|()| fs::rename(&partial, self.path(key))).inspect_err(|_| {
             let _ = fs::remove_file(&partial);
@@ -148,14 +148,6 @@ impl Cache {
     }
 }
 
-/// wasmtime compares the engine's version, settings and instruction set with those in the code, and refuses others.
-#[allow(unsafe_code)]
-fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: `code` must come from `Component::serialize`, unchanged. Only this program's user can write in the folder, this
-    // program writes nothing else there, and the seal has shown that these are the bytes it wrote for this very entry.
-    unsafe { Component::deserialize(engine, code) }.ok()
-}
-
 /// Feeds what implements [`Hash`] to blake3.
 struct EngineHasher(blake3::Hasher);
 
@@ -191,10 +183,10 @@ mod tests {
         let engine = Engine::default();
         let cache = Cache::open(&dir.path().join("cache"), 1 << 20).unwrap();
         let key = Key::of(&engine, EMPTY);
-        assert!(cache.get(&engine, &key).is_none());
-        cache.put(&key, &Component::from_binary(&engine, EMPTY).unwrap()).unwrap();
-        assert!(cache.get(&engine, &key).is_some());
-        assert!(cache.get(&engine, &Key::of(&engine, b"another")).is_none());
+        assert_eq!(cache.get(&key), None);
+        cache.put(&key, b"what was compiled").unwrap();
+        assert_eq!(cache.get(&key).unwrap(), b"what was compiled");
+        assert_eq!(cache.get(&Key::of(&engine, b"another")), None);
 
         let path = entry(&cache.dir);
         let sound = fs::read(&path).unwrap();
@@ -203,11 +195,11 @@ mod tests {
             let mut damaged = sound.clone();
             damaged[at] ^= 1;
             fs::write(&path, damaged).unwrap();
-            assert!(cache.get(&engine, &key).is_none(), "a flipped bit at byte {at}");
+            assert_eq!(cache.get(&key), None, "a flipped bit at byte {at}");
         }
         for length in [0, SEAL_BYTES - 1, SEAL_BYTES, sound.len() - 1] {
             fs::write(&path, &sound[..length]).unwrap();
-            assert!(cache.get(&engine, &key).is_none(), "cut to {length} bytes");
+            assert_eq!(cache.get(&key), None, "cut to {length} bytes");
         }
     }
 

@@ -1,8 +1,8 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wasmtime::component::Component;
+use wasmtime::{Engine, component::Component};
 
-use crate::{Refusal, cache::Key, host::HostInner};
+use crate::Refusal;
 
 /// How a plugin's machine code came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +15,24 @@ pub struct Compilation {
     pub cache_problem: Option<String>,
 }
 
-pub(crate) fn compile(host: &HostInner, bytes: &[u8]) -> Result<(Component, Compilation), Refusal> {
-    let started = Instant::now();
-    let cache = host.cache.as_ref().map(|cache| (cache, Key::of(&host.engine, bytes)));
-    if let Some(component) = cache.as_ref().and_then(|(cache, key)| cache.get(&host.engine, key)) {
-        return Ok((component, Compilation { cached: true, took: started.elapsed(), cache_problem: None }));
-    }
-    let component = Component::from_binary(&host.engine, bytes).map_err(|error| Refusal::Compile(explained(&error)))?;
-    let cache_problem = cache.and_then(|(cache, key)| cache.put(&key, &component).err()).map(|error| error.to_string());
-    Ok((component, Compilation { cached: false, took: started.elapsed(), cache_problem }))
+/// Compiles a component to machine code.
+pub(crate) fn compile(engine: &Engine, component: &[u8]) -> Result<Component, Refusal> {
+    Component::from_binary(engine, component).map_err(|error| Refusal::Compile(explained(&error)))
+}
+
+/// The code of a component, as [`from_code`] takes it.
+pub(crate) fn to_code(component: &Component) -> Result<Vec<u8>, Refusal> {
+    component.serialize().map_err(|error| Refusal::Compile(format!("{error:#}")))
+}
+
+/// A component from its code; `None` where the code is another engine's. wasmtime compares the engine's version, settings
+/// and instruction set with those in the code, and refuses others.
+#[allow(unsafe_code)]
+pub(crate) fn from_code(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: `code` must come from `Component::serialize`, unchanged. It comes from the cache, where only this program's user
+    // can write, this program writes nothing else, and the seal has shown that these are the bytes it wrote for this very
+    // entry; or from this program's own loader, through a pipe that nobody else holds.
+    unsafe { Component::deserialize(engine, code) }.ok()
 }
 
 /// What wasmtime says where the system lets no memory become executable.

@@ -115,7 +115,7 @@ fn check_range(what: &str, min: f64, max: f64) -> Result<(), String> {
     Err(format!("the range of {what} is {min} to {max}: both must be finite, and min less than max"))
 }
 
-fn parse_schema(text: &str) -> Result<Value, String> {
+pub(crate) fn parse_schema(text: &str) -> Result<Value, String> {
     if text.len() > SCHEMA_BYTES_MAX {
         return Err(format!("config-schema has {} bytes, more than {SCHEMA_BYTES_MAX}", text.len()));
     }

@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::text::quote_guest;
 
@@ -40,16 +42,24 @@ pub struct LoadError {
     pub refusal: Refusal,
 }
 
+impl LoadError {
+    /// Whether another attempt may end otherwise, with the same file and configuration: see [`Refusal::is_transient`].
+    pub fn is_transient(&self) -> bool {
+        self.refusal.is_transient()
+    }
+}
+
 /// What is wrong with a plugin.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// The file cannot be read.
+    /// The file cannot be read. Files are read by the host alone, so no [`Loader`](crate::Loader) says it.
+    #[serde(skip)]
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file is larger than any plugin may be. Nothing of it was read.
     #[error(
@@ -73,7 +83,7 @@ pub enum Refusal {
         /// The import that must be dropped.
         import: String,
         /// How.
-        advice: &'static str,
+        advice: String,
     },
     /// It was built for another version of the interface.
     #[error(
@@ -107,9 +117,58 @@ pub enum Refusal {
     /// The configuration does not pass the plugin's schema.
     #[error("its configuration is refused by its schema: {0}")]
     Config(String),
+    /// The file holds more of something than any plugin may.
+    #[error(
+        "the file has {count} {what}, more than the {max} that a plugin may have: link less into it, or split it into several plugins"
+    )]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// How many, or as many as were counted.
+        count: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Loading it took too long.
+    #[error("loading it (parsing, compiling, its description, its schema) took more than {seconds_max} s: {advice}")]
+    LoadTime {
+        /// The limit.
+        seconds_max: f64,
+        /// The key to raise.
+        advice: String,
+    },
+    /// Loading it took too much memory.
+    #[error(
+        "loading it (parsing, compiling, its description, its schema) took more than {bytes_max} bytes of memory: {advice}"
+    )]
+    LoadMemory {
+        /// The limit.
+        bytes_max: u64,
+        /// The key to raise.
+        advice: String,
+    },
+    /// The process that loaded it did not survive it.
+    #[error("the process that loads it died of it ({0}): it is damaged or made to do harm; build it again")]
+    LoadDied(String),
+    /// There is no process to load it in.
+    #[error("it cannot be loaded now: {0}")]
+    Loader(String),
 }
 
 impl Refusal {
+    /// Whether another attempt may end otherwise: the machine was at fault, or may have been. A busy machine takes longer to
+    /// load the same plugin, so time is such a cause and memory is not.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied
+            ),
+            Self::LoadTime { .. } | Self::Loader(_) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn of(self, plugin: &str) -> LoadError {
         LoadError { plugin: plugin.to_owned(), refusal: self }
     }

@@ -6,7 +6,7 @@ use wasmtime::{
 };
 
 use crate::{
-    HostError, HostOptions,
+    HostError, HostOptions, Loader,
     bindings::perennial::reward::log,
     cache::Cache,
     call::CallState,
@@ -35,6 +35,7 @@ pub(crate) struct HostInner {
     pub(crate) options: HostOptions,
     pub(crate) slots: Slots,
     pub(crate) cache: Option<Cache>,
+    pub(crate) loader: Option<Arc<dyn Loader>>,
 }
 
 impl Host {
@@ -45,6 +46,18 @@ impl Host {
     /// [`HostError::Option`] for an option that makes no sense, [`HostError::Engine`] where the machine cannot run the
     /// engine, [`HostError::Cache`] where the cache folder cannot be used or trusted.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        Self::make(options, None)
+    }
+
+    /// As [`new`](Self::new), with a loader that plugins are loaded by; it must be of the same build as this host.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_loader(options: HostOptions, loader: Arc<dyn Loader>) -> Result<Self, HostError> {
+        Self::make(options, Some(loader))
+    }
+
+    fn make(options: HostOptions, loader: Option<Arc<dyn Loader>>) -> Result<Self, HostError> {
         check(&options)?;
         let engine = |strategy| Engine::new(config(&options).allocation_strategy(strategy));
         let engine = engine(InstanceAllocationStrategy::Pooling(pool(&options)))
@@ -55,7 +68,7 @@ impl Host {
             .map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let slots = Slots::new(options.concurrent_calls_max);
         let cache = options.cache_dir.as_deref().map(|dir| Cache::open(dir, options.cache_bytes_max)).transpose()?;
-        Ok(Self { inner: Arc::new(HostInner { engine, linker, options, slots, cache }) })
+        Ok(Self { inner: Arc::new(HostInner { engine, linker, options, slots, cache, loader }) })
     }
 
     /// The limits of this host.

@@ -52,7 +52,11 @@ pub(crate) fn judge_core(module: &str) -> Result<(), Refusal> {
     Err(Refusal::Import { import: module.to_owned(), advice: advice(module) })
 }
 
-fn advice(import: &str) -> &'static str {
+fn advice(import: &str) -> String {
+    advice_text(import).to_owned()
+}
+
+fn advice_text(import: &str) -> &'static str {
     if import.starts_with("wasi_snapshot_preview1") {
         return "there are no files, clocks or networks in the sandbox; build it for wasm32-unknown-unknown";
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use wit_component::ComponentEncoder;
 
-use crate::{Refusal, Wasi, imports};
+use crate::{Refusal, Wasi, extent, imports};
 
 /// What a file says it is, read from its bytes alone: nothing is compiled, nothing runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,12 +62,17 @@ pub(crate) struct Opened<'b> {
 }
 
 pub(crate) fn open(bytes: &[u8]) -> Result<Opened<'_>, Refusal> {
-    let (kind, component) = if Parser::is_component(bytes) {
-        (Kind::Component, Cow::Borrowed(bytes))
+    let kind = if Parser::is_component(bytes) {
+        Kind::Component
     } else if Parser::is_core_wasm(bytes) {
-        (Kind::CoreModule, Cow::Owned(encode(bytes)?))
+        Kind::CoreModule
     } else {
         return Err(Refusal::Malformed("it does not start as WASM does".to_owned()));
+    };
+    extent::check(bytes)?;
+    let component = match kind {
+        Kind::Component => Cow::Borrowed(bytes),
+        Kind::CoreModule => Cow::Owned(encode(bytes)?),
     };
     let surface = Surface::read(&component)?;
     let interface = imports::interface_version(&surface.imports);
@@ -147,7 +152,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     encoded.map_err(|error| Refusal::NotAPlugin(format!("it cannot be made a component: {error:#}")))
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
+pub(crate) fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
     Refusal::Malformed(format!("{} at byte {}", error.message(), error.offset()))
 }
 

@@ -6,7 +6,7 @@
 //! four [`Outcome`]s. Read top to bottom:
 //!
 //! 1. [`inspect`] reads what a file says it is, without compiling it,
-//! 2. [`Host::load`] judges, compiles, describes and configures it,
+//! 2. [`Host::load`] judges, compiles, describes and configures it, or has a [`Loader`] do so, which can be killed,
 //! 3. [`Plugin::score`] runs one call,
 //! 4. a [`Panel`] asks several plugins, with weights, and a [`pool`] does so on as many threads as it is given,
 //! 5. [`check_fault_ratio`] and [`Statistics`] say how they did.
@@ -20,6 +20,7 @@ mod compile;
 mod contract;
 mod descriptor;
 mod error;
+mod extent;
 mod fault;
 mod fault_ratio;
 mod host;
@@ -27,14 +28,17 @@ mod imports;
 mod inspect;
 mod limits;
 mod load;
+mod loader;
 mod log;
 mod options;
 mod outcome;
 mod panel;
 mod plugin;
 mod pool;
+mod prepare;
 mod profile;
 mod schema;
+mod serve;
 mod slots;
 mod statistics;
 mod task;
@@ -50,12 +54,15 @@ pub use fault_ratio::{TooManyFaults, check_fault_ratio};
 pub use host::Host;
 pub use imports::INTERFACE_VERSIONS;
 pub use inspect::{Inspection, Kind, inspect};
+pub use loader::{Depth, Job, Loaded, Loader, Order};
 pub use options::{HostOptions, PluginOptions, Wasi};
 pub use outcome::{Cost, Fault, FaultKind, LogLevel, LogLine, Outcome, OutcomeKind, Score, Scoring};
-pub use panel::{GroupVerdict, Member, Panel};
+pub use panel::{GroupVerdict, Member, Panel, TIME_OUT_RETRIES_MAX};
 pub use plugin::{Plugin, PluginIdentity};
-pub use pool::{Judged, Pool, pool};
+pub use pool::{Judged, Pool, PoolError, pool};
 pub use profile::Profile;
+pub use schema::check_config;
+pub use serve::{Ordered, read_answer, read_job, write_job};
 pub use statistics::{Moments, PluginStatistics, Statistics};
 pub use task::{Completion, Task};
 pub use ticker::Ticker;

@@ -1,24 +1,22 @@
 use std::{
-    borrow::Cow,
     fs::{self, File},
     io::{self, Read},
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use perennial_types::Fingerprint;
-use wasmtime::component::{Component, Linker};
 
 use crate::{
-    Descriptor, Host, LoadError, Plugin, PluginIdentity, PluginOptions, Refusal, Wasi,
-    bindings::RewardPre,
-    call::{Budget, CallState, run},
-    compile::compile,
-    fault::{Failure, explain},
-    host::HostInner,
-    inspect::{Inspection, open},
+    Compilation, Depth, Descriptor, Host, HostOptions, Inspection, LoadError, Loaded, Order, Plugin, PluginIdentity,
+    PluginOptions, Refusal,
+    cache::Key,
+    compile::{from_code, to_code},
+    loader::Job,
     plugin::PluginInner,
-    schema, wasi,
+    prepare::{Ready, budget, guest, prepare},
+    schema,
 };
 
 impl Host {
@@ -28,17 +26,38 @@ impl Host {
     /// # Errors
     /// As [`load_bytes`](Self::load_bytes), and where the file cannot be read.
     pub fn load(&self, path: &Path, options: &PluginOptions) -> Result<Plugin, LoadError> {
-        let bytes = read(path, self.options().component_bytes_max).map_err(|refusal| refusal.of(&options.name))?;
-        self.load_bytes(&bytes, options)
+        self.load_bytes(&self.read(path, &options.name)?, options)
     }
 
     /// Loads a plugin: parses it, judges its imports, compiles it (or takes it from the cache), asks it to describe itself,
-    /// and checks its configuration against its schema.
+    /// and checks its configuration against its schema. The host's [`Loader`](crate::Loader) does so, where it has one.
     ///
     /// # Errors
     /// What stands against it, with its name and what to do.
     pub fn load_bytes(&self, bytes: &[u8], options: &PluginOptions) -> Result<Plugin, LoadError> {
         self.try_load(bytes, options).map_err(|refusal| refusal.of(&options.name))
+    }
+
+    /// What a plugin's bytes say it is: as [`inspect`](crate::inspect), by the host's [`Loader`](crate::Loader), where it has
+    /// one.
+    ///
+    /// # Errors
+    /// Where they are no plugin's.
+    pub fn inspect_bytes(&self, bytes: &[u8], name: &str) -> Result<Inspection, LoadError> {
+        let job = Job { order: self.order(Depth::Inspect, &PluginOptions::new(name)), bytes, code: None };
+        let inspected = match &self.inner.loader {
+            Some(loader) => loader.load(&job).map(|loaded| loaded.inspection),
+            None => prepare(&self.inner, &job).map(|prepared| prepared.inspection),
+        };
+        inspected.map_err(|refusal| refusal.of(name))
+    }
+
+    /// A plugin's file: a regular one, of `component_bytes_max` at most.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is another.
+    pub fn read(&self, path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+        read(path, self.options().component_bytes_max).map_err(|refusal| refusal.of(name))
     }
 
     fn try_load(&self, bytes: &[u8], options: &PluginOptions) -> Result<Plugin, Refusal> {
@@ -48,41 +67,56 @@ impl Host {
         if config.len() > host.options.config_bytes_max {
             return Err(Refusal::ConfigTooLarge { bytes: config.len(), bytes_max: host.options.config_bytes_max });
         }
-        let opened = open(bytes)?;
-        opened.inspection.judge(options.wasi)?;
-        let (component, compilation) = compile(host, &opened.component)?;
-        let linker = linker(host, &component, options.wasi).map_err(unfit)?;
-        let code = linker.instantiate_pre(&component).and_then(RewardPre::new).map_err(unfit)?;
-        let budget = Budget {
-            fuel_per_sample: options.fuel_per_sample.unwrap_or(host.options.fuel_per_sample),
-            deadline: options.deadline.unwrap_or(host.options.deadline),
-            memory_bytes_max: options.memory_bytes_max.unwrap_or(host.options.memory_bytes_max),
-        };
-        let described = run(host, &code, &budget, 1, |_| {}, |guest, store| guest.call_describe(store));
-        let raw = described.answer.map_err(|error| {
-            Refusal::Describe(match explain(&error, &budget, &host.options, 1) {
-                Failure::Faulted(fault) => fault.message,
-                Failure::TimedOut(message) => message,
-            })
-        })?;
-        let descriptor = Descriptor::check(raw).map_err(Refusal::Descriptor)?;
-        let validator = schema::compile(&descriptor.config_schema).map_err(Refusal::Descriptor)?;
-        schema::check(&validator, &options.config).map_err(Refusal::Config)?;
-        let identity = identity(options, &descriptor, opened.inspection, &config);
+        let (inspection, ready, compilation) = self.prepared(bytes, options)?;
+        let Ready { component, descriptor, .. } = ready;
+        let code = guest(host, &component, options.wasi)?;
+        let identity = identity(options, &descriptor, inspection, &config);
+        let budget = budget(host, options);
         let inner = PluginInner { host: Arc::clone(host), code, budget, identity, descriptor, config, compilation };
         Ok(Plugin { inner: Arc::new(inner) })
     }
+
+    fn prepared(&self, bytes: &[u8], options: &PluginOptions) -> Result<(Inspection, Ready, Compilation), Refusal> {
+        let host = &self.inner;
+        let started = Instant::now();
+        let cache = host.cache.as_ref().map(|cache| (cache, Key::of(&host.engine, bytes)));
+        let known = cache.as_ref().and_then(|(cache, key)| cache.get(key));
+        let job = Job { order: self.order(Depth::Load, options), bytes, code: known.as_deref() };
+        let (inspection, ready, code) = match &host.loader {
+            Some(loader) => self.ready(loader.load(&job)?, known.as_deref())?,
+            None => {
+                let prepared = prepare(host, &job)?;
+                (prepared.inspection, prepared.ready.ok_or_else(incomplete)?, None)
+            }
+        };
+        let keep = |(cache, key): (&crate::cache::Cache, Key)| {
+            let code = code.map_or_else(|| to_code(&ready.component), Ok).map_err(|refusal| refusal.to_string())?;
+            cache.put(&key, &code).map_err(|error| error.to_string())
+        };
+        let cache_problem = cache.filter(|_| !ready.cached).and_then(|entry| keep(entry).err());
+        let compilation = Compilation { cached: ready.cached, took: started.elapsed(), cache_problem };
+        Ok((inspection, ready, compilation))
+    }
+
+    /// What a loader gave, in this process; with the code that it had to compile.
+    fn ready(&self, loaded: Loaded, known: Option<&[u8]>) -> Result<(Inspection, Ready, Option<Vec<u8>>), Refusal> {
+        let Loaded { inspection, descriptor, code } = loaded;
+        let descriptor = descriptor.ok_or_else(incomplete)?;
+        let cached = code.is_none();
+        let component = code.as_deref().or(known).and_then(|code| from_code(&self.inner.engine, code));
+        let component = component.ok_or_else(incomplete)?;
+        Ok((inspection, Ready { component, descriptor, cached }, code))
+    }
+
+    fn order(&self, depth: Depth, options: &PluginOptions) -> Order {
+        let limits = HostOptions { cache_dir: None, concurrent_calls_max: 1, ..self.options().clone() };
+        Order { depth, options: options.clone(), limits }
+    }
 }
 
-fn linker<'h>(host: &'h HostInner, component: &Component, wasi: Wasi) -> wasmtime::Result<Cow<'h, Linker<CallState>>> {
-    match wasi {
-        Wasi::Denied => Ok(Cow::Borrowed(&host.linker)),
-        Wasi::Stubbed => {
-            let mut linker = host.linker.clone();
-            wasi::define(&mut linker, component)?;
-            Ok(Cow::Owned(linker))
-        }
-    }
+/// A loader that does not keep its side of the contract.
+fn incomplete() -> Refusal {
+    Refusal::Loader("what its loader gave is of another version of this program: restart it".to_owned())
 }
 
 fn identity(options: &PluginOptions, descriptor: &Descriptor, inspection: Inspection, config: &str) -> PluginIdentity {
@@ -118,8 +152,4 @@ fn check_size(bytes: u64, bytes_max: u64) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::TooLarge { bytes, bytes_max })
-}
-
-fn unfit(error: wasmtime::Error) -> Refusal {
-    Refusal::NotAPlugin(format!("{error:#}; build it with a plugin SDK"))
 }

@@ -1,12 +1,13 @@
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 
 /// Limits that hold for every plugin of a host. Each is enforced; a plugin that goes past one faults or times out and is
 /// named.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostOptions {
     /// The budget of one sample, in wasmtime's units of about one instruction; a call gets this times its samples.
     /// The same plugin, config and task spend the same fuel on every machine. Default: 500 million, about half a second.
@@ -63,7 +64,7 @@ impl Default for HostOptions {
 }
 
 /// Which system interfaces a plugin may import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wasi {
     /// None: the plugin sees its config and the task, and nothing else.
@@ -75,7 +76,7 @@ pub enum Wasi {
 }
 
 /// One plugin as the operator configured it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginOptions {
     /// The name in configuration, metrics, faults and reports.
     pub name: String,

@@ -158,6 +158,21 @@ pub struct Scoring {
     pub log_lines_dropped: u64,
 }
 
+impl Scoring {
+    /// What a call comes to that was not made.
+    pub fn all(outcome: Outcome, samples: usize) -> Self {
+        Self { outcomes: vec![outcome; samples], cost: Cost::default(), log: Vec::new(), log_lines_dropped: 0 }
+    }
+
+    /// Why the call met the deadline, where it did. A call does so as a whole.
+    pub fn time_out(&self) -> Option<&str> {
+        match self.outcomes.first() {
+            Some(Outcome::TimedOut(message)) => Some(message),
+            _ => None,
+        }
+    }
+}
+
 /// What one call took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {

@@ -13,6 +13,7 @@ mod model_tokens;
 mod models;
 mod output;
 mod plugin;
+mod plugin_loader;
 mod quarantine;
 mod readings;
 mod run;
@@ -88,6 +89,9 @@ enum Command {
     /// What rows come to
     #[command(subcommand)]
     Data(data::Data),
+    /// Load a plugin in this process: what the program asks of itself
+    #[command(hide = true)]
+    PluginLoader(plugin_loader::PluginLoader),
     /// Let the model go on from a prompt
     Generate(generate::Generate),
     /// Talk with the model
@@ -141,6 +145,10 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         output::piece(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::PluginLoader(loader) = command {
+        loader.run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Plugin(plugin) = command {
         plugin.run(sources)?;
         return Ok(ExitCode::SUCCESS);
@@ -165,7 +173,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Chat(chat) => chat.run(&session)?,
         Command::Check => check::check(&session)?,
         Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
-        Command::Completions { .. } | Command::Plugin(_) => {}
+        Command::Completions { .. } | Command::Plugin(_) | Command::PluginLoader(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -58,6 +58,8 @@ pub(crate) struct Reward {
     pub(crate) component_bytes_max: u64,
     pub(crate) config_bytes_max: usize,
     pub(crate) cache_bytes_max: u64,
+    pub(crate) load_seconds_max: f64,
+    pub(crate) load_memory_bytes_max: u64,
     pub(crate) plugin: Vec<RewardPlugin>,
 }
 
@@ -78,6 +80,8 @@ impl Default for Reward {
             component_bytes_max: host.component_bytes_max,
             config_bytes_max: host.config_bytes_max,
             cache_bytes_max: host.cache_bytes_max,
+            load_seconds_max: 120.0,
+            load_memory_bytes_max: 2 << 30,
             plugin: Vec::new(),
         }
     }

@@ -8,6 +8,9 @@ use perennial_learn::{
 
 use super::{Config, Embedding, Objective, Rollout, Train};
 
+/// The longest time that is waited for anything, in seconds: thirty years, which every clock can count.
+const SECONDS_MAX: f64 = 1e9;
+
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -134,7 +137,7 @@ fn grpo(config: &Config, found: &mut Problems) {
         }
     }
     if let Some(server) = &rollout.server {
-        found.at_least("rollout.server.timeout_seconds", server.timeout_seconds as f64, 1.0);
+        found.within("rollout.server.timeout_seconds", server.timeout_seconds as f64, 1.0..=SECONDS_MAX);
         if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
             found.add("rollout.server.url", "must begin with http:// or https://");
         }
@@ -155,7 +158,8 @@ fn reward(config: &Config, found: &mut Problems) {
     let reward = &config.reward;
     found.within("reward.max_fault_ratio", reward.max_fault_ratio, 0.0..=1.0);
     found.at_least("reward.threads", reward.threads as f64, 1.0);
-    found.above("reward.deadline_seconds", reward.deadline_seconds, 0.0);
+    found.seconds("reward.deadline_seconds", reward.deadline_seconds);
+    found.seconds("reward.load_seconds_max", reward.load_seconds_max);
     let limits = [
         ("fuel_per_sample", reward.fuel_per_sample as f64, 1.0),
         ("memory_bytes_max", reward.memory_bytes_max as f64, 65_536.0),
@@ -164,6 +168,7 @@ fn reward(config: &Config, found: &mut Problems) {
         ("transfer_bytes_max", reward.transfer_bytes_max as f64, 65_536.0),
         ("component_bytes_max", reward.component_bytes_max as f64, 1.0),
         ("config_bytes_max", reward.config_bytes_max as f64, 2.0),
+        ("load_memory_bytes_max", reward.load_memory_bytes_max as f64, 67_108_864.0),
     ];
     for (name, value, min) in limits {
         found.at_least(&format!("reward.{name}"), value, min);
@@ -177,7 +182,7 @@ fn reward(config: &Config, found: &mut Problems) {
         if !names.insert(&plugin.name) {
             found.add(&key("name"), &format!("is taken: two plugins are called {:?}", plugin.name));
         }
-        found.above(&key("deadline_seconds"), plugin.deadline_seconds.unwrap_or(1.0), 0.0);
+        found.seconds(&key("deadline_seconds"), plugin.deadline_seconds.unwrap_or(1.0));
         if !plugin.weight.is_finite() {
             found.add(&key("weight"), "must be a finite number");
         }
@@ -245,6 +250,14 @@ impl Problems {
     fn at_least(&mut self, key: &str, value: f64, min: f64) {
         if !(value >= min && value.is_finite()) {
             self.add(key, &format!("is {value}: must be {min} or more"));
+        }
+    }
+
+    /// A length of time that a clock can count.
+    fn seconds(&mut self, key: &str, value: f64) {
+        self.above(key, value, 0.0);
+        if value > SECONDS_MAX {
+            self.add(key, &format!("is {value}: must be {SECONDS_MAX} at most"));
         }
     }
 

@@ -14,9 +14,10 @@ use perennial_learn::{
     train::TrainError,
 };
 use perennial_registry::RegistryError;
-use perennial_reward::{HostError, LoadError, Refusal, TooManyFaults};
+use perennial_reward::{HostError, LoadError, PoolError, TooManyFaults};
 
 use super::{Final, Panicked};
+use crate::rewards::RolloutServerError;
 
 /// What an error says of itself.
 pub(super) enum Verdict {
@@ -42,6 +43,8 @@ pub(super) fn verdict(error: &(dyn StdError + 'static)) -> Option<Verdict> {
         error.downcast_ref().map(of_generation),
         error.downcast_ref().map(of_embedding),
         error.downcast_ref().map(of_plugin),
+        error.downcast_ref().map(of_server),
+        error.downcast_ref().map(of_scoring),
         error.downcast_ref::<TooManyFaults>().map(|_| last(PLUGIN)),
         error.downcast_ref().map(of_sandbox),
         error.downcast_ref().map(of_mix),
@@ -155,18 +158,20 @@ fn of_embedding(error: &EmbedError) -> Option<Verdict> {
 }
 
 fn of_plugin(error: &LoadError) -> Option<Verdict> {
-    match &error.refusal {
-        Refusal::Read { .. } => MAY_PASS,
-        Refusal::TooLarge { .. }
-        | Refusal::Malformed(_)
-        | Refusal::NotAPlugin(_)
-        | Refusal::Import { .. }
-        | Refusal::Version { .. }
-        | Refusal::Compile(_)
-        | Refusal::Describe(_)
-        | Refusal::Descriptor(_)
-        | Refusal::ConfigTooLarge { .. }
-        | Refusal::Config(_) => last(PLUGIN),
+    if error.is_transient() { MAY_PASS } else { last(PLUGIN) }
+}
+
+fn of_server(error: &RolloutServerError) -> Option<Verdict> {
+    if error.is_transient() {
+        return MAY_PASS;
+    }
+    last("mend the rollout server, or its section [rollout.server], and begin a cycle anew")
+}
+
+fn of_scoring(error: &PoolError) -> Option<Verdict> {
+    match error {
+        PoolError::NoThread(_) => MAY_PASS,
+        PoolError::Panicked { .. } => Some(Verdict::Panic),
     }
 }
 

@@ -111,9 +111,11 @@ mod tests {
         adapter::{AdapterError, LoraConfig},
         train::{TrainError, check_shape},
     };
-    use perennial_reward::TooManyFaults;
+    use perennial_reward::{PoolError, TooManyFaults};
+    use reqwest::StatusCode;
 
     use super::*;
+    use crate::rewards::RolloutServerError;
 
     fn kind(error: impl Into<anyhow::Error>) -> FailureKind {
         Failure::of(&error.into()).kind
@@ -155,6 +157,21 @@ mod tests {
         };
         let within = TrainError::Environment { step: 1, source: refused.into() };
         assert_eq!(kind(within), FailureKind::Final, "what draws the rollouts tells its own kind");
+    }
+
+    #[test]
+    fn a_rollout_server_may_be_there_again_and_what_it_refuses_it_refuses_again() {
+        let kind_of = |status| {
+            let refused = RolloutServerError::Refused { url: "http://x".to_owned(), status, text: String::new() };
+            // As the learner gets it of what draws the rollouts.
+            let source = anyhow::Error::from(refused).context("no completions to learn from").into();
+            kind(TrainError::Environment { step: 1, source })
+        };
+        assert_eq!(kind_of(StatusCode::SERVICE_UNAVAILABLE), FailureKind::Transient);
+        assert_eq!(kind_of(StatusCode::TOO_MANY_REQUESTS), FailureKind::Transient);
+        assert_eq!(kind_of(StatusCode::BAD_REQUEST), FailureKind::Final);
+        let panicked = PoolError::Panicked { index: 0, message: String::new() };
+        assert_eq!(kind(TrainError::Environment { step: 1, source: panicked.into() }), FailureKind::Panic);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use perennial_types::{Domain, Fingerprint, Fingerprinter};
 
 use super::{
     Journal, Plugins,
-    journal::Entry,
+    journal::{Entry, TimeOut},
     prompts::RewardPrompt,
     server::{Request, Server},
 };
@@ -82,19 +82,18 @@ impl Environment for PluginEnvironment<'_> {
         seed: u64,
         activation_memory: &ActivationMemory,
     ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
-        let asked: Vec<(&RewardPrompt, Panel)> =
-            prompts.iter().map(|at| self.with_panel(&self.prompts[*at])).collect::<anyhow::Result<_>>()?;
+        let asked: Vec<(&RewardPrompt, Panel)> = prompts
+            .iter()
+            .enumerate()
+            .map(|(group, at)| self.with_panel(&self.prompts[*at], seed, group))
+            .collect::<anyhow::Result<_>>()?;
         let stop = StopFlag::from(self.stop.flag());
         let threads = NonZeroUsize::new(self.stage.sandbox.threads).unwrap_or(NonZeroUsize::MIN);
         let (drawn, judged) =
             reward::pool(threads, |pool| self.draw(adapter, &asked, seed, activation_memory, &stop, pool));
-        let drawn = drawn?;
-        if stop.is_raised() {
-            return Ok(None);
-        }
-        if judged.len() != asked.len() {
-            return Err("a scoring thread died; its message is in the log".into());
-        }
+        // With a context, for what is below it keeps its type.
+        let (drawn, judged) = (drawn.context("no completions to learn from")?, judged?);
+        let Some(drawn) = drawn.filter(|_| !stop.is_raised()) else { return Ok(None) };
         self.account(seed, &asked, &judged)?;
         let groups = drawn.into_iter().zip(judged);
         Ok(Some(groups.map(|(group, judged)| scored(group, judged.verdict)).collect()))
@@ -102,12 +101,23 @@ impl Environment for PluginEnvironment<'_> {
 }
 
 impl PluginEnvironment<'_> {
-    fn with_panel<'p>(&self, prompt: &'p RewardPrompt) -> anyhow::Result<(&'p RewardPrompt, Panel)> {
+    /// Who judges a group. A call that met the deadline when this generation was drawn before does so again: what was
+    /// learned then is learned now, whatever the machine does meanwhile.
+    fn with_panel<'p>(
+        &self,
+        prompt: &'p RewardPrompt,
+        seed: u64,
+        group: usize,
+    ) -> anyhow::Result<(&'p RewardPrompt, Panel)> {
         let panel = self.plugins.optimised(&prompt.domain);
-        Ok((prompt, panel.with_context(|| format!("no plugin scores domain {}", prompt.domain))?))
+        let mut panel = panel.with_context(|| format!("no plugin scores domain {}", prompt.domain))?;
+        for member in &mut panel.members {
+            member.timed_out = self.journal.timed_out(seed, group, member.plugin.name()).map(str::to_owned);
+        }
+        Ok((prompt, panel))
     }
 
-    /// A group per prompt, in their order, each handed to the pool as soon as it is whole.
+    /// A group per prompt, in their order, each handed to the pool as soon as it is whole; `None` where the work is to stop.
     fn draw(
         &self,
         adapter: &Adapter,
@@ -116,7 +126,7 @@ impl PluginEnvironment<'_> {
         activation_memory: &ActivationMemory,
         stop: &StopFlag,
         pool: &Pool,
-    ) -> anyhow::Result<Vec<Vec<Drawn>>> {
+    ) -> anyhow::Result<Option<Vec<Vec<Drawn>>>> {
         let prompts: Vec<Vec<u32>> = asked.iter().map(|(prompt, _)| prompt.tokens.clone()).collect();
         let on_group = |at: usize, group: &[Drawn]| {
             self.telemetry.beat();
@@ -125,13 +135,10 @@ impl PluginEnvironment<'_> {
         };
         match &self.server {
             Some(server) => {
-                let (stage, base_name) = (self.stage, self.base_name);
-                server.draw(
-                    &Request { stage, adapter, base_name, prompts: &prompts, seed, learner: self.model },
-                    &on_group,
-                )
+                let Self { stage, base_name, stop, model: learner, .. } = *self;
+                server.draw(&Request { stage, adapter, base_name, learner, prompts: &prompts, seed, stop }, &on_group)
             }
-            None => self.draw_here(adapter, &prompts, seed, activation_memory, stop, &on_group),
+            None => self.draw_here(adapter, &prompts, seed, activation_memory, stop, &on_group).map(Some),
         }
     }
 
@@ -160,12 +167,18 @@ impl PluginEnvironment<'_> {
     ) -> Result<(), EnvironmentError> {
         let mut statistics = Statistics::default();
         let mut by_domain: BTreeMap<&Domain, Vec<&Judged>> = BTreeMap::new();
-        for ((prompt, panel), judged) in asked.iter().zip(judged) {
+        let mut timed_out = Vec::new();
+        for (group, ((prompt, panel), judged)) in asked.iter().zip(judged).enumerate() {
             statistics.add(panel, &judged.verdict);
+            timed_out.extend(judged.verdict.time_outs().map(|(member, message)| TimeOut {
+                group,
+                plugin: panel.members[member].plugin.name().to_owned(),
+                message: message.to_owned(),
+            }));
             by_domain.entry(&prompt.domain).or_default().push(judged);
         }
         self.telemetry.emit(RewardsGiven { statistics: &statistics });
-        self.journal.append(&Entry { seed, statistics })?;
+        self.journal.append(&Entry { seed, statistics, timed_out })?;
         for judged in by_domain.values() {
             let groups: Vec<_> = judged.iter().map(|judged| (&judged.task, &judged.verdict)).collect();
             check_fault_ratio(&judged[0].panel, &groups, self.stage.sandbox.max_fault_ratio)?;

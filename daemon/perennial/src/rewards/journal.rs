@@ -1,6 +1,6 @@
 //! What the plugins said in each generation: a line of `rewards.jsonl` in the cycle's folder, for the report.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use anyhow::Context as _;
 use perennial_durable::AppendFile;
@@ -15,21 +15,48 @@ pub(crate) struct Entry {
     /// What each plugin said, by its name in the configuration.
     #[serde(flatten)]
     pub(crate) statistics: Statistics,
+    /// The calls that met the deadline. What comes of a call depends on the machine then, so a generation that is drawn again
+    /// does not make them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) timed_out: Vec<TimeOut>,
 }
 
-/// The file, open to be added to.
-pub(crate) struct Journal(AppendFile);
+/// A call that met the deadline, and was left out of what was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TimeOut {
+    /// The group's place in its generation.
+    pub(crate) group: usize,
+    /// Who was asked, by the name in the configuration.
+    pub(crate) plugin: String,
+    /// What the operator reads.
+    pub(crate) message: String,
+}
+
+/// The file, open to be added to, with the time-outs of the generations that are in it already.
+pub(crate) struct Journal {
+    file: AppendFile,
+    timed_out: BTreeMap<u64, Vec<TimeOut>>,
+}
 
 impl Journal {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self(AppendFile::open(path, |line| serde_json::from_str::<Entry>(line).is_ok())?))
+        let timed_out = read(path)?.into_iter().map(|entry| (entry.seed, entry.timed_out)).collect();
+        let file = AppendFile::open(path, |line| serde_json::from_str::<Entry>(line).is_ok())?;
+        Ok(Self { file, timed_out })
+    }
+
+    /// Why a call of an earlier attempt at a generation met the deadline, where it did.
+    pub(crate) fn timed_out(&self, seed: u64, group: usize, plugin: &str) -> Option<&str> {
+        let time_outs = self.timed_out.get(&seed)?;
+        let known = time_outs.iter().find(|known| known.group == group && known.plugin == plugin);
+        known.map(|known| known.message.as_str())
     }
 
     /// Durable when it returns: the checkpoint that follows may be the last thing before a power cut, and what the plugins
     /// said on the way to it is never said again.
     pub(crate) fn append(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        self.0.append(&serde_json::to_string(entry)?)?;
-        Ok(self.0.sync()?)
+        self.file.append(&serde_json::to_string(entry)?)?;
+        Ok(self.file.sync()?)
     }
 }
 
@@ -52,8 +79,6 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use perennial_reward::PluginStatistics;
 
     use super::*;
@@ -65,7 +90,8 @@ mod tests {
         assert_eq!(read(&path).unwrap(), []);
         let entry = |seed, fuel| {
             let statistics = PluginStatistics { fuel, ..PluginStatistics::default() };
-            Entry { seed, statistics: Statistics { plugins: BTreeMap::from([("p".to_owned(), statistics)]) } }
+            let statistics = Statistics { plugins: BTreeMap::from([("p".to_owned(), statistics)]) };
+            Entry { seed, statistics, timed_out: Vec::new() }
         };
         let mut journal = Journal::open(&path).unwrap();
         journal.append(&entry(1, 5)).unwrap();
@@ -77,5 +103,19 @@ mod tests {
         assert_eq!(read(&path).unwrap(), [entry(1, 5), entry(2, 6)]);
         let whole = fs::read_to_string(&path).unwrap();
         assert!(whole.lines().all(|line| serde_json::from_str::<Entry>(line).is_ok()), "nothing torn is left: {whole}");
+    }
+
+    #[test]
+    fn a_call_that_met_the_deadline_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rewards.jsonl");
+        let time_out = TimeOut { group: 1, plugin: "p".to_owned(), message: "too slow".to_owned() };
+        let entry = Entry { seed: 7, timed_out: vec![time_out], ..Entry::default() };
+        Journal::open(&path).unwrap().append(&entry).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.timed_out(7, 1, "p"), Some("too slow"));
+        for (seed, group, plugin) in [(8, 1, "p"), (7, 0, "p"), (7, 1, "q")] {
+            assert_eq!(journal.timed_out(seed, group, plugin), None);
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod environment;
 mod history;
 mod journal;
+pub(crate) mod loader;
 mod plugins;
 pub(crate) mod prompts;
 mod sandbox;
@@ -15,5 +16,5 @@ pub(crate) use self::{
     journal::Journal,
     plugins::{FrozenPlugin, Plugins, freeze},
     sandbox::Sandbox,
-    server::Server,
+    server::{RolloutServerError, Server},
 };

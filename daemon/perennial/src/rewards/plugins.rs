@@ -1,6 +1,4 @@
-use std::fs;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use perennial_data::durable;
 use perennial_reward::{Member, Panel, Plugin, PluginIdentity};
 use perennial_types::Domain;
@@ -31,12 +29,10 @@ pub(crate) fn freeze(
     folder: &CycleFolder,
 ) -> anyhow::Result<Vec<FrozenPlugin>> {
     let freeze = |plugin: &RewardPlugin| {
-        // Judged where it lies first, so that the operator reads the path that he knows, and nothing too large is copied.
-        sandbox.load(&plugin.file, plugin)?;
-        let bytes = fs::read(&plugin.file).with_context(|| plugin.file.display().to_string())?;
-        let to = folder.plugin(&plugin.name);
-        durable::write_durably(&to, &bytes)?;
-        let identity = sandbox.load(&to, plugin)?.identity().clone();
+        // Judged before it is copied, so that the operator reads the path that he knows.
+        let bytes = sandbox.read(&plugin.file, plugin)?;
+        let identity = sandbox.load_bytes(&bytes, plugin)?.identity().clone();
+        durable::write_durably(&folder.plugin(&plugin.name), &bytes)?;
         Ok(FrozenPlugin { identity, plugin: plugin.clone() })
     };
     config.plugin.iter().map(freeze).collect()
@@ -89,7 +85,7 @@ impl Plugins {
             .members
             .iter()
             .filter(|(configured, _)| scores(configured))
-            .map(|(configured, plugin)| Member { plugin: plugin.clone(), weight: configured.weight })
+            .map(|(configured, plugin)| Member::new(plugin.clone(), configured.weight))
             .collect();
         members.iter().any(|member| member.weight != 0.0).then_some(Panel { members })
     }

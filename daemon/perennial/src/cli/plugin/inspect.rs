@@ -1,4 +1,4 @@
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use perennial_reward::{Descriptor, Inspection, Kind, LoadError, Refusal, Wasi};
@@ -43,11 +43,12 @@ impl Inspect {
         let config: Map<String, Value> =
             serde_json::from_str(&self.plugin_config).context("--plugin-config is not a JSON object")?;
         let built = Built::find(&self.plugin)?;
-        let bytes = fs::read(&built.file).with_context(|| built.file.display().to_string())?;
-        let inspection = perennial_reward::inspect(&bytes).with_context(|| built.file.display().to_string())?;
+        let sandbox = trial::sandbox(session)?;
+        let plugin = RewardPlugin { config, ..trial::plugin(built.name(), built.file, Wasi::Denied)? };
+        let bytes = sandbox.read(&plugin.file, &plugin)?;
+        let inspection = sandbox.inspect(&bytes, &plugin.name)?;
         let wasi = wasi(&inspection);
-        let plugin = RewardPlugin { config, ..trial::plugin(built.name(), built.file, wasi)? };
-        let loaded = trial::sandbox(session)?.load(&plugin.file, &plugin);
+        let loaded = sandbox.load_bytes(&bytes, &RewardPlugin { wasi, ..plugin });
         let (descriptor, refusal) = match loaded {
             Ok(plugin) => (Some(plugin.descriptor().clone()), None),
             Err(error) => (None, Some(advice(&error))),

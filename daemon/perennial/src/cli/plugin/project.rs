@@ -66,6 +66,11 @@ impl Project {
         component(&self.dir)
     }
 
+    /// What it is called.
+    pub(super) fn name(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The SDK that came with the project.
     ///
     /// # Errors

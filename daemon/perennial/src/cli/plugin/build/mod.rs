@@ -18,6 +18,7 @@ use super::{
     super::output,
     project::{Lang, Project},
 };
+use crate::{config, rewards::Sandbox};
 
 /// `perennial plugin build`
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,8 @@ impl Build {
             Lang::Python => python::build(&project, &cache)?,
             Lang::Js => js::build(&project, &cache)?,
         };
-        let inspection = perennial_reward::inspect(&component)?;
+        let sandbox = Sandbox::open(&config::Reward::default(), None)?;
+        let inspection = sandbox.inspect(&component, &project.name())?;
         inspection.judge(Wasi::Denied).context("it was built, and the sandbox does not take it")?;
         let out = self.out.unwrap_or_else(|| project.component());
         write_durably(&out, &component).with_context(|| out.display().to_string())?;

@@ -1,0 +1,28 @@
+//! A source of rows as it comes over HTTP or in a file: plain or compressed, whole or broken.
+#![no_main]
+
+// The reader alone: the crate around it brings a database that takes an hour to build with a sanitizer.
+#[allow(dead_code, unused_imports)]
+#[path = "../../daemon/data/src/rows/mod.rs"]
+mod rows;
+
+use libfuzzer_sys::fuzz_target;
+use rows::{Line, ReadLimits, Rows};
+
+const LIMITS: ReadLimits = ReadLimits { row_bytes_max: 4096, excerpt_bytes_max: 256 };
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(rows) = Rows::read("fuzz", bytes, LIMITS) else { return };
+    let mut line_before = 0;
+    for line in rows {
+        let number = match line {
+            Ok(Line::Row { line, .. }) => Some(line),
+            Ok(Line::Rejected(rejected)) => rejected.line,
+            Err(_) => break,
+        };
+        if let Some(number) = number {
+            assert!(number > line_before, "line {number} after line {line_before}");
+            line_before = number;
+        }
+    }
+});
