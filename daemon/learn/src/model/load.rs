@@ -82,7 +82,7 @@ impl Model {
             ModelSource::Gguf(file) => {
                 let gguf = Gguf::open(&file)?;
                 let weights = |config: &ModelConfig| {
-                    cache.load(&[file.clone()], precision, false, || gguf.tensors(config, precision))
+                    cache.load(std::slice::from_ref(&file), precision, false, || gguf.tensors(config, precision))
                 };
                 Self::from_gguf(&gguf, &file, weights, precision)
             }
