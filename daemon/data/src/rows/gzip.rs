@@ -9,6 +9,7 @@ const MEMBER_BYTE: u8 = 0x1f;
 
 /// All members of a gzip file, one after the other, as gzip(1) reads them: zeros after the last are padding. Anything else
 /// there is an error.
+#[allow(clippy::large_enum_variant, reason = "there is one of them for a whole file, and it is nearly always a member")]
 pub(super) enum Members<R> {
     /// Within a member.
     Member {

@@ -31,6 +31,7 @@ pub use self::{
 use self::{limits::Bound, lines::Raw, sniff::Peeked, source::Source};
 
 /// What a line of a source turned out to be. Blank lines are passed over.
+#[allow(clippy::large_enum_variant, reason = "nearly every line is a row, and a box for each costs more than it saves")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     /// A good row.

@@ -142,6 +142,7 @@ struct Service {
 }
 
 /// Work that is over.
+#[allow(clippy::large_enum_variant, reason = "a few of them exist at a time")]
 enum Job {
     Cycle {
         cycle: Option<CycleId>,
