@@ -1,5 +1,10 @@
 //! Where turns end in GGUF files, whose converters seldom write the key for it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test file for no tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of a test file for no tests"
+)]
 
 mod common;
 

@@ -1,5 +1,10 @@
 //! Model files that were made to do harm, or were damaged: each ends as a named error, soon, and without more memory than a bound.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test file for no tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of a test file for no tests"
+)]
 
 mod common;
 

@@ -1,6 +1,11 @@
 //! Changed copies of the tiny model and its adapter against what transformers and PEFT make of the same copies (see
 //! `model_folders.json` in tests/goldens/README.md), and against embedding tables that are too small for them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes the helpers of a test file for no tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of a test file for no tests"
+)]
 
 mod common;
 
