@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use perennial_tests::{Program, repository};
+use perennial_types::Fingerprint;
 
 /// A change of a file or a name, in the order in which it happened.
 #[derive(Debug)]
@@ -80,18 +81,24 @@ fn library() -> Result<&'static Path> {
 }
 
 fn compile() -> Result<PathBuf> {
-    // Beside the test itself, so that it goes with the build; of each process its own, since another may be using it.
-    let own = env::current_exe()?;
-    let library = own.with_file_name(format!("crash-recorder-{}.so", std::process::id()));
-    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let source = repository().join("tests/crash/recorder.c");
+    let name = Fingerprint::of(&fs::read(&source)?).short(16);
+    // Beside the test itself, so that it goes with the build; renamed when it is whole, since others may be about to use it.
+    let own = env::current_exe()?;
+    let library = own.with_file_name(format!("crash-recorder-{name}.so"));
+    if library.is_file() {
+        return Ok(library);
+    }
+    let unfinished = own.with_file_name(format!("crash-recorder-{name}-{}.so", std::process::id()));
+    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let output = Command::new(compiler)
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-        .arg(&library)
+        .arg(&unfinished)
         .arg(source)
         .output()
         .context("starting the C compiler")?;
     ensure!(output.status.success(), "the recorder does not compile: {}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(&unfinished, &library)?;
     Ok(library)
 }
 
