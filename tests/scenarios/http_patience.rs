@@ -75,6 +75,8 @@ fn too_many_connections_wait_and_get_their_turn() {
     let started = Instant::now();
     assert_eq!(daemon.http.get("/live").unwrap().status, 200);
     assert!(started.elapsed() > Duration::from_millis(500), "both places were taken");
+    let told = daemon.metrics().unwrap().sum("perennial_http_connections_full_total", &[]);
+    assert!(told.is_some_and(|waits| waits >= 1.0) && daemon.log().contains("http.connections_max"), "{told:?}");
     drop(silent);
 }
 

@@ -42,7 +42,8 @@ pub(super) async fn ready(
         return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
     }
     if let Some(unpublished) = handle.context().publisher.unpublished() {
-        return Err(ApiError::unavailable(unpublished.to_string()));
+        let known = caller.may(Role::Read).then(|| unpublished.to_string());
+        return Err(ApiError::unavailable(known.unwrap_or_else(|| "the champion is not published".to_owned())));
     }
     // Whether it is ready must be told whatever the registry does.
     let stuck = handle.context().telemetry.board().stuck().filter(|_| caller.may(Role::Read));

@@ -89,7 +89,7 @@ pub(crate) fn serve(
     drain: CancellationToken,
     tasks: &TaskTracker,
 ) -> std::io::Result<()> {
-    let connections = Connections::new(&handle.context().config.current().http, drain, tasks.clone());
+    let connections = Connections::new(handle.context(), drain, tasks.clone());
     for listener in doors.listeners {
         // Who may open a Unix socket is for its mode to say.
         let tokens = match listener {

@@ -11,14 +11,17 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{sleep, timeout},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, warn};
 
 use super::{Listener, body::Arriving, patient::Patient};
-use crate::config;
+use crate::{
+    ports::Context,
+    telemetry::{ConnectionsFull, Telemetry},
+};
 
 /// The longest head of a request, in bytes; a longer one is answered with 431.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -32,6 +35,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// After a connection could not be accepted (no file descriptor is free), the next is tried so much later.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// That all places are taken is logged no more often than this.
+const FULL_TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
 /// When the daemon stops, the rest of a request that is on its way already may still come within this time.
 const STOP_GRACE: Duration = Duration::from_millis(200);
 
@@ -39,6 +45,9 @@ const STOP_GRACE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
+    max: usize,
+    telemetry: Telemetry,
+    told_full: Arc<Mutex<Option<Instant>>>,
     head: Duration,
     body_seconds: u64,
     drain: CancellationToken,
@@ -82,9 +91,14 @@ impl Accepting {
 }
 
 impl Connections {
-    pub(super) fn new(http: &config::Http, drain: CancellationToken, tasks: TaskTracker) -> Self {
+    pub(super) fn new(context: &Context, drain: CancellationToken, tasks: TaskTracker) -> Self {
+        let config = context.config.current();
+        let http = &config.http;
         Self {
             places: Arc::new(Semaphore::new(http.connections_max)),
+            max: http.connections_max,
+            telemetry: context.telemetry.clone(),
+            told_full: Arc::default(),
             head: Duration::from_secs(http.header_seconds),
             body_seconds: http.body_seconds,
             drain,
@@ -105,17 +119,35 @@ impl Connections {
     }
 
     async fn accept(&self, accepting: &Accepting, router: &Router) {
-        // Where all places are taken, the next connections wait in the system's queue; each that has one loses it in time.
-        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
-            match accepting.next().await {
-                Ok(stream) => drop(self.tasks.spawn(self.clone().connection(stream, router.clone(), place))),
+        loop {
+            let stream = match accepting.next().await {
+                Ok(stream) => stream,
                 Err(problem) => {
                     warn!(error = %problem, "a connection cannot be accepted");
                     sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-            }
+            };
+            // Where all places are taken, this connection waits here and the next ones in the system's queue; whoever has a
+            // place loses it in time.
+            let Some(place) = self.place().await else { return error!("the HTTP interface ended") };
+            self.tasks.spawn(self.clone().connection(stream, router.clone(), place));
         }
-        error!("the HTTP interface ended");
+    }
+
+    /// A place for a connection, as soon as there is one; `None` never comes while the daemon runs.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        let mut told = self.told_full.lock().await;
+        let is_news = told.is_none_or(|told| told.elapsed() > FULL_TOLD_INTERVAL);
+        if is_news {
+            *told = Some(Instant::now());
+        }
+        drop(told);
+        self.telemetry.emit_quietly(ConnectionsFull { max: self.max, is_news });
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
     async fn connection(self, stream: Box<dyn Stream>, router: Router, _place: OwnedSemaphorePermit) {

@@ -368,7 +368,8 @@ async fn heavy_request_does_not_hold_a_stop() {
     let running = Running::start(Fake::default(), |config| config.ingest.desks = 1).await;
     let senders = TaskTracker::new();
     let requests: Vec<_> = (0..2)
-        .map(|_| running.http.post(format!("{}/v1/samples", running.base)).body("x\n".repeat(LIGHT)))
+        .map(|_| running.http.post(format!("{}/v1/samples", running.base)).header("content-type", "application/jsonl"))
+        .map(|request| request.body("x\n".repeat(LIGHT)))
         .map(|request| senders.spawn(request.send()))
         .collect();
     sleep(Duration::from_millis(500)).await;
@@ -416,8 +417,14 @@ async fn a_registry_that_hangs_stops_neither_the_loop_nor_http() {
     let inbox = running.folder.path().join("inbox");
     std::fs::write(inbox.join(".a"), "1\n").unwrap();
     std::fs::rename(inbox.join(".a"), inbox.join("a.jsonl")).unwrap();
-    running.until("the file", async |running| running.folder.path().join("inbox/taken/a.jsonl").exists()).await;
+    let taken = running.folder.path().join("inbox/taken/a.jsonl");
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !taken.exists() && Instant::now() < limit {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Before anything may fail: the runtime's end waits for what hangs.
     running.fake.hangs.store(false, SeqCst);
+    assert!(taken.exists(), "the inbox was not looked at");
     assert_eq!(running.stop().await, Exit::Clean);
 }
 

@@ -15,6 +15,8 @@ use crate::{config::Objective, failure::FailureKind, stage::Told};
 /// Every metric that the daemon exports, by component.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// The doors.
+    pub(crate) http: HttpMetrics,
     /// Rows and files in.
     pub(crate) ingest: IngestMetrics,
     /// The replay buffer.
@@ -29,6 +31,11 @@ pub(crate) struct Metrics {
     pub(crate) reward: RewardMetrics,
     /// The gate and the champion.
     pub(crate) gate: GateMetrics,
+}
+
+/// The doors.
+pub(crate) struct HttpMetrics {
+    pub(crate) connections_full: IntCounter,
 }
 
 /// Rows and files in.
@@ -113,6 +120,7 @@ impl Metrics {
         register(&registry, build_info()?)?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
+            http: HttpMetrics::new(&registry)?,
             ingest: IngestMetrics::new(&registry)?,
             buffer: BufferMetrics::new(&registry)?,
             cycle: CycleMetrics::new(&registry)?,
@@ -129,6 +137,14 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl HttpMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let full = "Connections that waited, since all http.connections_max were taken.";
+        let full = IntCounter::new("perennial_http_connections_full_total", full)?;
+        Ok(Self { connections_full: register(registry, full)? })
     }
 }
 

@@ -3,12 +3,13 @@
 mod cycle;
 mod failure;
 mod gate;
+mod http;
 mod ingest;
 mod publish;
 mod reward;
 mod train;
 
-pub(crate) use self::{cycle::*, failure::*, gate::*, ingest::*, publish::*, reward::*, train::*};
+pub(crate) use self::{cycle::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*};
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
