@@ -231,7 +231,8 @@ fn tokens_without_a_row_are_named_and_refuse_only_the_texts_that_hold_them() {
     let encode = |text: &str| model.encode(&Row::parse(&format!(r#"{{"text": "{text}"}}"#)).unwrap().body, 100);
     assert!(encode("Say: ticket").is_ok());
     let error = encode("Say: <|note|>").unwrap_err();
-    assert_eq!(error.to_string(), "the token `<|note|>` has the id 769, but the model's embedding has 768 rows");
+    let told = "the token `<|note|>` has the id 769, but the model's embedding has 768 rows";
+    assert!(error.to_string().starts_with(told), "{error}");
     assert!(matches!(error, EncodeError::Tokenizer(TokenizerError::NoRow { .. })) && !error.is_of_the_model());
 
     let embedder = perennial_learn::embed::Embedder::new(&model, perennial_learn::embed::Method::Sif).unwrap();
