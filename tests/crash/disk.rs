@@ -342,7 +342,7 @@ mod tests {
 
     /// What may be there after a cut, over many chances: each file's name and bytes.
     fn outcomes(changes: impl Fn(&Disk) -> Vec<Change>) -> BTreeSet<BTreeMap<String, String>> {
-        (0..200)
+        (0..1000)
             .map(|seed| {
                 let (folder, mut disk) = disk();
                 let changes = changes(&disk);

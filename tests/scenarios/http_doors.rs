@@ -84,7 +84,8 @@ fn every_error_is_a_problem() {
     let daemon = fixture.start().unwrap();
     let rows = ("Content-Type", "application/x-ndjson");
     let long = "x\n".repeat(4096);
-    let cases: [(&str, &str, &[(&str, &str)], &str, u16); 13] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+    let cases: [Case<'_>; 13] = [
         ("GET", "/nowhere", &[], "", 404),
         ("GET", "/v1/cycles/9", &[], "", 404),
         ("GET", "/v1/cycles/%ff", &[], "", 400),

@@ -132,6 +132,7 @@ impl Rendered {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "what is compared is a list of ranges")]
 mod tests {
     use serde_json::json;
 

@@ -183,6 +183,9 @@ mod tests {
         ProcessLoader::new(LoadLimits { seconds_max: 0.2, memory_bytes_max: 64 << 20 })
     }
 
+    /// Takes a mebibyte more, again and again.
+    const GROWS: &str = r"more=$(head -c 1048576 /dev/zero | tr '\0' x); all=; while :; do all=$all$more; done";
+
     fn shell(script: &str) -> Child {
         Command::new("sh").args(["-c", script]).spawn().unwrap()
     }
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn what_holds_too_much_is_killed() {
         let patient = ProcessLoader::new(LoadLimits { seconds_max: 60.0, ..loader().limits });
-        let end = patient.watch(&mut shell("exec tail -c 1G /dev/zero")).unwrap();
+        let end = patient.watch(&mut shell(GROWS)).unwrap();
         assert!(matches!(end, End::OverMemory));
         let refusal = patient.outcome(&end, Err(io::ErrorKind::UnexpectedEof.into()), "").unwrap_err();
         assert!(

@@ -92,6 +92,10 @@ fn differences(goldens: &Goldens, is_meant: impl Fn(&Golden) -> bool) -> Vec<Str
                 differences.push(format!("{place}\n  ours   {ours:?}\n  theirs {expected:?}"));
             }
         }
+        // Another text has other tokens.
+        if is_meant(golden) {
+            continue;
+        }
         if let (Some(marks), Ok(ours)) = (&golden.marks, render(false)) {
             let spans = tokenizer.spans_of(&ours, &[]).unwrap().0;
             let mut marked = vec![0; spans.tokens.len()];
