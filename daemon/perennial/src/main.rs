@@ -30,6 +30,7 @@ mod stage;
 mod state;
 mod stuck;
 mod telemetry;
+mod told;
 mod wire;
 
 use std::process::ExitCode;

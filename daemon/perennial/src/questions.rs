@@ -6,7 +6,7 @@ use perennial_registry::SampleRecord;
 use perennial_types::{Fingerprint, Sample, SampleId};
 use tracing::{info, warn};
 
-use crate::{indexer, ports::Context};
+use crate::{indexer, ports::Context, told::told};
 
 /// Samples that are read and noted together.
 const BATCH: usize = 4096;
@@ -50,7 +50,7 @@ fn read(context: &Context, records: &[SampleRecord]) -> BTreeMap<SampleId, Sampl
         match indexer::read_samples(&context.state, records) {
             Ok(read) => samples.extend(read),
             Err(error) => {
-                warn!(segment, error = format!("{error:#}"), "what the samples of a segment ask cannot be told");
+                warn!(segment, error = told(&error), "what the samples of a segment ask cannot be told");
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     lock::{DaemonFile, StateLock},
     models, preflight, replay,
     rewards::Plugins,
+    told::told,
 };
 
 /// Below this much room on the disk, checkpoints and segments may soon not be written any more.
@@ -46,7 +47,7 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
             Ok(found) => output::line(format_args!("ok     {name:<13} {found}")),
             Err(problem) => {
                 wrong += 1;
-                output::line(format_args!("wrong  {name:<13} {problem:#}"));
+                output::line(format_args!("wrong  {name:<13} {}", told(&problem)));
             }
         }
     }

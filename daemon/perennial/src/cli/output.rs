@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::told::told;
+
 /// A line of data.
 pub(super) fn line(data: impl Display) {
     write(&mut io::stdout().lock(), format_args!("{data}\n"));
@@ -38,7 +40,7 @@ pub(super) fn note(text: impl Display) {
 
 /// What went wrong, with what led to it.
 pub(super) fn error(error: &anyhow::Error) {
-    write(&mut io::stderr().lock(), format_args!("error: {error:#}\n"));
+    write(&mut io::stderr().lock(), format_args!("error: {}\n", told(error)));
 }
 
 /// The prompt of a conversation, where a person sits at both ends.

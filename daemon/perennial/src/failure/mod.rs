@@ -10,6 +10,8 @@ use std::{any::Any, panic::AssertUnwindSafe};
 
 use self::by_type::{Verdict, verdict};
 
+use crate::told::told;
+
 /// An error that no further try of the same cycle would mend.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
@@ -90,7 +92,7 @@ impl Failure {
             Verdict::Final(remedy) => (FailureKind::Final, remedy),
             Verdict::Panic => (FailureKind::Panic, "the log has the place in the program: please report it".to_owned()),
         };
-        Self { kind, reason: format!("{error:#}"), remedy }
+        Self { kind, reason: told(error), remedy }
     }
 
     /// Reason and remedy in one sentence.

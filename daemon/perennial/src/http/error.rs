@@ -8,7 +8,7 @@ use axum::{
 use perennial_registry::RegistryError;
 use serde::{Deserialize, Serialize};
 
-use crate::{api::NotFound, intake::is_full, ports::IntakeError, service::Refusal};
+use crate::{api::NotFound, intake::is_full, ports::IntakeError, service::Refusal, told::told};
 
 /// The type of every answer that is an error: problem details, RFC 9457.
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
@@ -131,7 +131,7 @@ impl IntoResponse for ApiError {
 
 impl From<anyhow::Error> for ApiError {
     fn from(error: anyhow::Error) -> Self {
-        let detail = format!("{error:#}");
+        let detail = told(&error);
         if is_full(&error) {
             return Self::storage_full(detail);
         }
@@ -161,9 +161,9 @@ impl From<IntakeError> for ApiError {
             IntakeError::Incomplete { over_bound: false, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "damaged", error.to_string())
             }
-            IntakeError::StorageFull(_) => Self::storage_full(format!("{:#}", anyhow::Error::from(error))),
+            IntakeError::StorageFull(_) => Self::storage_full(told(anyhow::Error::from(error))),
             IntakeError::Storage(_) | IntakeError::Busy | IntakeError::Stopped => {
-                Self::unavailable(format!("{:#}", anyhow::Error::from(error)))
+                Self::unavailable(told(anyhow::Error::from(error)))
             }
         }
     }

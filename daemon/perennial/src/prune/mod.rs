@@ -10,7 +10,7 @@ mod taken;
 use anyhow::Context as _;
 use tracing::{debug, warn};
 
-use crate::{config::Config, ports::Context};
+use crate::{config::Config, ports::Context, told::told};
 
 /// A folder with a bound.
 struct Bound {
@@ -39,7 +39,7 @@ fn prune(context: &Context, config: &Config, bounds: &[Bound]) {
     for Bound { folder, prune } in bounds {
         match prune(context, config).with_context(|| format!("{folder} cannot be pruned")) {
             Ok(removed) => debug!(folder, removed, "pruned"),
-            Err(error) => warn!(folder, error = format!("{error:#}"), "a folder that only grows cannot be pruned"),
+            Err(error) => warn!(folder, error = told(&error), "a folder that only grows cannot be pruned"),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     ports::{Cause, CycleEnd, Cycles, Stop},
     stuck,
     telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree, SetAsideCount, Standing},
+    told::told,
 };
 
 impl Service {
@@ -54,7 +55,7 @@ impl Service {
                 Ok(chosen) => chosen,
                 Err(problem) if reply.is_none() => return Job::Cycle { cycle: None, end: Err(problem) },
                 Err(problem) => {
-                    answer(reply, &Err(Refusal::Failed(format!("{problem:#}"))));
+                    answer(reply, &Err(Refusal::Failed(told(&problem))));
                     return Job::Refused;
                 }
             };

@@ -58,6 +58,7 @@ use crate::{
     http,
     ports::{Cause, Context, CycleEnd, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
+    told::told,
     wire::keep_published,
 };
 
@@ -312,7 +313,7 @@ impl Service {
         let situation = match answer {
             Ok(situation) => situation,
             Err(problem) => {
-                return error!(error = format!("{problem:#}"), "the registry does not answer; tried again");
+                return error!(error = told(&problem), "the registry does not answer; tried again");
             }
         };
         if self.cycle_runs {
@@ -380,7 +381,7 @@ impl Service {
         lane.end(inbox);
         match again {
             Ok(again_in) => again_in.into_iter().for_each(|pause| lane.look_within(pause)),
-            Err(problem) => error!(error = format!("{problem:#}"), "the inbox was not looked through"),
+            Err(problem) => error!(error = told(&problem), "the inbox was not looked through"),
         }
     }
 
@@ -409,7 +410,7 @@ impl Service {
             }
             Ok(Job::LookAround(answer)) => self.looked_around(answer),
             Ok(Job::Told(Ok(()))) => {}
-            Ok(Job::Told(Err(problem))) => error!(error = format!("{problem:#}"), "the registry does not answer"),
+            Ok(Job::Told(Err(problem))) => error!(error = told(&problem), "the registry does not answer"),
             Ok(Job::Inbox(inbox, again)) => self.looked(inbox, again),
             Ok(Job::Index(outcome)) => {
                 self.indexer_runs = false;
@@ -417,7 +418,7 @@ impl Service {
                     Ok(0) => {}
                     Ok(samples) => info!(samples, "replay buffer is up to date"),
                     Err(problem) => {
-                        let error = format!("{problem:#}");
+                        let error = told(&problem);
                         warn!(error, "the replay buffer is not up to date; tried again after the next ingest");
                     }
                 }

@@ -7,6 +7,7 @@ use super::{Job, Reread, Service, systemd, work::on_thread};
 use crate::{
     config::{Config, Reload},
     ports::Cycles,
+    told::told,
 };
 
 /// A configuration that was read again.
@@ -35,7 +36,7 @@ impl Service {
         self.reload_runs = false;
         match outcome {
             Err(problem) => {
-                error!(error = format!("{problem:#}"), "reload refused: the configuration stays as it was");
+                error!(error = told(&problem), "reload refused: the configuration stays as it was");
             }
             Ok(Reloaded { reload, check }) => {
                 if let Err(problem) = self.log.set_level(&reload.config.log.level) {

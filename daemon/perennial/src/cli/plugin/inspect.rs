@@ -10,7 +10,7 @@ use super::{
     project::Built,
     trial,
 };
-use crate::config::RewardPlugin;
+use crate::{config::RewardPlugin, told::told};
 
 /// `perennial plugin inspect`
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ impl Inspect {
         let sandbox = trial::sandbox(session)?;
         let plugin = RewardPlugin { config, ..trial::plugin(built.name(), built.file, Wasi::Denied)? };
         let bytes = sandbox.read(&plugin.file, &plugin)?;
-        let inspection = sandbox.inspect(&bytes, &plugin.name)?;
+        let inspection = sandbox.inspect(&bytes, &plugin.name).with_context(|| plugin.file.display().to_string())?;
         let wasi = wasi(&inspection);
         let loaded = sandbox.load_bytes(&bytes, &RewardPlugin { wasi, ..plugin });
         let (descriptor, refusal) = match loaded {
@@ -74,8 +74,10 @@ fn wasi(inspection: &Inspection) -> Wasi {
 
 fn advice(error: &anyhow::Error) -> String {
     match error.downcast_ref::<LoadError>() {
-        Some(LoadError { refusal: Refusal::Config(_), .. }) => format!("{error:#}; give one with --plugin-config"),
-        _ => format!("{error:#}"),
+        Some(LoadError { refusal: Refusal::Config(_), .. }) => {
+            format!("{}; give one with --plugin-config", told(error))
+        }
+        _ => told(error),
     }
 }
 

@@ -30,6 +30,7 @@ use super::Desk;
 use crate::{
     ports::{Context, IntakeError, Stop},
     telemetry::{FileHandled, FileOutcome, InboxLooked, StorageFull},
+    told::told,
 };
 
 /// How long the inbox rests while the disk is full.
@@ -171,7 +172,7 @@ impl Inbox {
             Err(error) => error,
         };
         let full = matches!(error, IntakeError::StorageFull(_));
-        let reason = format!("{:#}", anyhow::Error::from(error));
+        let reason = told(anyhow::Error::from(error));
         if full {
             let (file, reason) = (&*shown, Some(reason));
             self.context.telemetry.emit(FileHandled { file, outcome: FileOutcome::Failed, reason });

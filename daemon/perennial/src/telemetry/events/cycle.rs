@@ -10,6 +10,7 @@ use crate::{
     failure::sentence,
     ports::{Cause, CycleEnd},
     telemetry::{Activity, Event, Telemetry},
+    told::told,
 };
 
 /// A cycle's phases as work under way. (The registry records the states that they end in: `train` ends in `trained`.)
@@ -115,8 +116,8 @@ impl Event for CycleEnded<'_> {
                 ("aborted", None)
             }
             Err(problem) => {
-                error!(%cycle, error = format!("{problem:#}"), "cycle cannot go on; it is tried again");
-                ("error", Some(format!("cycle {cycle}: {problem:#}")))
+                error!(%cycle, error = told(problem), "cycle cannot go on; it is tried again");
+                ("error", Some(format!("cycle {cycle}: {}", told(problem))))
             }
         };
         let metrics = &telemetry.metrics().cycle;

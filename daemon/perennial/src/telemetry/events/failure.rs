@@ -12,6 +12,7 @@ use crate::{
     failure::{Failure, Final},
     stuck::Stuck,
     telemetry::{Blocked, Event, Telemetry},
+    told::told,
 };
 
 /// A run of a cycle begins.
@@ -60,7 +61,7 @@ pub(crate) struct NextCycleBlocked<'a>(pub(crate) &'a anyhow::Error);
 
 impl Event for NextCycleBlocked<'_> {
     fn emit(self, telemetry: &Telemetry) {
-        let reason = format!("{:#}", self.0);
+        let reason = told(self.0);
         error!(reason, "no cycle can be begun: samples are taken in, and wait");
         telemetry.board().update(|activity| {
             let since_ms = activity.blocked.as_ref().map_or_else(clock::now_ms, |blocked| blocked.since_ms);
