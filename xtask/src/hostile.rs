@@ -1,4 +1,6 @@
-use anyhow::Result;
+use std::env;
+
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{output, shell::Shell};
@@ -22,5 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     output::note("Installs nothing. Starts a daemon of its own with the tiny test model.");
     Shell::cargo().args(["build", "--workspace"]).run()?;
     let numbers = [options.runs as u64, options.seed, options.first as u64].map(|number| number.to_string());
-    Shell::cargo().args(["run", "--workspace", "--bin", "hostile", "--"]).args(numbers).run()
+    // `cargo run` takes one package alone, with features of its own.
+    let own = env::current_exe().context("finding the running executable")?;
+    Shell::new(own.with_file_name("hostile")).args(numbers).run()
 }
