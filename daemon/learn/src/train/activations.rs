@@ -15,14 +15,21 @@ impl ActivationPlan {
     /// As many layers kept as the bound allows for so many rows. A bound that not even the residual streams fit into is
     /// exceeded: nothing is left to save but smaller micro-batches.
     pub fn new(decoder: &Decoder, lora: &LoraWeights, rows: usize, bytes_max: Option<u64>) -> Self {
-        Self::of(decoder.layer_count(), decoder.row_bytes(lora).map(|bytes| (bytes * rows) as u64), bytes_max)
+        Self::of(
+            decoder.layer_count(),
+            decoder.row_bytes(lora).map(|bytes| (bytes as u64).saturating_mul(rows as u64)),
+            bytes_max,
+        )
     }
 
     fn of(layers: usize, [kept, residual]: [u64; 2], bytes_max: Option<u64>) -> Self {
         let bytes = |layers_kept: usize| {
             // A layer that is computed again is kept for that while.
             let again = if layers_kept < layers { kept } else { 0 };
-            layers_kept as u64 * kept + (layers - layers_kept) as u64 * residual + again
+            let computed_again = (layers - layers_kept) as u64;
+            kept.saturating_mul(layers_kept as u64)
+                .saturating_add(residual.saturating_mul(computed_again))
+                .saturating_add(again)
         };
         let fits = |layers_kept: &usize| bytes_max.is_none_or(|max| bytes(*layers_kept) <= max);
         let layers_kept = (0..=layers).rev().find(fits).unwrap_or(0);
