@@ -43,6 +43,17 @@ fn waiting(fixture: &Fixture) -> u64 {
     serde_json::from_str::<Value>(&status).unwrap()["waiting"]["samples"].as_u64().unwrap()
 }
 
+/// A cycle over these rows, whose candidate is in service, whatever the gate said of it. Returns the cycle.
+fn champion(fixture: &Fixture, rows: &[String]) -> Cycle {
+    ingest(fixture, "one.jsonl", rows).unwrap();
+    let cycle = cycle(fixture).unwrap();
+    if !promoted(&cycle) {
+        let candidate = cycle.candidate.as_ref().unwrap().to_string();
+        fixture.program.run(&["promote", "--force", &candidate]).unwrap().success().unwrap();
+    }
+    cycle
+}
+
 /// Rows whose prompt alone is longer than any limit here.
 fn long_rows(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{{\"prompt\": \"{} {n}\", \"completion\": \"yes\"}}", "word ".repeat(500))).collect()
@@ -95,12 +106,7 @@ fn rows_that_nothing_can_be_learned_from_are_set_aside_and_later_rows_are_traine
 fn a_shape_that_the_champion_does_not_have_is_refused_before_a_cycle_begins() {
     let fixture = fixture();
     let rows = task("tickets_train").unwrap();
-    ingest(&fixture, "one.jsonl", &rows[..24]).unwrap();
-    let first = cycle(&fixture).unwrap();
-    if !promoted(&first) {
-        let candidate = first.candidate.unwrap().to_string();
-        fixture.program.run(&["promote", "--force", &candidate]).unwrap().success().unwrap();
-    }
+    let first = champion(&fixture, &rows[..24]);
     ingest(&fixture, "two.jsonl", &rows[24..48]).unwrap();
     for setting in ["train.r=8", "train.alpha=64", "train.use_rslora=true"] {
         let other = under(&fixture, &[setting]);
@@ -122,12 +128,7 @@ fn a_shape_that_the_champion_does_not_have_is_refused_before_a_cycle_begins() {
 fn a_reload_with_another_shape_is_refused_and_training_goes_on_with_the_old_one() {
     let fixture = fixture();
     let rows = task("tickets_train").unwrap();
-    ingest(&fixture, "one.jsonl", &rows[..24]).unwrap();
-    let first = cycle(&fixture).unwrap();
-    if !promoted(&first) {
-        let candidate = first.candidate.unwrap().to_string();
-        fixture.program.run(&["promote", "--force", &candidate]).unwrap().success().unwrap();
-    }
+    champion(&fixture, &rows[..24]);
     let example = fs::read_to_string(repository().join("config/examples/demo/tiny.toml")).unwrap();
     let goldens = repository().join("tests/goldens").display().to_string();
     let text = example.replace("../../../tests/goldens", &goldens).replace("samples_min = 400", "samples_min = 5000");

@@ -4,11 +4,8 @@
 //! - [`split`]: which samples are held out; [`segment`]: the immutable Parquet files that samples are stored in.
 //! - [`replay`]: the LanceDB index of trained samples and the policies that keep and draw them.
 //! - [`mix`]: the frozen training set of a cycle.
-//! - [`durable`]: files that are whole or absent after a crash, for those who write beside this crate.
 //!
 //! Nothing here knows the registry: what is already stored, held out or trained on is told by the caller in plain values.
-
-pub use perennial_durable as durable;
 
 mod calendar;
 mod columns;

@@ -5,13 +5,13 @@ use std::{
 };
 
 use arrow::array::{Array, RecordBatch, StringArray};
+use perennial_durable as durable;
 use perennial_types::{Fingerprinter, Sample, SampleId};
 use serde_json::{Map, Value};
 
 use super::{Apart, Manifest, MixError, MixPlan, Origin, assert_nothing_held_out};
 use crate::{
     columns::{self, ColumnError, SampleColumns},
-    durable,
     parquet_file::{self, ParquetFileError},
 };
 

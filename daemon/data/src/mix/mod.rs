@@ -8,6 +8,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
+use perennial_durable::DurableError;
 use perennial_types::{Fingerprint, Sample, SampleId};
 
 pub use self::{
@@ -15,7 +16,7 @@ pub use self::{
     manifest::{DomainCounts, MANIFEST_VERSION, Manifest},
     plan::{MixConfig, MixPlan, NewSample, Origin, plan},
 };
-use crate::{durable::DurableError, parquet_file::ParquetFileError};
+use crate::parquet_file::ParquetFileError;
 
 /// A mix that cannot be frozen or read.
 #[derive(Debug, thiserror::Error)]

@@ -6,12 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use perennial_durable::{self as durable, DurableError};
 use perennial_types::Fingerprint;
 
-use crate::{
-    calendar,
-    durable::{self, DurableError},
-};
+use crate::calendar;
 
 /// What quarantine may take on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

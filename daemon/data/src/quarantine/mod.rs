@@ -14,6 +14,7 @@ use std::{
     path::PathBuf,
 };
 
+use perennial_durable::{self as durable, DurableError, DurableFile};
 use perennial_types::Fingerprint;
 
 pub use self::{
@@ -21,7 +22,6 @@ pub use self::{
     line::{QuarantineKind, QuarantineLine},
     read::{QuarantineEntry, QuarantineError, QuarantineReader},
 };
-use crate::durable::{self, DurableError, DurableFile};
 
 /// A quarantine file that is written and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]

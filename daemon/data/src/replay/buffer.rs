@@ -12,6 +12,7 @@ use lancedb::{
     query::{ExecutableQuery, QueryBase, Select},
     table::{CompactionOptions, OptimizeAction},
 };
+use perennial_durable as durable;
 use perennial_types::{CycleId, SampleId};
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
     row::{self, ROW_COLUMNS},
     settled::Settled,
 };
-use crate::{columns, durable};
+use crate::columns;
 
 /// Rows of one merge: bounds memory, and the length of the list of ids in a filter.
 const CHUNK_ROWS_MAX: usize = 1024;

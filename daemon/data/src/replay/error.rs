@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
+use perennial_durable::DurableError;
 use perennial_types::SampleId;
 
-use crate::{columns::ColumnError, durable::DurableError};
+use crate::columns::ColumnError;
 
 /// A replay buffer that cannot be opened, read or changed.
 #[derive(Debug, thiserror::Error)]

@@ -4,12 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use arrow::datatypes::Schema;
 use lancedb::{Connection, Session, Table};
+use perennial_durable as durable;
 
 use super::{ReplayError, error::refused, row};
-use crate::{
-    columns::{self, ColumnError},
-    durable,
-};
+use crate::columns::{self, ColumnError};
 
 pub(super) const TABLE: &str = "samples";
 

@@ -9,6 +9,7 @@ mod sweep;
 mod tests;
 mod write;
 
+use perennial_durable::DurableError;
 use perennial_types::{Fingerprint, Sample};
 
 pub use self::{
@@ -16,7 +17,6 @@ pub use self::{
     sweep::sweep_orphans,
     write::write_segment,
 };
-use crate::durable::DurableError;
 pub use crate::{columns::ColumnError, parquet_file::ParquetFileError};
 
 /// The folder of all segments, in the state directory.

@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, fs, io, path::Path};
 
+use perennial_durable::{self as durable, DurableError};
+
 use super::SEGMENTS_FOLDER;
-use crate::durable::{self, DurableError};
 
 /// Deletes the segments below `root`, the state directory, that are not `known` to the catalogue (by
 /// [`SegmentFile::path`](super::SegmentFile::path)), with what unfinished writes left, and returns their paths, sorted.

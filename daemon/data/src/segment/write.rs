@@ -1,10 +1,11 @@
 use std::path::Path;
 
 use arrow::array::BooleanArray;
+use perennial_durable as durable;
 use perennial_types::Fingerprint;
 
 use super::{ParquetFileError, SEGMENTS_FOLDER, SegmentError, SegmentFile, Stored};
-use crate::{calendar, columns, durable, parquet_file};
+use crate::{calendar, columns, parquet_file};
 
 /// Enough of the hash that no two segments of a state directory meet in one name.
 const NAME_DIGITS: usize = 32;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context as _, bail};
-use perennial_data::{durable, mix::NewSample};
+use perennial_data::mix::NewSample;
+use perennial_durable as durable;
 use perennial_registry::Product;
 use perennial_types::{Domain, Kind, SampleId};
 use serde::{Deserialize, Serialize};

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use perennial_data::{
-    durable,
-    mix::{self, Origin},
-};
+use perennial_data::mix::{self, Origin};
+use perennial_durable as durable;
 use perennial_gate::{Policy, Report, RewardTraining, SuiteReport, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
 use perennial_types::SampleId;

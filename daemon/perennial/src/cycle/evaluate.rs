@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, fs, io};
 
 use anyhow::Context as _;
-use perennial_data::{durable, mix};
+use perennial_data::mix;
+use perennial_durable as durable;
 use perennial_gate::{EvaluateError, Item, ItemScore, Judge, Suite, SuiteScores, evaluate_items};
 use perennial_learn::{adapter::Adapter, model::Model};
 use perennial_registry::{Product, publish};

@@ -4,7 +4,7 @@
 use std::{fs, io, path::PathBuf};
 
 use anyhow::Context as _;
-use perennial_data::durable;
+use perennial_durable as durable;
 
 use super::CycleFolder;
 

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use perennial_data::durable;
+use perennial_durable as durable;
 use perennial_gate::ItemScore;
 use perennial_learn::{compute::current_isa, model::Model};
 use perennial_types::{Fingerprint, Fingerprinter};

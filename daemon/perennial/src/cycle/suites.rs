@@ -8,7 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use perennial_data::{durable, mix};
+use perennial_data::mix;
+use perennial_durable as durable;
 use perennial_gate::{LeftOut, RewardScale, Suite, SuiteError, SuiteOptions, auto_suite, load_golden};
 use perennial_registry::SampleRecord;
 use perennial_types::{Domain, Fingerprint, Fingerprinter, Sample};

@@ -1,5 +1,5 @@
 use anyhow::bail;
-use perennial_data::durable;
+use perennial_durable as durable;
 use perennial_reward::{Member, Panel, Plugin, PluginIdentity};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};

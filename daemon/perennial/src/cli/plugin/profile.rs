@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
-use perennial_data::durable::write_durably;
+use perennial_durable::write_durably;
 
 use super::{
     super::{output, session::Session},

@@ -8,7 +8,7 @@ use crate::tokenize::jinja::{
     fault::Result,
     format, json,
     machine::Machine,
-    methods::{capitalized, center, is_space, lines, replaced, stripped},
+    methods::{capitalized, center, is_space, lines, replaced, stripped, titled},
     repr,
     value::Value,
 };
@@ -21,7 +21,7 @@ pub(super) const FILTERS: &[(&str, Filter)] = &[
     ("upper", |machine, value, args| changed(machine, &value, args, |text| text.to_uppercase())),
     ("lower", |machine, value, args| changed(machine, &value, args, |text| text.to_lowercase())),
     ("capitalize", |machine, value, args| changed(machine, &value, args, capitalized)),
-    ("title", |machine, value, args| changed(machine, &value, args, titled)),
+    ("title", |machine, value, args| changed(machine, &value, args, |text| titled(text, is_within_word))),
     ("replace", |machine, value, args| {
         let text = repr::to_str(&value, machine.budget)?;
         replaced(machine, &text, args)
@@ -64,17 +64,8 @@ fn trim(machine: &mut Machine<'_>, value: Value, args: Args) -> Result<Value> {
 }
 
 /// Jinja's own: a word begins after a blank, a hyphen or an opening bracket.
-fn titled(text: &str) -> String {
-    let mut titled = String::with_capacity(text.len());
-    let mut in_word = false;
-    for character in text.chars() {
-        match in_word {
-            true => titled.extend(character.to_lowercase()),
-            false => titled.extend(character.to_uppercase()),
-        }
-        in_word = !(is_space(character) || "-({[<".contains(character));
-    }
-    titled
+fn is_within_word(character: char) -> bool {
+    !(is_space(character) || "-({[<".contains(character))
 }
 
 fn indent(machine: &mut Machine<'_>, value: Value, args: Args) -> Result<Value> {

@@ -8,7 +8,7 @@ pub(super) const METHODS: &[(&str, Run)] = &[
     ("upper", |machine, value, args| changed(machine, value, args, |text| text.to_uppercase())),
     ("casefold", |machine, value, args| changed(machine, value, args, |text| text.to_lowercase())),
     ("capitalize", |machine, value, args| changed(machine, value, args, capitalized)),
-    ("title", |machine, value, args| changed(machine, value, args, titled)),
+    ("title", |machine, value, args| changed(machine, value, args, |text| titled(text, char::is_alphabetic))),
     ("swapcase", |machine, value, args| changed(machine, value, args, swapped)),
     ("isalpha", |_, value, args| all(value, args, char::is_alphabetic)),
     ("isalnum", |_, value, args| all(value, args, char::is_alphanumeric)),
@@ -51,8 +51,8 @@ pub(in crate::tokenize::jinja) fn capitalized(text: &str) -> String {
     first + &characters.as_str().to_lowercase()
 }
 
-/// Every word capitalised; a word is a stretch of letters.
-fn titled(text: &str) -> String {
+/// Every word capitalised. A word goes on behind such characters, and begins behind all others.
+pub(in crate::tokenize::jinja) fn titled(text: &str, goes_on: impl Fn(char) -> bool) -> String {
     let mut titled = String::with_capacity(text.len());
     let mut in_word = false;
     for character in text.chars() {
@@ -60,7 +60,7 @@ fn titled(text: &str) -> String {
             true => titled.extend(character.to_lowercase()),
             false => titled.extend(character.to_uppercase()),
         }
-        in_word = character.is_alphabetic();
+        in_word = goes_on(character);
     }
     titled
 }

@@ -5,7 +5,7 @@ mod finding;
 mod letters;
 mod text;
 
-pub(super) use letters::capitalized;
+pub(super) use letters::{capitalized, titled};
 pub(super) use text::{center, is_space, lines, replaced, stripped};
 
 use super::{

@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use perennial_data::durable::write_durably;
+use perennial_durable::write_durably;
 use perennial_types::{Fingerprint, Fingerprinter};
 
 /// Toolchains, and components by the sources that they were built from, in the user's cache folder. Any of it may be

@@ -10,7 +10,7 @@ mod wasm32;
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
-use perennial_data::durable::write_durably;
+use perennial_durable::write_durably;
 use perennial_reward::Wasi;
 
 pub(super) use self::cache::Cache;
