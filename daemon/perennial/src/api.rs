@@ -157,6 +157,7 @@ pub(crate) fn status(
     }
     let waiting = cycles.waiting()?;
     let stuck = stuck::find(registry, waiting, activity.as_ref())?;
+    let champion = registry.champion()?;
     Ok(Status {
         stuck,
         doubts: cycles.doubts()?,
@@ -165,24 +166,14 @@ pub(crate) fn status(
         state: state.root().display().to_string(),
         activity,
         intake: None,
-        champion: registry.champion()?,
-        unpublished: unpublished(state, registry)?,
+        // Looked at anew, so that a command says it as well where no daemon runs.
+        unpublished: publish::astray(&state.export(), champion.as_ref()),
+        champion,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
         waiting,
         unindexed: registry.unindexed_count()?,
         domains,
         last_cycle: registry.cycles(1)?.first().map(CycleRow::from),
-    })
-}
-
-/// Looked at anew, so that a command says it as well where no daemon runs.
-fn unpublished(state: &StateDir, registry: &Registry) -> anyhow::Result<Option<String>> {
-    let champion = registry.champion()?;
-    let name = |adapter: Option<AdapterId>| adapter.map_or_else(|| "the base model".to_owned(), |id| id.to_string());
-    Ok(match publish::current(&state.export()) {
-        Ok(current) if current == champion => None,
-        Ok(current) => Some(format!("production reads {}, the champion is {}", name(current), name(champion))),
-        Err(error) => Some(error.to_string()),
     })
 }
 

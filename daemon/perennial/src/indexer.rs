@@ -18,7 +18,6 @@ use crate::{
     engine::Engine,
     failure::caught,
     ports::{Context, Indexer, Stop},
-    prune,
     replay::{self, BufferLock, Histories},
     set_aside,
     state::StateDir,
@@ -124,7 +123,6 @@ impl StateIndexer {
 impl Indexer for StateIndexer {
     fn index(&self, stop: &Stop) -> anyhow::Result<u64> {
         let config = self.context.config.current();
-        prune::after_intake(&self.context, &config);
         // The model is not read for nothing.
         if self.context.registry.unindexed_count()? == 0 && !replay::is_stale(&self.context, &config.replay)? {
             return Ok(0);

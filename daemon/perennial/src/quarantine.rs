@@ -15,7 +15,7 @@ use crate::{
     state::StateDir,
 };
 
-/// Files that a list names; the newest.
+/// Files that a list names; the first by their names.
 const FILES_LISTED_MAX: usize = 200;
 
 /// Lines that one answer shows.

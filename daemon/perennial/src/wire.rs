@@ -63,7 +63,9 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
         )
     })?;
     durable::sync_folders(state.root())?;
-    durable::sync_folders(state.inbox())?;
+    if !state.inbox().starts_with(state.root()) {
+        durable::sync_folders(state.inbox())?;
+    }
     let swept = segment::sweep_orphans(state.root(), &context.registry.segment_paths()?)?;
     if !swept.is_empty() {
         warn!(segments = ?swept, "segments that were never acknowledged are removed");

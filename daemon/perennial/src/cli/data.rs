@@ -1,13 +1,9 @@
 //! `perennial data`: what a row comes to.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Read},
-    path::PathBuf,
-};
+use std::{fs::File, io::Read, path::PathBuf, sync::Arc};
 
-use anyhow::Context as _;
-use perennial_types::Row;
+use anyhow::{Context as _, bail};
+use perennial_data::rows::{Line, Rows};
 
 use super::{output, session::Session, shown::Shown};
 use crate::models;
@@ -22,7 +18,7 @@ pub(super) enum Data {
 /// `perennial data render`
 #[derive(Debug, clap::Args)]
 pub(super) struct Render {
-    /// The rows, as JSON Lines; `-` reads standard input
+    /// The rows, as `ingest` takes them; `-` reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Show so many rows at most
@@ -32,9 +28,6 @@ pub(super) struct Render {
     #[arg(long)]
     json: bool,
 }
-
-/// A longer line is not shown: it could not be taken in either.
-const LINE_BYTES_MAX: u64 = 16 << 20;
 
 impl Data {
     pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
@@ -50,23 +43,14 @@ impl Render {
         let config = &session.config().model;
         let model = models::load(config, config.precision.resolve())?;
         let length_max = session.config().train.max_length.min(model.config.positions_max);
-        let mut rows = self.open()?;
+        let limits = session.config().ingest.file_limits(Arc::default());
+        let rows = Rows::read(self.file.to_string_lossy(), self.open()?, limits)?;
         let colour = output::has_colour();
-        let mut shown = 0;
-        for number in 1.. {
-            let mut line = String::new();
-            let read = rows.by_ref().take(LINE_BYTES_MAX).read_line(&mut line).context("the rows cannot be read")?;
-            if read == 0 || shown == self.rows {
-                break;
-            }
-            if line.trim().is_empty() {
-                continue;
-            }
-            shown += 1;
-            let row = Row::parse(line.trim());
-            let parts = match &row {
-                Ok(row) => Shown::parts_of(&row.body, &model, length_max),
-                Err(error) => vec![Shown::refused(error.to_string())],
+        for line in rows.take(self.rows) {
+            let (number, parts) = match line? {
+                Line::Row { line, row } => (line, Shown::parts_of(&row.body, &model, length_max)),
+                Line::Rejected(rejected) => (rejected.line, vec![Shown::refused(rejected.reason)]),
+                Line::Fault(fault) => bail!("{}", fault.reason),
             };
             for part in parts {
                 match self.json {
@@ -78,11 +62,11 @@ impl Render {
         Ok(())
     }
 
-    fn open(&self) -> anyhow::Result<Box<dyn BufRead>> {
+    fn open(&self) -> anyhow::Result<Box<dyn Read>> {
         if self.file.as_os_str() == "-" {
             return Ok(Box::new(std::io::stdin().lock()));
         }
         let file = File::open(&self.file).with_context(|| format!("{} cannot be opened", self.file.display()))?;
-        Ok(Box::new(BufReader::new(file)))
+        Ok(Box::new(file))
     }
 }

@@ -66,8 +66,8 @@ fn compare_all(scope: &Scope<'_>, policy: &Policy) -> anyhow::Result<Option<Vec<
 /// How learning from rewards went, where there was any, with its picture beside the report.
 fn training(scope: &Scope<'_>) -> anyhow::Result<Option<RewardTraining>> {
     let Some(history) = History::read(&scope.folder)? else { return Ok(None) };
-    let (manifest, _) = mix::read_mix(scope.folder.path())?;
-    let summary = history.summary(&StageManifest::read(&manifest)?.plugins);
+    let manifest = StageManifest::read(&mix::read_manifest(scope.folder.path())?)?;
+    let summary = history.summary(&manifest.plugins);
     if summary.is_some() {
         durable::write_durably(&scope.folder.rewards_chart(), chart(&history)?.as_bytes())?;
     }

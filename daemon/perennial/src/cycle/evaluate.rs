@@ -2,7 +2,10 @@
 //! item beside all cycles, so that what was asked is not asked again: not after a crash, not when the candidate of one
 //! cycle is the champion of the next, and not when a suite has one item more.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
 
 use anyhow::Context as _;
 use perennial_data::mix;
@@ -75,8 +78,7 @@ fn ask(scope: &Scope<'_>, suites: &[Suite], plugins: Option<&Plugins>) -> anyhow
 /// The plugins that the cycle froze; `None` where there are none.
 fn plugins(scope: &Scope<'_>) -> anyhow::Result<Option<Plugins>> {
     let Scope { parts, config, folder, .. } = scope;
-    let (manifest, _) = mix::read_mix(folder.path())?;
-    let manifest = StageManifest::read(&manifest)?;
+    let manifest = StageManifest::read(&mix::read_manifest(folder.path())?)?;
     if manifest.plugins.is_empty() {
         return Ok(None);
     }
@@ -163,7 +165,8 @@ impl<'a> Asked<'a> {
         let items: Vec<&Item> = missing.values().copied().collect();
         let scores = evaluate_items(self.suite, &items, judge)?;
         self.known.extend(missing.keys().copied().zip(scores));
-        self.known.retain(|key, _| self.keys.contains(key));
+        let keys: BTreeSet<&Fingerprint> = self.keys.iter().collect();
+        self.known.retain(|key, _| keys.contains(key));
         cache.write(&self.suite.name, &self.known)
     }
 

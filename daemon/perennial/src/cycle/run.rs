@@ -63,7 +63,7 @@ impl StateCycles {
                 prune::after_cycle(&self.context, &self.context.config.current());
                 return end_of(&cycle);
             };
-            // Publishing is short, and without it production would stay behind the champion until the next start.
+            // Publishing is short, and without it production would stay behind the champion until somebody looks again.
             if stop.is_set() && next != Recorded::Published {
                 return Ok(CycleEnd::Stopped);
             }
@@ -109,8 +109,8 @@ impl StateCycles {
     /// Ends a cycle that cannot go on: its samples wait for the next one.
     fn fail(&self, cycle: &Cycle, reason: &str, remedy: &str) -> anyhow::Result<CycleEnd> {
         if is_promoted(cycle) {
-            // The champion is who the gate said, and the next start makes good what production reads.
-            tracing::error!(cycle = %cycle.id, reason, "the new champion is not published as it should be: start again");
+            // The champion is who the gate said; what production reads is looked at again in intervals, and at the next start.
+            tracing::error!(cycle = %cycle.id, reason, "the new champion is not published as it should be; tried again");
             let detail = json!({ "left_out": reason });
             self.context.registry.record_phase(cycle.id, Product::Published, &detail, clock::now_ms())?;
             return end_of(&self.load(cycle.id)?);

@@ -52,6 +52,9 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 /// Takes the new samples that nothing can be learned from out of the queue, or the next cycle would come to them again.
 /// Those that were replayed were learned from before, and may be again.
 fn set_aside_new(scope: &Scope<'_>, mut skipped: Reasons) -> anyhow::Result<()> {
+    if skipped.is_empty() {
+        return Ok(());
+    }
     let (_, rows) = mix::read_mix(scope.folder.path())?;
     let new: BTreeSet<SampleId> =
         rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id).collect();

@@ -1,7 +1,7 @@
 //! Old cycles' folders go once `cycle.keep` newer ones have ended. Of those that trained an adapter that is or was in service
 //! goes only what served their own work.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use anyhow::Context as _;
 use perennial_registry::AdapterState;
@@ -16,9 +16,11 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
     let adapters = context.registry.adapters()?.into_iter().filter(|adapter| served(adapter.state));
     let kept: BTreeSet<CycleId> = adapters.map(|adapter| adapter.lineage.cycle).collect();
     let keep = usize::try_from(config.cycle.keep).unwrap_or(usize::MAX);
-    let old = context.registry.cycles(usize::MAX >> 1)?.into_iter().skip(keep);
+    // The one that may be under way is the last. Before there are so many, none is old.
+    let latest = context.registry.cycles(keep)?;
+    let Some(oldest_kept) = latest.last().map(|cycle| cycle.id) else { return Ok(0) };
     let mut removed = 0;
-    for cycle in old.filter(|cycle| cycle.finished_ms.is_some()).map(|cycle| cycle.id) {
+    for cycle in folders(context)?.into_iter().filter(|cycle| *cycle < oldest_kept) {
         let folder = CycleFolder::new(context.state.cycle(cycle));
         let gone = match kept.contains(&cycle) {
             true => vec![folder.checkpoints(), folder.rollouts(), folder.candidate()],
@@ -31,4 +33,12 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
         }
     }
     Ok(removed)
+}
+
+/// The cycles that have a folder, in order.
+fn folders(context: &Context) -> anyhow::Result<BTreeSet<CycleId>> {
+    let folder = context.state.cycles();
+    let listed = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let names = listed.filter_map(Result::ok).map(|entry| entry.file_name());
+    Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
 }

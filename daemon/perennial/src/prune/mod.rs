@@ -30,8 +30,8 @@ pub(crate) fn after_cycle(context: &Context, config: &Config) {
     prune(context, config, &[CYCLES, ADAPTERS, SCORES, TAKEN]);
 }
 
-/// What intake adds to, once rows were taken in.
-pub(crate) fn after_intake(context: &Context, config: &Config) {
+/// What the inbox adds to, once files were moved there.
+pub(crate) fn after_files_were_taken(context: &Context, config: &Config) {
     prune(context, config, &[TAKEN]);
 }
 

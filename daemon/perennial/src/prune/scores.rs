@@ -4,10 +4,5 @@ use super::sizes;
 use crate::{config::Config, ports::Context};
 
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
-    let entries = sizes::entries(&context.state.scores())?;
-    let gone = sizes::beyond(&entries, config.gate.scores_bytes_max, usize::MAX);
-    for entry in gone {
-        sizes::remove(&entry.path)?;
-    }
-    Ok(gone.len())
+    Ok(sizes::hold(&context.state.scores(), config.gate.scores_bytes_max, usize::MAX)?)
 }

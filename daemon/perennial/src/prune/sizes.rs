@@ -38,6 +38,17 @@ pub(super) fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Removes the oldest entries of a folder until the others take no more than `bytes_max` and are no more than `count_max`.
+/// Returns how many went.
+pub(super) fn hold(folder: &Path, bytes_max: u64, count_max: usize) -> io::Result<usize> {
+    let entries = entries(folder)?;
+    let gone = beyond(&entries, bytes_max, count_max);
+    for entry in gone {
+        remove(&entry.path)?;
+    }
+    Ok(gone.len())
+}
+
 /// The oldest entries that have to go for the others to take no more than `bytes_max` and be no more than `count_max`.
 pub(super) fn beyond(entries: &[Entry], bytes_max: u64, count_max: usize) -> &[Entry] {
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();

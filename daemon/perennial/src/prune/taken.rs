@@ -7,10 +7,5 @@ use crate::{config::Config, ports::Context};
 const FILES_MAX: usize = 100_000;
 
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
-    let entries = sizes::entries(&context.state.taken())?;
-    let gone = sizes::beyond(&entries, config.ingest.taken_bytes_max, FILES_MAX);
-    for entry in gone {
-        sizes::remove(&entry.path)?;
-    }
-    Ok(gone.len())
+    Ok(sizes::hold(&context.state.taken(), config.ingest.taken_bytes_max, FILES_MAX)?)
 }

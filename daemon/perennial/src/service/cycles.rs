@@ -13,24 +13,11 @@ use super::{
 use crate::{
     clock,
     ports::{Cause, CycleEnd, Cycles, Stop},
-    stuck,
-    telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree, SetAsideCount, Standing},
+    telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree},
     told::told,
 };
 
 impl Service {
-    pub(super) fn tell_standing(&mut self) {
-        let (context, cycles) = (self.context.clone(), self.ports.cycles.clone());
-        let tell = move || {
-            let activity = context.telemetry.board().current();
-            let stuck = stuck::find(&context.registry, cycles.waiting()?, Some(&activity))?;
-            context.telemetry.emit(Standing(stuck.as_ref()));
-            context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));
-            Ok(())
-        };
-        self.ask("standing", tell, Job::Told);
-    }
-
     /// Finds out, beside everything else, whether a cycle could be begun.
     pub(super) fn start_check(&mut self) {
         let (cycles, config) = (self.ports.cycles.clone(), self.context.config.current());
@@ -100,7 +87,6 @@ impl Service {
             // What failed, or was called off, would otherwise begin again at once with the same samples.
             Ok(CycleEnd::Failed { .. } | CycleEnd::Aborted { .. }) | Err(_) => self.pause(),
         }
-        self.tell_standing();
     }
 
     pub(super) fn pause(&mut self) {
@@ -122,7 +108,7 @@ impl Service {
             Ok(()) => self.context.telemetry.emit(NextCycleFree),
             Err(problem) => self.context.telemetry.emit(NextCycleBlocked(problem)),
         }
-        self.tell_standing();
+        self.look_around_soon();
     }
 }
 

@@ -195,7 +195,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut watcher = Watcher::new(context.state.inbox());
     let mut service = Service::new(context, ports, log, reread, desk, pulse);
     service.tell_champion();
-    service.tell_standing();
     service.start_check();
     service.start_indexer();
     ready.send_replace(true);
@@ -394,7 +393,7 @@ impl Service {
         self.publisher_runs = true;
         let context = self.context.clone();
         self.jobs.spawn(async move {
-            if let Err(problem) = on_thread("publisher", move || keep_published(&context)).await {
+            if let Err(problem) = on_plain_thread("publisher", move || keep_published(&context)).await {
                 error!(error = %problem, "it cannot be looked what production reads");
             }
             Job::Published

@@ -5,7 +5,7 @@ use crate::{
     ports::{Context, Cycles},
     service::policy::Situation,
     stuck,
-    telemetry::{SamplesWaiting, Standing},
+    telemetry::{SamplesWaiting, SetAsideCount, Standing},
 };
 
 /// Looks around, and tells how much waits.
@@ -17,6 +17,7 @@ pub(super) fn look(context: &Context, cycles: &dyn Cycles, retry_ms: Option<i64>
     context.telemetry.emit_quietly(SamplesWaiting(waiting.samples));
     let activity = context.telemetry.board().current();
     context.telemetry.emit_quietly(Standing(stuck::find(&context.registry, waiting, Some(&activity))?.as_ref()));
+    context.telemetry.emit_quietly(SetAsideCount(context.registry.set_aside_count()?));
     Ok(Situation {
         now_ms: clock::now_ms(),
         waiting: waiting.samples,

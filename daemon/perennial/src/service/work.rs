@@ -1,13 +1,13 @@
 //! Work that blocks, awaited from the async side: long work on a thread of its own, short questions a few at a time.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use tokio::{
     sync::{Semaphore, oneshot},
     task::spawn_blocking,
 };
 
-use crate::failure::panic_message;
+use crate::failure::{Panicked, caught, panic_message};
 
 /// Enough for the deepest recursion that a training step's backward pass makes in an unoptimised build. Only what is
 /// used of it is ever backed by memory.
@@ -54,7 +54,7 @@ async fn on_stack<T: Send + 'static>(
 ) -> Result<T, WorkError> {
     let (done, result) = oneshot::channel();
     let run = move || {
-        let _ = done.send(std::panic::catch_unwind(AssertUnwindSafe(work)));
+        let _ = done.send(caught(work));
     };
     thread::Builder::new()
         .name(name.to_owned())
@@ -63,7 +63,7 @@ async fn on_stack<T: Send + 'static>(
         .map_err(|error| WorkError::NoThread(name, error))?;
     match result.await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panic)) => Err(WorkError::Panicked(name, panic_message(&*panic))),
+        Ok(Err(Panicked(message))) => Err(WorkError::Panicked(name, message)),
         Err(_) => Err(WorkError::Panicked(name, "the thread is gone".to_owned())),
     }
 }

@@ -63,6 +63,17 @@ pub fn current(export: &Path) -> Result<Option<AdapterId>, PublishError> {
     }
 }
 
+/// What production reads in place of the champion, in words; `None` where it reads the champion. Of both, `None` is the base
+/// model alone.
+pub fn astray(export: &Path, champion: Option<&AdapterId>) -> Option<String> {
+    let name = |adapter: Option<&AdapterId>| adapter.map_or_else(|| "the base model".to_owned(), AdapterId::to_string);
+    match current(export) {
+        Ok(current) if current.as_ref() == champion => None,
+        Ok(current) => Some(format!("production reads {}, the champion is {}", name(current.as_ref()), name(champion))),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use perennial_types::Fingerprint;

@@ -8,5 +8,5 @@ mod publisher;
 
 pub use error::{ChangeError, PublishError};
 pub use folder::{copy_adapter, fingerprint_files, store_adapter, verify_adapter};
-pub use link::current;
+pub use link::{astray, current};
 pub use publisher::{Publisher, Unpublished};

@@ -29,6 +29,7 @@ pub(crate) use self::{
 use super::Desk;
 use crate::{
     ports::{Context, IntakeError, Stop},
+    prune,
     telemetry::{FileHandled, FileOutcome, InboxLooked, StorageFull},
     told::told,
 };
@@ -54,6 +55,9 @@ pub(super) struct Inbox {
     /// Shared by all lanes.
     ailing: Arc<Mutex<Ailing>>,
     weight: Weight,
+    /// Files may lie in the folder of taken ones that go beyond its bound: some were moved there, or the bound was
+    /// another before the start.
+    taken_grew: bool,
 }
 
 /// Why a look at the inbox ends before all files are dealt with.
@@ -66,7 +70,7 @@ enum Halt {
 
 impl Inbox {
     fn new(context: Context, desk: Desk, ailing: Arc<Mutex<Ailing>>, weight: Weight) -> Self {
-        Self { context, desk, scanner: Scanner::default(), ailing, weight }
+        Self { context, desk, scanner: Scanner::default(), ailing, weight, taken_grew: true }
     }
 
     /// Another one for the same files, in the place of one that is lost.
@@ -117,6 +121,9 @@ impl Inbox {
                 }
                 Err(Halt::Stopped) => break,
             }
+        }
+        if std::mem::take(&mut self.taken_grew) {
+            prune::after_files_were_taken(&self.context, &self.context.config.current());
         }
         let (set_aside, named) = self.ailing().set_aside();
         self.context.telemetry.emit(InboxLooked { set_aside, named });
@@ -195,7 +202,10 @@ impl Inbox {
         self.ailing().forget(name);
         let shown = source_name(&name.to_string_lossy());
         let (outcome, reason) = match judged {
-            Judged::Taken => (FileOutcome::Taken, None),
+            Judged::Taken => {
+                self.taken_grew = true;
+                (FileOutcome::Taken, None)
+            }
             Judged::Quarantined(reason) => (FileOutcome::Quarantined, Some(reason)),
         };
         self.context.telemetry.emit(FileHandled { file: &shown, outcome, reason });
