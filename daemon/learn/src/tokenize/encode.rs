@@ -190,9 +190,8 @@ fn encode_turns(
 ) -> Result<(Encoded, Notes), EncodeError> {
     let conversation = &template.conversation(messages, inputs, Some(tokenizer.control_tokens()))?;
     let found = Finder { tokenizer, conversation, messages, first, length_max }.find()?;
-    let Found { rendered, targets, left_out, cut, prompt_differs } = found;
+    let Found { rendered, spanned: uncut, targets, left_out, cut, prompt_differs } = found;
     let starts: Vec<usize> = targets.iter().map(|target| target.start).collect();
-    let (uncut, _) = tokenizer.spans_of(&rendered, &[])?;
     let (spanned, firsts) = tokenizer.spans_of(&rendered, &starts)?;
     let ranges: Vec<Range<usize>> =
         targets.iter().zip(firsts).map(|(target, first)| first..spanned.token_after(target.end).max(first)).collect();

@@ -5,7 +5,6 @@ use std::ops::Range;
 use tokenizers::{Encoding, Model, Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::{EncodeError, Tokenizer, TokenizerError, control::Rendered, tokenizer::Spanned};
-use crate::guarded::guarded;
 
 impl Tokenizer {
     /// The tokens of a rendered text, cut at these bytes, and the first token after each of them. What somebody said as
@@ -63,9 +62,9 @@ impl Tokenizer {
         text: &str,
         encode: impl Fn(&str) -> Result<Spanned, TokenizerError>,
     ) -> Result<Spanned, TokenizerError> {
-        let line = self.spans("\n", false)?.tokens;
+        let line = self.line_break()?;
         let mut behind = encode(&["\n", text].concat())?;
-        if !behind.tokens.starts_with(&line) {
+        if !behind.tokens.starts_with(line) {
             return encode(text);
         }
         behind.tokens.drain(..line.len());
@@ -75,10 +74,8 @@ impl Tokenizer {
     }
 
     fn without_added_tokens(&self, text: &str) -> Result<Spanned, TokenizerError> {
-        let encoding = guarded(|| encode_without_added_tokens(self.inner(), text).map_err(|error| error.to_string()));
-        let encoding = encoding.flatten().map_err(TokenizerError::Encode)?;
-        let ends = encoding.get_offsets().iter().map(|&(_, end)| end).collect();
-        self.with_rows(Spanned { tokens: encoding.get_ids().to_vec(), ends })
+        let encoding = self.asked(|inner| encode_without_added_tokens(inner, text))?;
+        self.with_rows(Spanned::of(&encoding))
     }
 }
 
@@ -95,6 +92,11 @@ fn encode_without_added_tokens(inner: &tokenizers::Tokenizer, text: &str) -> tok
 }
 
 impl Spanned {
+    pub(super) fn of(encoding: &Encoding) -> Self {
+        let ends = encoding.get_offsets().iter().map(|&(_, end)| end).collect();
+        Self { tokens: encoding.get_ids().to_vec(), ends }
+    }
+
     fn extend(&mut self, other: Self, start: usize) {
         self.tokens.extend(other.tokens);
         self.ends.extend(other.ends.into_iter().map(|end| start + end));

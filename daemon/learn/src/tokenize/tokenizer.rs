@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use perennial_types::{Fingerprint, Fingerprinter};
 
@@ -19,6 +22,8 @@ pub struct Tokenizer {
     control_tokens: Arc<ControlTokens>,
     /// Rows of the embedding table that the tokens are looked up in, where that is known.
     rows: Option<usize>,
+    /// The tokens of a line break, once they were asked for.
+    line_break: OnceLock<Result<Vec<u32>, TokenizerError>>,
 }
 
 /// The tokens with a role, as text: chat templates read them.
@@ -66,7 +71,8 @@ impl Tokenizer {
         let special_tokens = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
         let control_tokens = Arc::new(ControlTokens::new(special_tokens.map(|token| token.content)));
         let (ends, end_tokens) = (Vec::new(), Vec::new());
-        let new = Self { inner: Arc::new(inner), special, ends, end_tokens, control_tokens, rows: None };
+        let (inner, line_break) = (Arc::new(inner), OnceLock::new());
+        let new = Self { inner, special, ends, end_tokens, control_tokens, rows: None, line_break };
         Ok(new.ending_with(&named))
     }
 
@@ -74,7 +80,8 @@ impl Tokenizer {
     /// [`TokenizerError::NoRow`], where transformers fails in the middle of a step.
     #[must_use]
     pub fn for_rows(self, rows: usize) -> Self {
-        Self { rows: Some(rows), ..self }
+        // A line break may have no row either.
+        Self { rows: Some(rows), line_break: OnceLock::new(), ..self }
     }
 
     /// Counts the token with which a template closes an assistant turn as an end, where there is one.
@@ -145,11 +152,21 @@ impl Tokenizer {
     }
 
     fn all_spans(&self, text: &str, add_special_tokens: bool) -> Result<Spanned, TokenizerError> {
-        let encoding = guarded(|| self.inner.encode(text, add_special_tokens).map_err(|error| error.to_string()))
-            .flatten()
-            .map_err(TokenizerError::Encode)?;
-        let ends = encoding.get_offsets().iter().map(|&(_, end)| end).collect();
-        Ok(Spanned { tokens: encoding.get_ids().to_vec(), ends })
+        Ok(Spanned::of(&self.asked(|inner| inner.encode(text, add_special_tokens))?))
+    }
+
+    /// The tokens of a line break.
+    pub(super) fn line_break(&self) -> Result<&[u32], TokenizerError> {
+        let line_break = self.line_break.get_or_init(|| Ok(self.spans("\n", false)?.tokens));
+        line_break.as_deref().map_err(Clone::clone)
+    }
+
+    /// What the tokenizer answers, or why it does not.
+    pub(super) fn asked<T>(
+        &self,
+        question: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<T>,
+    ) -> Result<T, TokenizerError> {
+        guarded(|| question(&self.inner).map_err(|error| error.to_string())).flatten().map_err(TokenizerError::Encode)
     }
 
     fn has_row(&self, token: u32) -> bool {
@@ -161,9 +178,7 @@ impl Tokenizer {
     /// # Errors
     /// Where the decoder refuses the tokens.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        guarded(|| self.inner.decode(tokens, true).map_err(|error| error.to_string()))
-            .flatten()
-            .map_err(TokenizerError::Encode)
+        self.asked(|inner| inner.decode(tokens, true))
     }
 
     /// As [`decode`](Self::decode), special tokens included.
@@ -171,9 +186,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn decode_all(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        guarded(|| self.inner.decode(tokens, false).map_err(|error| error.to_string()))
-            .flatten()
-            .map_err(TokenizerError::Encode)
+        self.asked(|inner| inner.decode(tokens, false))
     }
 
     /// The token with exactly this text, if there is one.
@@ -205,10 +218,6 @@ impl Tokenizer {
     /// The special tokens, to be found in what somebody said.
     pub(crate) fn control_tokens(&self) -> &ControlTokens {
         &self.control_tokens
-    }
-
-    pub(super) fn inner(&self) -> &tokenizers::Tokenizer {
-        &self.inner
     }
 
     /// The tokens with a role.

@@ -1,7 +1,7 @@
 //! Which bytes of a rendered conversation are learned. A template is a program, so where a turn starts is found by asking
 //! for it: by rendering the conversation up to there, as it is when the model is asked to go on.
 
-use std::ops::Range;
+use std::{cell::OnceCell, ops::Range};
 
 use perennial_types::{Message, Role};
 
@@ -28,6 +28,8 @@ pub(super) struct Finder<'a> {
 pub(super) struct Found {
     /// The text: the conversation, or its last learned turn behind what the model is asked.
     pub(super) rendered: Rendered,
+    /// Its tokens, cut nowhere but where somebody said a control token.
+    pub(super) spanned: Spanned,
     /// The learned bytes of it.
     pub(super) targets: Vec<Range<usize>>,
     /// How many turns are not learned, though they should be: they are not written as they would be asked for.
@@ -44,7 +46,12 @@ enum Start {
     Asked(usize),
     /// Where the conversation goes another way than the end of what the model is asked, as where that opens a place for
     /// thoughts and the turn has none.
-    Diverges(usize),
+    Diverges {
+        /// What the model is asked.
+        asked: Rendered,
+        /// The bytes of the conversation before the turn.
+        before: usize,
+    },
     /// The conversation before the turn is not what the model is asked.
     Elsewhere,
 }
@@ -59,12 +66,19 @@ impl Finder<'_> {
         if self.conversation.marks_generation()
             && let Some(targets) = self.marked(&whole, &learned)
         {
-            return Ok(Found { rendered: whole, targets, left_out: 0, cut: false, prompt_differs: false });
+            return Ok(Found { targets, ..self.nothing_of(whole)? });
         }
-        if last > 0 && matches!(self.start(&whole, last)?, Start::Elsewhere) {
-            return self.alone(last, learned.len() - 1);
+        let start_of_last = (last > 0).then(|| self.start(&whole, last)).transpose()?;
+        match start_of_last {
+            Some(Start::Elsewhere) => self.alone(last, learned.len() - 1),
+            start_of_last => self.in_whole(whole, &learned, start_of_last.map(|start| (last, start))),
         }
-        self.in_whole(whole, &learned)
+    }
+
+    /// A text as tokens, of which nothing is learned yet.
+    fn nothing_of(&self, rendered: Rendered) -> Result<Found, EncodeError> {
+        let (spanned, _) = self.tokenizer.spans_of(&rendered, &[])?;
+        Ok(Found { rendered, spanned, targets: Vec::new(), left_out: 0, cut: false, prompt_differs: false })
     }
 
     /// The turns that the template marks, where its marks are the assistant's turns.
@@ -82,19 +96,25 @@ impl Finder<'_> {
         (learned.len() == turns.len()).then_some(marks)
     }
 
-    fn in_whole(&self, whole: Rendered, learned: &[usize]) -> Result<Found, EncodeError> {
-        let (spanned, _) = self.tokenizer.spans_of(&whole, &[])?;
-        let last_kept = self.length_max.checked_sub(1).and_then(|last| spanned.ends.get(last));
+    /// The learned turns of the conversation; `known` is where one of them starts.
+    fn in_whole(
+        &self,
+        whole: Rendered,
+        learned: &[usize],
+        mut known: Option<(usize, Start)>,
+    ) -> Result<Found, EncodeError> {
+        let mut found = self.nothing_of(whole)?;
+        let last_kept = self.length_max.checked_sub(1).and_then(|last| found.spanned.ends.get(last));
         let kept_bytes = last_kept.copied().unwrap_or(usize::MAX);
-        let header = self.header()?;
-        let mut found = Found { rendered: whole, targets: Vec::new(), left_out: 0, cut: false, prompt_differs: false };
+        let header = OnceCell::new();
         let mut searched_to = 0;
         for (turn, message) in self.messages.iter().enumerate() {
             if message.role != Role::Assistant {
                 continue;
             }
             let is_learned = learned.contains(&turn);
-            let start = match self.start_after(&found.rendered, turn, searched_to, &header)? {
+            let known = known.take_if(|(of, _)| *of == turn).map(|(_, start)| start);
+            let start = match self.start_after(&found, turn, known, searched_to, &header)? {
                 Some((start, differs)) => {
                     found.prompt_differs |= differs && is_learned;
                     start
@@ -112,7 +132,7 @@ impl Finder<'_> {
             if !is_learned {
                 continue;
             }
-            match self.end(&found.rendered, &spanned, turn, start)? {
+            match self.end(&found, turn, start)? {
                 Some(end) => {
                     found.targets.push(start..end);
                     searched_to = end;
@@ -135,33 +155,42 @@ impl Finder<'_> {
         if !whole.text.starts_with(&before.text) || common_length(&whole.text, &asked.text) < before.text.len() {
             return Ok(Start::Elsewhere);
         }
-        // As TRL: where the tokens part, since a token that is common in part is not.
-        let (of_asked, _) = self.tokenizer.spans_of(&asked, &[])?;
-        let (of_whole, _) = self.tokenizer.spans_of(whole, &[])?;
+        Ok(Start::Diverges { asked, before: before.text.len() })
+    }
+
+    /// The byte where a conversation goes another way than what the model is asked. As TRL: where the tokens part, since a
+    /// token that is common in part is not.
+    fn parting(&self, of_whole: &Spanned, asked: &Rendered, before: usize) -> Result<usize, EncodeError> {
+        let (of_asked, _) = self.tokenizer.spans_of(asked, &[])?;
         let pairs = of_whole.tokens.iter().zip(&of_asked.tokens);
         let common = pairs.take_while(|(one, other)| one == other).count();
         let byte = common.checked_sub(1).map_or(0, |last| of_whole.ends[last]);
-        Ok(Start::Diverges(byte.max(before.text.len())))
+        Ok(byte.max(before))
     }
 
-    /// The byte where a turn starts, and whether the model is asked otherwise there.
+    /// The byte where a turn starts, and whether the model is asked otherwise there. The header, which few conversations
+    /// need, is kept for the next turn.
     fn start_after(
         &self,
-        whole: &Rendered,
+        Found { rendered: whole, spanned, .. }: &Found,
         turn: usize,
+        known: Option<Start>,
         searched_to: usize,
-        header: &str,
+        header: &OnceCell<String>,
     ) -> Result<Option<(usize, bool)>, EncodeError> {
         // What stands before it is rendered again for each turn: in a long conversation, only for the first of them.
         if turn > 0 && !self.conversation.is_costly() {
-            match self.start(whole, turn)? {
+            match known.map_or_else(|| self.start(whole, turn), Ok)? {
                 Start::Asked(start) => return Ok(Some((start, false))),
-                Start::Diverges(start) => return Ok(Some((start, true))),
+                Start::Diverges { asked, before } => {
+                    return Ok(Some((self.parting(spanned, &asked, before)?, true)));
+                }
                 Start::Elsewhere => {}
             }
         }
         // A conversation may open with the assistant, whose turn some templates precede with a default system turn; and
         // some leave out of earlier turns what they would write of the last one. Then the turn's header is looked for.
+        let header = header.get_or_init(|| self.header()).as_str();
         let mut from = searched_to;
         while let Some(place) = whole.text.get(from..).and_then(|rest| rest.find(header)).filter(|_| !header.is_empty())
         {
@@ -175,22 +204,20 @@ impl Finder<'_> {
     }
 
     /// What the template writes before what the assistant says.
-    fn header(&self) -> Result<String, EncodeError> {
+    fn header(&self) -> String {
         let (closed, open) = (self.conversation.render(1, false), self.conversation.render(1, true));
-        let (Ok(closed), Ok(open)) = (closed, open) else { return Ok(String::new()) };
-        Ok(open.text.strip_prefix(closed.text.as_str()).unwrap_or_default().to_owned())
+        let (Ok(closed), Ok(open)) = (closed, open) else { return String::new() };
+        open.text.strip_prefix(closed.text.as_str()).unwrap_or_default().to_owned()
     }
 
     /// The byte after the token that ends a turn: the last such token that the template writes with the turn, or else the
     /// first after its start.
     fn end(
         &self,
-        rendered: &Rendered,
-        spanned: &Spanned,
+        Found { rendered, spanned, .. }: &Found,
         turn: usize,
         start: usize,
     ) -> Result<Option<usize>, EncodeError> {
-        let is_end = |token: &u32| self.tokenizer.end_tokens().contains(token);
         let through = match turn + 1 == self.messages.len() {
             true => Some(rendered.text.len()),
             false if self.conversation.is_costly() => None,
@@ -200,17 +227,26 @@ impl Finder<'_> {
             }
         };
         if let Some(through) = through {
-            let tokens = spanned.tokens_of(start..through);
-            // What follows the end token, often a line break, opens the next turn: the model never has to write it.
-            let last_end = spanned.tokens[tokens.clone()].iter().rposition(is_end);
-            return Ok(Some(last_end.map_or(through, |last| spanned.ends[tokens.start + last])));
+            return Ok(Some(self.last_end(spanned, start..through)));
         }
         let first = spanned.tokens_of(start..rendered.text.len()).start;
-        if let Some(end) = spanned.tokens[first..].iter().position(is_end) {
+        if let Some(end) = spanned.tokens[first..].iter().position(|token| self.is_end(token)) {
             return Ok(Some(spanned.ends[first + end]));
         }
         let content = self.messages[turn].content.trim();
         Ok(rendered.text[start..].find(content).map(|place| start + place + content.len()))
+    }
+
+    /// The byte after the last token of a stretch that ends a turn, or else the end of the stretch. What follows that token,
+    /// often a line break, opens the next turn: the model never has to write it.
+    fn last_end(&self, spanned: &Spanned, stretch: Range<usize>) -> usize {
+        let tokens = spanned.tokens_of(stretch.clone());
+        let last = spanned.tokens[tokens.clone()].iter().rposition(|token| self.is_end(token));
+        last.map_or(stretch.end, |last| spanned.ends[tokens.start + last])
+    }
+
+    fn is_end(&self, token: &u32) -> bool {
+        self.tokenizer.end_tokens().contains(token)
     }
 
     /// A turn behind what the model is asked for it, and nothing else.
@@ -223,17 +259,9 @@ impl Finder<'_> {
             false => spliced(asked, &through, self.messages[turn].content.trim())
                 .ok_or(EncodeError::TurnNotFound { turn })?,
         };
-        let (spanned, _) = self.tokenizer.spans_of(&rendered, &[])?;
-        let tokens = spanned.tokens_of(start..rendered.text.len());
-        let is_end = |token: &u32| self.tokenizer.end_tokens().contains(token);
-        let last_end = spanned.tokens[tokens.clone()].iter().rposition(is_end);
-        let end = last_end.map_or(rendered.text.len(), |last| spanned.ends[tokens.start + last]);
-        Ok(Found {
-            rendered,
-            targets: std::iter::once(start..end).collect(),
-            left_out,
-            cut: false,
-            prompt_differs: false,
-        })
+        let mut found = self.nothing_of(rendered)?;
+        let end = self.last_end(&found.spanned, start..found.rendered.text.len());
+        found.targets.push(start..end);
+        Ok(Found { left_out, ..found })
     }
 }
