@@ -73,7 +73,7 @@ fn check_strings(name: &str, model: &Model) {
         assert_eq!(model.template.render(messages, None, false).unwrap(), expected.text, "{name}");
         assert_eq!(model.template.render(messages, None, true).unwrap(), expected.prompt_text, "{name}");
         assert_eq!(model.tokenizer.encode_rendered(&expected.text).unwrap(), expected.ids, "{name}");
-        let asked = model.encode_prompt(Content::Messages(messages.clone())).unwrap();
+        let asked = model.encode_prompt(&Content::Messages(messages.clone()).into()).unwrap();
         // transformers reads what somebody says as control tokens, unless it is told not to; here it is text.
         match messages.iter().any(|message| message.content.contains("<|im_")) {
             true => assert!(asked.len() > expected.prompt_ids.len(), "{name}"),

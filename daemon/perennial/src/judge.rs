@@ -7,7 +7,7 @@ use perennial_learn::{
     adapter::Adapter,
     generate::{self, Finish, GenerateOptions},
     model::Model,
-    tokenize::{self, Encoded},
+    tokenize::Encoded,
 };
 use perennial_reward::{Completion, FaultKind, Member, Outcome, Panel, Statistics};
 
@@ -115,25 +115,23 @@ impl Judge for ModelJudge<'_> {
 impl ModelJudge<'_> {
     /// The tokens that an answer goes on from.
     fn prompt(&self, item: &Item) -> Judged<Vec<u32>> {
-        let Model { tokenizer, template, config, .. } = self.model;
-        let tokens = tokenize::encode_prompt(&item.question, tokenizer, template);
+        let tokens = self.model.encode_prompt(&item.question);
         let tokens = tokens.map_err(|error| Unjudged::lasting(error.to_string()))?;
         if tokens.is_empty() {
             return Err(Unjudged::lasting("its question has no tokens"));
         }
-        if tokens.len() >= config.positions_max {
+        let positions_max = self.model.config.positions_max;
+        if tokens.len() >= positions_max {
             return Err(Unjudged::lasting(format!(
-                "its question of {} tokens leaves no room for an answer in the model's context of {}",
-                tokens.len(),
-                config.positions_max
+                "its question of {} tokens leaves no room for an answer in the model's context of {positions_max}",
+                tokens.len()
             )));
         }
         Ok(tokens)
     }
 
     fn encode(&self, item: &Item) -> Judged<Encoded> {
-        let Model { tokenizer, template, .. } = self.model;
-        let encoded = tokenize::encode(&item.body, tokenizer, template, self.length_max);
+        let encoded = self.model.encode(&item.body, self.length_max);
         encoded.map_err(|error| Unjudged::lasting(error.to_string()))
     }
 }

@@ -48,12 +48,6 @@ impl From<Content> for Prompt {
     }
 }
 
-impl From<&Content> for Prompt {
-    fn from(content: &Content) -> Self {
-        content.clone().into()
-    }
-}
-
 /// In JSON, a prompt without anything else is its content alone.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]

@@ -85,7 +85,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) fn prompts(model: &Model, count: usize) -> Result<Vec<Vec<u32>>, Failure> {
     let prompt = |subject: &str| {
         let question = format!("Write a long story about {subject}.");
-        Ok(model.encode_prompt(Content::Messages(vec![Message::new(Role::User, question)]))?)
+        Ok(model.encode_prompt(&Content::Messages(vec![Message::new(Role::User, question)]).into())?)
     };
     SUBJECTS.iter().cycle().take(count).map(|subject| prompt(subject)).collect()
 }

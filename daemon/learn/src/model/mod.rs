@@ -88,7 +88,7 @@ impl Model {
     ///
     /// # Errors
     /// As there.
-    pub fn encode_prompt(&self, prompt: impl Into<Prompt>) -> Result<Vec<u32>, EncodeError> {
-        tokenize::encode_prompt(&prompt.into(), &self.tokenizer, &self.template)
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, EncodeError> {
+        tokenize::encode_prompt(prompt, &self.tokenizer, &self.template)
     }
 }

@@ -144,7 +144,7 @@ pub(super) struct Voice {
 impl Voice {
     /// Prints the answer as it comes, and returns it.
     pub(super) fn answer(&self, prompt: &Prompt) -> anyhow::Result<String> {
-        let prompt = self.model.encode_prompt(prompt.clone())?;
+        let prompt = self.model.encode_prompt(prompt)?;
         let mut print = |_: usize, piece: &str| {
             output::piece(piece);
             ControlFlow::Continue(())

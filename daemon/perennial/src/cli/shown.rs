@@ -53,7 +53,7 @@ impl Shown {
         match body {
             Body::PromptOnly { prompt, inputs } => {
                 let prompt = Prompt { content: prompt.clone(), inputs: inputs.clone() };
-                let asked = model.encode_prompt(prompt).map(|tokens| {
+                let asked = model.encode_prompt(&prompt).map(|tokens| {
                     let supervised = vec![false; tokens.len()];
                     (Encoded { tokens, supervised }, Notes::default())
                 });

@@ -65,7 +65,7 @@ pub(crate) fn of_mix(
 }
 
 fn prompt_tokens(question: &Prompt, model: &Model, length_max: usize) -> Result<Vec<u32>, String> {
-    let encoded = caught(|| model.encode_prompt(question.clone())).map_err(|panicked| panicked.to_string())?;
+    let encoded = caught(|| model.encode_prompt(question)).map_err(|panicked| panicked.to_string())?;
     let tokens = encoded.map_err(|error| error.to_string())?;
     match tokens.len() {
         0 => Err("the prompt is empty".to_owned()),
