@@ -2,7 +2,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, Rope};
+use super::{ModelError, Rope, metadata::KeyError};
 
 /// The members of the Llama family that the decoder knows. They differ in flags of [`ModelConfig`], and in what their
 /// files call things.
@@ -148,10 +148,7 @@ impl ModelConfig {
 
     /// That the numbers make a model at all, and one that can be counted: nothing is made by them before.
     pub(super) fn check(&self, path: &Path) -> Result<(), ModelError> {
-        let problem = |key: &str, problem: &str| {
-            let (key, problem) = (key.to_owned(), problem.to_owned());
-            Err(ModelError::Config { path: path.to_owned(), key, problem })
-        };
+        let problem = |key: &str, problem: &str| Err(ModelError::config(path, KeyError::new(key, problem.to_owned())));
         let sizes = [
             ("vocab_size", self.vocab_size, VOCABULARY_MAX),
             ("hidden_size", self.hidden_size, SIDE_MAX),

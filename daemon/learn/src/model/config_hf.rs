@@ -70,7 +70,7 @@ impl ModelConfig {
             kv_heads: keys.number_or("num_key_value_heads", defaults.kv_heads)?.unwrap_or(heads),
             head_dim,
             rms_norm_eps: keys.real("rms_norm_eps")?,
-            rope: Rope::from_hf(&raw, architecture, max_positions, path)?,
+            rope: Rope::from_hf(&keys, architecture, max_positions)?,
             rope_layers: Vec::new(),
             positions_max: max_positions,
             tied_head: keys.flag("tie_word_embeddings", defaults.tied_head)?,

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::ModelError;
+use super::{ModelError, metadata::KeyError};
 
 /// The keys of a `config.json`, read by type.
 pub(super) struct Keys<'a> {
@@ -44,7 +44,7 @@ impl<'a> Keys<'a> {
     }
 
     pub(super) fn problem(&self, key: &str, problem: &str) -> ModelError {
-        ModelError::Config { path: self.path.to_owned(), key: key.to_owned(), problem: problem.to_owned() }
+        ModelError::config(self.path, KeyError::new(key, problem.to_owned()))
     }
 
     pub(super) fn unsupported(&self, what: String, supported: &'static str) -> ModelError {

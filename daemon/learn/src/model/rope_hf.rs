@@ -1,8 +1,6 @@
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, ModelError, Rope, RopeScaling, Yarn};
+use super::{Architecture, ModelError, Rope, RopeScaling, Yarn, hf_keys::Keys};
 
 const SUPPORTED: &str = "default, linear, dynamic, llama3 and yarn";
 const BETA_FAST_DEFAULT: f64 = 32.0;
@@ -15,25 +13,24 @@ impl Rope {
     /// # Errors
     /// Where it asks for what the decoder does not do, or lacks a number.
     pub(super) fn from_hf(
-        config: &Map<String, Value>,
+        keys: &Keys<'_>,
         architecture: Architecture,
         max_positions: usize,
-        path: &Path,
     ) -> Result<Self, ModelError> {
-        let object = |key| config.get(key).and_then(Value::as_object).filter(|object| !object.is_empty());
+        let object = |key| keys.raw.get(key).and_then(Value::as_object).filter(|object| !object.is_empty());
         let (place, parameters) = match (object("rope_scaling"), object("rope_parameters")) {
             (Some(scaling), _) => ("rope_scaling", scaling.clone()),
             (None, parameters) => ("rope_parameters", parameters.cloned().unwrap_or_default()),
         };
-        let parameters = Parameters { config, parameters, place, max_positions, path };
+        let parameters = Parameters { keys, parameters, place, max_positions };
         if let Some((key, _)) = parameters.parameters.iter().find(|(_, value)| value.is_object()) {
-            let problem = "differs from layer to layer, which is not supported".to_owned();
-            return Err(ModelError::Config { path: path.to_owned(), key: format!("{place}.{key}"), problem });
+            let problem = "differs from layer to layer, which is not supported";
+            return Err(keys.problem(&format!("{place}.{key}"), problem));
         }
         let part = parameters.real_or_outer("partial_rotary_factor")?.unwrap_or(1.0);
         if part != 1.0 {
-            let problem = "is not 1: rotating a part of each head is not supported".to_owned();
-            return Err(ModelError::Config { path: path.to_owned(), key: "partial_rotary_factor".to_owned(), problem });
+            let problem = "is not 1: rotating a part of each head is not supported";
+            return Err(keys.problem("partial_rotary_factor", problem));
         }
         let theta = parameters.real_or_outer("rope_theta")?.unwrap_or(architecture.rope_theta());
         Ok(Self { theta, scaling: parameters.scaling()? })
@@ -75,12 +72,11 @@ impl Architecture {
 }
 
 struct Parameters<'a> {
-    config: &'a Map<String, Value>,
+    keys: &'a Keys<'a>,
     parameters: Map<String, Value>,
     /// Where they stand in the file.
     place: &'static str,
     max_positions: usize,
-    path: &'a Path,
 }
 
 impl Parameters<'_> {
@@ -99,11 +95,7 @@ impl Parameters<'_> {
                 original_positions: self.original_positions()?,
             }),
             "yarn" => self.yarn().map(RopeScaling::Yarn),
-            other => Err(ModelError::Unsupported {
-                path: self.path.to_owned(),
-                what: format!("the rope scaling `{other}`"),
-                supported: SUPPORTED,
-            }),
+            other => Err(self.keys.unsupported(format!("the rope scaling `{other}`"), SUPPORTED)),
         }
     }
 
@@ -131,7 +123,7 @@ impl Parameters<'_> {
     /// The context length of pre-training: that beside the parameters goes first, as in transformers, then that among them.
     fn original_positions(&self) -> Result<usize, ModelError> {
         const KEY: &str = "original_max_position_embeddings";
-        let Some(number) = self.config.get(KEY).or_else(|| self.parameters.get(KEY)) else {
+        let Some(number) = self.keys.raw.get(KEY).or_else(|| self.parameters.get(KEY)) else {
             return Ok(self.max_positions);
         };
         let number = number.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0);
@@ -148,7 +140,7 @@ impl Parameters<'_> {
 
     /// A number among the parameters, or beside them.
     fn real_or_outer(&self, key: &str) -> Result<Option<f64>, ModelError> {
-        self.positive(self.parameters.get(key).or_else(|| self.config.get(key)), key)
+        self.positive(self.parameters.get(key).or_else(|| self.keys.raw.get(key)), key)
     }
 
     fn positive(&self, value: Option<&Value>, key: &str) -> Result<Option<f64>, ModelError> {
@@ -158,10 +150,10 @@ impl Parameters<'_> {
     }
 
     fn problem(&self, key: &str, problem: &str) -> ModelError {
-        let key = match self.parameters.contains_key(key) || !self.config.contains_key(key) {
+        let key = match self.parameters.contains_key(key) || !self.keys.raw.contains_key(key) {
             true => format!("{}.{key}", self.place),
             false => key.to_owned(),
         };
-        ModelError::Config { path: self.path.to_owned(), key, problem: problem.to_owned() }
+        self.keys.problem(&key, problem)
     }
 }

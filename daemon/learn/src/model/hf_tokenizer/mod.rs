@@ -11,6 +11,7 @@ use self::roles::Roles;
 use super::{
     ModelError,
     json_file::{self, SETTINGS_BYTES_MAX, TOKENIZER_BYTES_MAX},
+    metadata::KeyError,
 };
 use crate::tokenize::{ChatTemplate, EndReason, Tokenizer, TokenizerError};
 
@@ -51,10 +52,9 @@ fn ends(folder: &Path) -> Result<Vec<(u32, EndReason)>, ModelError> {
         let value = settings.get("eos_token_id").cloned().unwrap_or_default();
         let listed = value.as_array().cloned().unwrap_or_else(|| vec![value]);
         for id in listed.into_iter().filter(|id| !id.is_null()) {
-            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| ModelError::Config {
-                path: path.clone(),
-                key: "eos_token_id".to_owned(),
-                problem: format!("names the token {id}: it must be a token's number, or a list of them"),
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                let problem = format!("names the token {id}: it must be a token's number, or a list of them");
+                ModelError::config(&path, KeyError::new("eos_token_id", problem))
             })?;
             ends.push((id, EndReason::Key(reason)));
         }

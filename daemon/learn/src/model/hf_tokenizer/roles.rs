@@ -8,6 +8,7 @@ use crate::{
     model::{
         ModelError,
         json_file::{self, SETTINGS_BYTES_MAX},
+        metadata::KeyError,
     },
     tokenize::SpecialTokens,
 };
@@ -147,5 +148,5 @@ fn added_token(value: &Value) -> Option<AddedToken> {
 }
 
 fn problem(path: &Path, key: &str, problem: &str) -> ModelError {
-    ModelError::Config { path: path.to_owned(), key: key.to_owned(), problem: problem.to_owned() }
+    ModelError::config(path, KeyError::new(key, problem.to_owned()))
 }
