@@ -1,3 +1,5 @@
+use perennial_types::shortened;
+
 use crate::{
     CutAnswers, Difference, Interval, ItemScore, LeftOut, Metric, Policy, Side, Suite, SuiteReport, SuiteScores,
     UNJUDGED_ITEMS_MAX, UnjudgedItem, Verdict, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem, difference_interval,
@@ -171,8 +173,5 @@ fn worst(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores, mut pai
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(WORST_ITEM_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, WORST_ITEM_CHARS_MAX)
 }

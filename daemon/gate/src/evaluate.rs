@@ -152,19 +152,10 @@ pub enum EvaluateError {
     },
 }
 
-/// Asks one side all items of a suite.
-///
-/// # Errors
-/// Where the judge fails or gives another number of answers than it was asked for.
-pub fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, EvaluateError> {
-    let items = evaluate_items(suite, &suite.items.iter().collect::<Vec<_>>(), judge)?;
-    Ok(SuiteScores { suite: suite.name.clone(), fingerprint: suite.fingerprint(), items })
-}
-
 /// Asks one side some of a suite's items: those that it was not asked before. The scores come in the order of the items.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// Where the judge fails or gives another number of answers than it was asked for.
 pub fn evaluate_items(suite: &Suite, items: &[&Item], judge: &mut dyn Judge) -> Result<Vec<ItemScore>, EvaluateError> {
     if items.is_empty() {
         return Ok(Vec::new());

@@ -80,10 +80,8 @@ pub fn parse_golden(text: &str, file: &str, options: SuiteOptions) -> Result<Sui
             Err(reason) => left_out.push(LeftOut { id: format!("{file}:{line}"), reason }),
         }
     }
-    if let (true, Some(first)) = (items.is_empty(), left_out.first()) {
-        let mut suite = Suite::void(options, first.clone());
-        suite.left_out = left_out;
-        return Ok(suite);
+    if items.is_empty() && !left_out.is_empty() {
+        return Ok(Suite::void(options, left_out));
     }
     let suite = Suite::new(options, items);
     let mut suite = suite.map_err(|source| GoldenError::Suite { file: file.to_owned(), source })?;

@@ -6,7 +6,7 @@
 //! suite on both sides and is named; a suite that loses too many is void. Read top to bottom:
 //!
 //! 1. [`load_golden`] and [`auto_suite`] make suites,
-//! 2. [`evaluate`] scores one side,
+//! 2. [`evaluate_items`] scores one side,
 //! 3. [`compare`] pairs two sides on one suite and bounds the difference ([`difference_interval`]),
 //! 4. [`decide`] weighs all suites under a [`Policy`],
 //! 5. a [`Report`] keeps it all, as JSON, Markdown and a table.
@@ -35,8 +35,7 @@ pub use auto::auto_suite;
 pub use compare::{CompareError, compare};
 pub use decision::{Decision, Outcome, decide};
 pub use evaluate::{
-    Answer, EvaluateError, ItemScore, Judge, JudgeError, Judged, Likelihood, SuiteScores, Unjudged, evaluate,
-    evaluate_items,
+    Answer, EvaluateError, ItemScore, Judge, JudgeError, Judged, Likelihood, SuiteScores, Unjudged, evaluate_items,
 };
 pub use golden::{GoldenError, load_golden, parse_golden};
 pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, Trend};

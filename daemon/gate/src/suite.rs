@@ -1,3 +1,5 @@
+use std::fmt::Debug;
+
 use perennial_types::{Body, Content, Domain, Fingerprint, Fingerprinter, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -185,11 +187,11 @@ impl Suite {
         Ok(Self { name, domain, metric, reward, items: kept, left_out, protected, target, margin, max_new_tokens })
     }
 
-    /// A suite of which nothing can be asked, for this reason: it is there to be void by name, since a suite that is
+    /// A suite of which nothing can be asked, for these reasons: it is there to be void by name, since a suite that is
     /// missing guards nothing and says nothing.
-    pub fn void(options: SuiteOptions, reason: LeftOut) -> Self {
+    pub fn void(options: SuiteOptions, left_out: Vec<LeftOut>) -> Self {
         let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, .. } = options;
-        let (metric, left_out) = (metric.unwrap_or(Metric::Perplexity), vec![reason]);
+        let metric = metric.unwrap_or(Metric::Perplexity);
         Self { name, domain, metric, reward, items: vec![], left_out, protected, target, margin, max_new_tokens }
     }
 
@@ -203,7 +205,10 @@ impl Suite {
                 fingerprinter.add(reward.fingerprint.as_bytes());
                 fingerprinter.add(&canonical(item));
             }
-            None => fingerprinter.add(&canonical(&Item { id: String::new(), metadata: Map::new(), ..item.clone() })),
+            None => {
+                let Item { question, reference, body, .. } = item;
+                fingerprinter.add(&canonical(&Placeless { id: "", question, reference, body }));
+            }
         }
         if self.metric != Metric::Perplexity {
             fingerprinter.add(&(self.max_new_tokens as u64).to_le_bytes());
@@ -244,7 +249,16 @@ impl Item {
     }
 }
 
-fn canonical(item: &Item) -> Vec<u8> {
+/// An [`Item`] without what it is called and holds beside, in the same form.
+#[derive(Debug, Serialize)]
+struct Placeless<'a> {
+    id: &'a str,
+    question: &'a Prompt,
+    reference: &'a str,
+    body: &'a Body,
+}
+
+fn canonical(item: &(impl Serialize + Debug)) -> Vec<u8> {
     // Items are structs, strings and JSON values with string keys, which always serialize; `Debug` would too.
     serde_json::to_vec(item).unwrap_or_else(|_| format!("{item:?}").into_bytes())
 }

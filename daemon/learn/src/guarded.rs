@@ -1,12 +1,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use perennial_types::panic_text;
+
 /// Runs what a dependency does with what stands in a file, and gives what it panicked with as text: `onig` panics where a pattern
 /// goes beyond its limit of retries, and `tokenizers` and `candle` index by numbers that they read; none of these says so by an error.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-        text.unwrap_or("it panicked without a word").to_owned()
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| panic_text(&*panic).unwrap_or("it panicked without a word").to_owned())
 }
 
 #[cfg(test)]

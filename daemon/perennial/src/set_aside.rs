@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use perennial_data::quarantine::{Quarantine, QuarantineFolder, QuarantineLine};
-use perennial_registry::SetAside;
 use perennial_types::{CycleId, Fingerprinter, Sample, SampleId};
 use serde_json::{Map, Value};
 
@@ -42,9 +41,7 @@ pub(crate) fn run(
     // The file first: what is set aside can be read somewhere, whenever the process ends.
     let now_ms = clock::now_ms();
     let file = quarantine.finish(&fingerprinter.finish(), now_ms)?;
-    let aside: Vec<SetAside> =
-        reasons.iter().map(|(id, reason)| SetAside { id: *id, reason: reason.clone() }).collect();
-    let added = context.registry.set_aside(&aside, cycle, now_ms)?;
+    let added = context.registry.set_aside(reasons, cycle, now_ms)?;
     let path = file.map(|file| file.path);
     context.telemetry.emit(SamplesSetAside { added, cycle, quarantine: path.as_deref() });
     context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));

@@ -43,15 +43,7 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub fn known(&self, ids: &[SampleId]) -> Result<BTreeSet<SampleId>, RegistryError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached("SELECT 1 FROM samples WHERE id = ?1")?;
-        let mut known = BTreeSet::new();
-        for id in ids {
-            if statement.exists([id.0.as_bytes()])? {
-                known.insert(*id);
-            }
-        }
-        Ok(known)
+        among(&self.lock(), "SELECT 1 FROM samples WHERE id = ?1", ids)
     }
 
     /// Adds a segment and its samples; when it returns, they may be acknowledged.
@@ -170,6 +162,18 @@ impl Registry {
             Ok(taken_back + consumed)
         })
     }
+}
+
+/// Those of these samples for whose id the query finds a row.
+pub(crate) fn among(connection: &Connection, sql: &str, ids: &[SampleId]) -> Result<BTreeSet<SampleId>, RegistryError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = BTreeSet::new();
+    for id in ids {
+        if statement.exists([id.0.as_bytes()])? {
+            found.insert(*id);
+        }
+    }
+    Ok(found)
 }
 
 /// Marks samples as consumed by a cycle, in the transaction of its decision.

@@ -33,5 +33,5 @@ pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, P
 pub use database::Registry;
 pub use error::RegistryError;
 pub use samples::{DomainCounts, Fresh, SampleCount, SampleRecord};
-pub use set_aside::{SetAside, SetAsideRecord};
+pub use set_aside::SetAsideRecord;
 pub use sources::{Source, Taken};

@@ -203,15 +203,7 @@ impl Registry {
              (SELECT max(id) FROM samples GROUP BY domain, kind ORDER BY domain, kind LIMIT ?1)
              ORDER BY samples.domain, samples.kind"
         );
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut paths = BTreeSet::new();
-        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(record(row, &mut paths)?);
-        }
-        Ok(found)
+        records(&self.lock(), &sql, [i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
     /// The records of these samples, by id; unknown ids are left out.

@@ -1,21 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_types::{CycleId, Domain, SampleId};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::{Registry, RegistryError, column};
+use crate::{Registry, RegistryError, catalogue::among, column};
 
-/// A sample that nothing can be learned from as things are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// The sample.
-    pub id: SampleId,
-    /// Why.
-    pub reason: String,
-}
-
-/// A sample that is set aside, as the registry knows it.
+/// A sample that is set aside: nothing can be learned from it as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAsideRecord {
     /// The sample.
@@ -31,18 +22,23 @@ pub struct SetAsideRecord {
 }
 
 impl Registry {
-    /// Sets samples aside: no cycle collects them, and none replays them, until they are taken back. Doing so twice is
+    /// Sets samples aside, each for its reason: no cycle collects them, and none replays them, until they are taken back. Doing so twice is
     /// harmless. Returns how many were not set aside before.
     ///
     /// # Errors
     /// Where one of them is unknown: then none is set aside.
-    pub fn set_aside(&self, samples: &[SetAside], cycle: Option<CycleId>, at_ms: i64) -> Result<usize, RegistryError> {
+    pub fn set_aside(
+        &self,
+        reasons: &BTreeMap<SampleId, String>,
+        cycle: Option<CycleId>,
+        at_ms: i64,
+    ) -> Result<usize, RegistryError> {
         self.write(|transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO set_aside (id, cycle, reason, at_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
             )?;
             let mut added = 0;
-            for SetAside { id, reason } in samples {
+            for (id, reason) in reasons {
                 added += insert.execute(params![id.0.as_bytes(), cycle.map(|cycle| cycle.0), reason, at_ms])?;
             }
             Ok(added)
@@ -89,15 +85,7 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub fn set_aside_among(&self, ids: &[SampleId]) -> Result<BTreeSet<SampleId>, RegistryError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached("SELECT 1 FROM set_aside WHERE id = ?1")?;
-        let mut found = BTreeSet::new();
-        for id in ids {
-            if statement.exists([id.0.as_bytes()])? {
-                found.insert(*id);
-            }
-        }
-        Ok(found)
+        among(&self.lock(), "SELECT 1 FROM set_aside WHERE id = ?1", ids)
     }
 
     /// Lets samples that were set aside be collected again, and returns how many were.

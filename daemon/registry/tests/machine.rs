@@ -5,8 +5,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::*;
-use perennial_registry::{Adapter, Cycle, Product, Promotion, Registry, SetAside, SetAsideRecord};
+use perennial_registry::{Adapter, Cycle, Product, Promotion, Registry, SetAsideRecord};
 use perennial_types::{AdapterId, CycleId, Kind, SampleId};
 use proptest::prelude::*;
 
@@ -138,8 +140,7 @@ fn apply(registry: &Registry, operation: &Operation, segment: usize) -> bool {
         Operation::Abort => open.is_some_and(|cycle| registry.request_abort(cycle.id, "asked").is_ok()),
         Operation::SetAside { from, count } => {
             let open = open.map(|cycle| cycle.id);
-            let samples: Vec<_> =
-                (from..from + count).map(|number| SetAside { id: id(number), reason: "empty".to_owned() }).collect();
+            let samples: BTreeMap<_, _> = (from..from + count).map(|number| (id(number), "empty".to_owned())).collect();
             registry.set_aside(&samples, open, 1).is_ok_and(|added| added > 0)
         }
         Operation::TakeBack { from, count } => {

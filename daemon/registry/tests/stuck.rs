@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::*;
-use perennial_registry::{CycleOutcome, Product, Registry, RegistryError, SetAside, Trouble};
-use perennial_types::{CycleId, Domain, Kind};
+use perennial_registry::{CycleOutcome, Product, Registry, RegistryError, Trouble};
+use perennial_types::{CycleId, Domain, Kind, SampleId};
 use tempfile::TempDir;
 
 fn open() -> (TempDir, Registry) {
@@ -19,8 +21,8 @@ fn begun(registry: &Registry) -> CycleId {
     registry.begin_cycle(&new_cycle(), 0).unwrap()
 }
 
-fn aside(number: u64, reason: &str) -> SetAside {
-    SetAside { id: id(number), reason: reason.to_owned() }
+fn aside<const N: usize>(samples: [(u64, &str); N]) -> BTreeMap<SampleId, String> {
+    samples.map(|(number, reason)| (id(number), reason.to_owned())).into()
 }
 
 #[test]
@@ -78,8 +80,8 @@ fn what_is_set_aside_is_not_collected_indexed_or_consumed_until_it_is_taken_back
     let (_folder, registry) = open();
     add(&registry, "a", &[sample(1, false), sample(2, false), sample(3, false)]).unwrap();
     let cycle = begun(&registry);
-    assert_eq!(registry.set_aside(&[aside(1, "empty"), aside(2, "too long")], Some(cycle), 7).unwrap(), 2);
-    assert_eq!(registry.set_aside(&[aside(2, "again")], None, 8).unwrap(), 0, "the first reason stays");
+    assert_eq!(registry.set_aside(&aside([(1, "empty"), (2, "too long")]), Some(cycle), 7).unwrap(), 2);
+    assert_eq!(registry.set_aside(&aside([(2, "again")]), None, 8).unwrap(), 0, "the first reason stays");
     let fresh = || registry.fresh(&[Kind::Messages], None).unwrap().count;
     assert_eq!((fresh(), registry.unindexed_count().unwrap(), registry.set_aside_count().unwrap()), (1, 1, 2));
     assert_eq!(registry.unindexed(9).unwrap()[0].id, id(3));
@@ -87,7 +89,7 @@ fn what_is_set_aside_is_not_collected_indexed_or_consumed_until_it_is_taken_back
     let reasons: Vec<(&str, Option<CycleId>)> =
         known.iter().map(|known| (known.reason.as_str(), known.cycle)).collect();
     assert!(reasons.contains(&("too long", Some(cycle))), "{reasons:?}");
-    assert!(registry.set_aside(&[aside(9, "unknown")], None, 7).is_err());
+    assert!(registry.set_aside(&aside([(9, "unknown")]), None, 7).is_err());
 
     assert_eq!(registry.take_back(&[id(1)]).unwrap(), 1);
     assert_eq!(fresh(), 2);

@@ -41,7 +41,7 @@ fn judge_import(import: &str, wasi: Wasi) -> Result<(), Refusal> {
     if wasi == Wasi::Stubbed && wasi::is_stubbed(import) {
         return Ok(());
     }
-    Err(Refusal::Import { import: import.to_owned(), advice: advice(import) })
+    Err(Refusal::Import { import: import.to_owned(), advice: advice(import).to_owned() })
 }
 
 /// A core module's imports: those of the interface, and what the component encoder itself resolves.
@@ -49,14 +49,10 @@ pub(crate) fn judge_core(module: &str) -> Result<(), Refusal> {
     if module.starts_with(PACKAGE) || module.starts_with("[export]") || module == "$root" {
         return Ok(());
     }
-    Err(Refusal::Import { import: module.to_owned(), advice: advice(module) })
+    Err(Refusal::Import { import: module.to_owned(), advice: advice(module).to_owned() })
 }
 
-fn advice(import: &str) -> String {
-    advice_text(import).to_owned()
-}
-
-fn advice_text(import: &str) -> &'static str {
+fn advice(import: &str) -> &'static str {
     if import.starts_with("wasi_snapshot_preview1") {
         return "there are no files, clocks or networks in the sandbox; build it for wasm32-unknown-unknown";
     }

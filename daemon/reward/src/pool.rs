@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use perennial_types::panic_text;
+
 use crate::{GroupVerdict, Panel, Task, text::cut};
 
 /// A group that was judged.
@@ -100,15 +102,13 @@ fn work(
         let verdict = catch_unwind(AssertUnwindSafe(|| score(&panel, &task)));
         let done = match verdict {
             Ok(verdict) => Ok(Judged { index, panel, task, verdict }),
-            Err(panic) => Err(PoolError::Panicked { index, message: message(&*panic) }),
+            Err(panic) => Err(PoolError::Panicked {
+                index,
+                message: cut(panic_text(&*panic).unwrap_or("without a message"), MESSAGE_BYTES_MAX),
+            }),
         };
         judged.lock().unwrap_or_else(PoisonError::into_inner).push((index, done));
     }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    cut(text.unwrap_or("without a message"), MESSAGE_BYTES_MAX)
 }
 
 impl Pool {

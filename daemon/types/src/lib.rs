@@ -13,6 +13,7 @@ mod prompt;
 mod question;
 mod row;
 mod sample;
+mod text;
 
 pub use domain::{DEFAULT_DOMAIN, DOMAIN_CHARS_MAX, Domain, DomainError};
 pub use fingerprint::{Fingerprint, FingerprintError, Fingerprinter};
@@ -22,3 +23,4 @@ pub use message::{Content, Message, MessageError, Role};
 pub use prompt::{Prompt, TemplateInputs};
 pub use row::{Row, RowError};
 pub use sample::{Body, Kind, Sample};
+pub use text::{panic_text, shortened};

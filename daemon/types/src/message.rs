@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Who speaks in a chat turn.
@@ -30,8 +30,8 @@ impl Role {
 }
 
 /// One turn of a chat: what we read of it, and all its fields as the row has them, for chat templates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -157,9 +157,9 @@ impl TryFrom<Map<String, Value>> for Message {
     }
 }
 
-impl From<Message> for Map<String, Value> {
-    fn from(message: Message) -> Self {
-        message.fields
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.fields.serialize(serializer)
     }
 }
 
@@ -178,11 +178,20 @@ impl Content {
     pub fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Messages(messages) => {
-                messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
-            }
+            Self::Messages(messages) => text_of(messages),
         }
     }
+}
+
+/// The contents of turns, a line break between them.
+pub(crate) fn text_of(messages: &[Message]) -> String {
+    messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// The turns before the last of the assistant's; all of them where it has none.
+pub(crate) fn before_last_answer(messages: &[Message]) -> &[Message] {
+    let answer = messages.iter().rposition(|message| message.role == Role::Assistant);
+    messages.get(..answer.unwrap_or(messages.len())).unwrap_or_default()
 }
 
 #[cfg(test)]

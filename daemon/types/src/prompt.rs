@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::Content;
@@ -26,8 +26,8 @@ impl TemplateInputs {
 }
 
 /// What a model is asked: a text or a conversation, with all that the chat template is given of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "Written")]
 pub struct Prompt {
     /// What is said.
     pub content: Content,
@@ -49,7 +49,7 @@ impl From<Content> for Prompt {
 }
 
 /// In JSON, a prompt without anything else is its content alone.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
     Content(Content),
@@ -69,9 +69,16 @@ impl From<Written> for Prompt {
     }
 }
 
-impl From<Prompt> for Written {
-    fn from(Prompt { content, inputs }: Prompt) -> Self {
-        if inputs.is_empty() { Self::Content(content) } else { Self::Whole { content, inputs: Box::new(inputs) } }
+impl Serialize for Prompt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            content: &'a Content,
+            #[serde(flatten)]
+            inputs: &'a TemplateInputs,
+        }
+        let Self { content, inputs } = self;
+        if inputs.is_empty() { content.serialize(serializer) } else { Whole { content, inputs }.serialize(serializer) }
     }
 }
 
@@ -88,8 +95,8 @@ mod tests {
         assert_eq!(serde_json::to_value(&plain).unwrap(), json!("q"));
         let tools = Some(json!([{"name": "f"}]));
         let whole = Prompt { content, inputs: TemplateInputs { tools, ..TemplateInputs::default() } };
-        let written = serde_json::to_value(&whole).unwrap();
-        assert_eq!(written, json!({"content": "q", "tools": [{"name": "f"}]}));
+        let written = serde_json::to_string(&whole).unwrap();
+        assert_eq!(written, r#"{"content":"q","tools":[{"name":"f"}]}"#);
         for prompt in [plain, whole] {
             let written = serde_json::to_string(&prompt).unwrap();
             assert_eq!(serde_json::from_str::<Prompt>(&written).unwrap(), prompt);

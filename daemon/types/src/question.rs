@@ -1,6 +1,9 @@
 use unicode_normalization::UnicodeNormalization;
 
-use crate::{Body, Content, Fingerprint, Fingerprinter, Role};
+use crate::{
+    Body, Content, Fingerprint, Fingerprinter,
+    message::{before_last_answer, text_of},
+};
 
 impl Body {
     /// Names what is asked, however it is written: two bodies have the same where the turns before the answer (the system's
@@ -11,17 +14,11 @@ impl Body {
     /// By this name the split keeps copies on one side, and what suites ask is kept out of training.
     pub fn question_fingerprint(&self) -> Fingerprint {
         let (kind, question) = match self {
-            Self::Messages { messages, .. } => {
-                let answer = messages.iter().rposition(|message| message.role == Role::Assistant);
-                let asked = messages.get(..answer.unwrap_or(messages.len())).unwrap_or_default();
-                ("question", Content::Messages(asked.to_vec()).text())
-            }
+            Self::Messages { messages, .. } => ("question", text_of(before_last_answer(messages))),
             Self::PromptCompletion { prompt, .. } | Self::PromptOnly { prompt, .. } => ("question", prompt.text()),
             Self::Preference { prompt: Some(prompt), .. } => ("question", prompt.text()),
             Self::Preference { prompt: None, chosen: Content::Messages(turns), .. } => {
-                let answer = turns.iter().rposition(|message| message.role == Role::Assistant);
-                let asked = turns.get(..answer.unwrap_or(turns.len())).unwrap_or_default();
-                ("question", Content::Messages(asked.to_vec()).text())
+                ("question", text_of(before_last_answer(turns)))
             }
             Self::Preference { prompt: None, .. } => ("question", String::new()),
             Self::Text { text } => ("text", text.clone()),

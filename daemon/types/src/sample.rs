@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Content, Domain, Fingerprinter, Message, Prompt, Role, Row, SampleId, TemplateInputs};
+use crate::{
+    Content, Domain, Fingerprinter, Message, Prompt, Row, SampleId, TemplateInputs,
+    message::{before_last_answer, text_of},
+};
 
 /// What a sample teaches, in one of TRL's dataset shapes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,11 +110,10 @@ impl Body {
     pub fn question_and_answer(&self) -> Option<(Prompt, String)> {
         match self {
             Self::Messages { messages, inputs } => {
-                let last = messages.iter().rposition(|message| message.role == Role::Assistant)?;
-                let question = messages.get(..last)?.to_vec();
-                let answer = messages.get(last)?.content.clone();
-                let prompt = Prompt { content: Content::Messages(question), inputs: inputs.clone() };
-                (last > 0).then_some((prompt, answer))
+                let question = before_last_answer(messages);
+                let answer = messages.get(question.len())?.content.clone();
+                let prompt = Prompt { content: Content::Messages(question.to_vec()), inputs: inputs.clone() };
+                (!question.is_empty()).then_some((prompt, answer))
             }
             Self::PromptCompletion { prompt, completion, inputs } => {
                 Some((Prompt { content: prompt.clone(), inputs: inputs.clone() }, completion.text()))
@@ -123,7 +125,7 @@ impl Body {
     /// All that is said in the body, for embedding and search: prompts and answers, without roles or markup.
     pub fn text(&self) -> String {
         match self {
-            Self::Messages { messages, .. } => Content::Messages(messages.clone()).text(),
+            Self::Messages { messages, .. } => text_of(messages),
             Self::PromptCompletion { prompt, completion, .. } => format!("{}\n{}", prompt.text(), completion.text()),
             Self::Text { text } => text.clone(),
             Self::Preference { prompt, chosen, rejected, .. } => {

@@ -83,7 +83,7 @@ pub(super) fn described(error: &io::Error, compression: Compression, line: u64) 
         _ => format!("is damaged ({error})"),
     };
     let reason = format!("the {stream} {trouble} in line {line}; the rows before were read: send the whole file again");
-    (FaultKind::Damaged, clipped(reason))
+    (FaultKind::Damaged, clipped(&reason))
 }
 
 pub(super) fn bound(error: &io::Error) -> Option<&Bound> {

@@ -1,4 +1,4 @@
-use perennial_types::{Body, Content, Row, RowError};
+use perennial_types::{Body, Content, Row, RowError, shortened};
 
 /// The longest reason, in characters: what a row says of itself may stand in it.
 const REASON_CHARS_MAX: usize = 400;
@@ -12,7 +12,7 @@ pub fn judge(line: &[u8], turns_max: usize) -> Result<Row, String> {
         .map_err(|error| format!("not UTF-8: the byte at column {} is not text", error.valid_up_to() + 1))?;
     let row = Row::parse(text).map_err(|error| match error {
         RowError::NotAnObject(_) => format!("{error}: put one object on each line"),
-        _ => clipped(error.to_string()),
+        _ => clipped(&error.to_string()),
     })?;
     let turns = turns(&row.body);
     if turns > turns_max {
@@ -39,11 +39,8 @@ fn turns(body: &Body) -> usize {
 }
 
 /// A reason, cut to a bounded length.
-pub(super) fn clipped(reason: String) -> String {
-    match reason.char_indices().nth(REASON_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", reason.get(..end).unwrap_or_default()),
-        None => reason,
-    }
+pub(super) fn clipped(reason: &str) -> String {
+    shortened(reason, REASON_CHARS_MAX)
 }
 
 #[cfg(test)]

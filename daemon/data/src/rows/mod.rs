@@ -27,11 +27,11 @@ pub use self::{
     judge::judge,
     limits::{BLANK_LINES_MAX, EMPTY_MEMBERS_MAX, EXCERPT_BYTES_MAX, RATIO_FREE_BYTES, ROW_BYTES_MAX, ReadLimits},
     name::source_name,
+    sniff::is_compressed,
 };
 use self::{limits::Bound, lines::Raw, sniff::Peeked, source::Source};
 
 /// What a line of a source turned out to be. Blank lines are passed over.
-#[allow(clippy::large_enum_variant, reason = "nearly every line is a row, and a box for each costs more than it saves")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     /// A good row.
@@ -127,18 +127,17 @@ impl<R: Read> Rows<R> {
         Line::Fault(SourceFault { source, line: None, reason, excerpt: Some(excerpt), kind })
     }
 
-    /// The next line that is not blank, whatever it is; `None` at the end.
-    fn next_raw(&mut self) -> Option<Raw> {
+    /// The next line that is not blank, whatever it is, or the end.
+    fn next_raw(&mut self) -> Raw {
         loop {
             let raw = lines::next_line(&mut self.reader, &mut self.buffer, self.limits.row_bytes_max);
             self.line += 1;
             match raw {
-                Raw::End => return None,
                 Raw::Line if self.buffer.iter().all(u8::is_ascii_whitespace) => self.blank += 1,
-                other => return Some(other),
+                other => return other,
             }
             if self.blank > BLANK_LINES_MAX {
-                return Some(Raw::Failed(Bound::BlankLines.into()));
+                return Raw::Failed(Bound::BlankLines.into());
             }
         }
     }
@@ -155,15 +154,18 @@ impl<R: Read> Iterator for Rows<R> {
             self.done = true;
             return Some(Ok(self.refuse_source(reason)));
         }
-        let Some(mut raw) = self.next_raw() else {
-            self.done = true;
-            return None;
-        };
+        let raw = self.next_raw();
         self.rows += 1;
-        if self.rows > self.limits.rows_max {
-            raw = Raw::Failed(Bound::Rows { max: self.limits.rows_max, section: self.limits.section }.into());
-        }
         let line = match raw {
+            Raw::End => {
+                self.done = true;
+                return None;
+            }
+            _ if self.rows > self.limits.rows_max => {
+                self.done = true;
+                let bound = Bound::Rows { max: self.limits.rows_max, section: self.limits.section };
+                return Some(self.ended_by(bound.into()));
+            }
             Raw::Failed(error) => {
                 self.done = true;
                 return Some(self.ended_by(error));
@@ -173,7 +175,7 @@ impl<R: Read> Iterator for Rows<R> {
                 let reason = format!("the row is {bytes} bytes long, at most {max} are read (`ingest.row_bytes_max`)");
                 self.rejected(reason, bytes)
             }
-            Raw::Line | Raw::End => match judge(&self.buffer, self.limits.turns_max) {
+            Raw::Line => match judge(&self.buffer, self.limits.turns_max) {
                 Ok(row) => Line::Row { line: self.line, row: Box::new(row) },
                 Err(reason) => self.rejected(reason, self.buffer.len() as u64),
             },

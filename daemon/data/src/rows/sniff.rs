@@ -79,6 +79,11 @@ impl Compression {
     }
 }
 
+/// Whether a source that begins like this is compressed, with gzip or zstd: four bytes tell.
+pub fn is_compressed(head: &[u8]) -> bool {
+    Compression::of(head) != Compression::None
+}
+
 /// Why a source that begins like this (after decompression) holds no rows at all, or `None` where it may hold some.
 pub(super) fn refusal(head: &[u8]) -> Option<String> {
     const WANTED: &str =

@@ -74,7 +74,7 @@ fn beyond_a_share_of_unjudged_items_the_suite_is_void() {
     let policy = Policy { unjudged_ratio_max: 1.0, ..Policy::default() };
     let report = compare(&full, &nothing, &nothing, &policy).unwrap();
     assert_eq!((report.n, report.verdict), (0, Verdict::Void));
-    let all_left_out = Suite::void(SuiteOptions::new("s"), LeftOut { id: "g".into(), reason: "gone".into() });
+    let all_left_out = Suite::void(SuiteOptions::new("s"), vec![LeftOut { id: "g".into(), reason: "gone".into() }]);
     let none = SuiteScores { suite: "s".to_owned(), fingerprint: all_left_out.fingerprint(), items: vec![] };
     assert_eq!(compare(&all_left_out, &none, &none, &policy).unwrap().verdict, Verdict::Void);
 }

@@ -31,6 +31,11 @@ impl Judge for Echo {
     }
 }
 
+fn evaluate(suite: &Suite, judge: &mut dyn Judge) -> Result<SuiteScores, EvaluateError> {
+    let items = evaluate_items(suite, &suite.items.iter().collect::<Vec<_>>(), judge)?;
+    Ok(SuiteScores { suite: suite.name.clone(), fingerprint: suite.fingerprint(), items })
+}
+
 fn suite(metric: Metric) -> Suite {
     let text = r#"{"prompt": "a", "completion": "a"}
         {"prompt": "long", "completion": "b"}"#;

@@ -55,6 +55,17 @@ fn an_item_is_the_same_wherever_it_stands_but_for_plugins() {
 }
 
 #[test]
+fn scores_that_were_kept_are_found_again() {
+    let suite = Suite::new(SuiteOptions::new("s"), vec![item("1", "x")]).unwrap();
+    let metadata = Map::from_iter([("a".to_owned(), 1.into())]);
+    let item = Item { metadata, ..item("line 1", "x") };
+    let bare = Item { id: String::new(), metadata: Map::new(), ..item.clone() };
+    let Item { question, reference, body, .. } = &item;
+    assert_eq!(canonical(&Placeless { id: "", question, reference, body }), canonical(&bare));
+    assert_eq!(suite.item_fingerprint(&item).to_string(), "FIXED");
+}
+
+#[test]
 fn a_plugin_and_its_metric_go_together() {
     let scale = RewardScale { plugin: "p".into(), fingerprint: Fingerprint::of(b"p"), min: 0.0, max: 1.0 };
     let alone = SuiteOptions { metric: Some(Metric::Reward), ..SuiteOptions::new("s") };

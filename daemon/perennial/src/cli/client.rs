@@ -5,6 +5,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use perennial_data::rows::is_compressed;
 use reqwest::{
     StatusCode,
     blocking::{Body, RequestBuilder, Response},
@@ -94,10 +95,7 @@ const ROWS_TYPE: &str = "application/x-ndjson";
 /// How much of a file is sent at once, if the daemon takes so much.
 const PART_BYTES_MAX: usize = 32 << 20;
 
-/// The bytes that gzip and zstd files begin with: those are sent whole, since they cannot be cut at line ends.
-const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
-
-/// Sends a file, a long one in parts that end where lines end.
+/// Sends a file, a long one in parts that end where lines end. A compressed one, which cannot be cut there, is sent whole.
 pub(super) fn send_file(
     client: &Client,
     mut file: File,
@@ -110,7 +108,7 @@ pub(super) fn send_file(
     loop {
         let mut part = Vec::new();
         file.by_ref().take(part_bytes as u64).read_to_end(&mut part)?;
-        if first_line == 1 && COMPRESSED.iter().any(|magic| part.starts_with(magic)) {
+        if first_line == 1 && is_compressed(&part) {
             file.rewind()?;
             return client.samples(file, source, first_line);
         }

@@ -5,6 +5,7 @@ use std::{fs, io, path::PathBuf};
 
 use anyhow::Context as _;
 use perennial_durable as durable;
+use perennial_types::shortened;
 
 use super::CycleFolder;
 
@@ -23,7 +24,7 @@ pub(crate) fn write(folder: &CycleFolder, writer: &str, notes: &[String]) -> any
     if notes.is_empty() && !path.exists() {
         return Ok(());
     }
-    let mut kept: Vec<String> = notes.iter().take(NOTES_MAX).map(|note| cut(note)).collect();
+    let mut kept: Vec<String> = notes.iter().take(NOTES_MAX).map(|note| shortened(note, NOTE_CHARS_MAX)).collect();
     if notes.len() > kept.len() {
         kept.push(format!("{} more of this kind are not shown.", notes.len() - kept.len()));
     }
@@ -50,13 +51,6 @@ pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Vec<String>> {
         notes.extend(serde_json::from_slice::<Vec<String>>(&json).with_context(|| path.display().to_string())?);
     }
     Ok(notes)
-}
-
-fn cut(note: &str) -> String {
-    match note.char_indices().nth(NOTE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &note[..end]),
-        None => note.to_owned(),
-    }
 }
 
 #[cfg(test)]

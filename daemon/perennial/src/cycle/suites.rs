@@ -87,7 +87,7 @@ fn golden(config: &Config) -> Vec<Suite> {
         let options = golden_options(config, suite);
         load_golden(&suite.file, options.clone()).unwrap_or_else(|error| {
             let (id, reason) = (suite.file.display().to_string(), error.to_string());
-            Suite::void(options, LeftOut { id, reason })
+            Suite::void(options, vec![LeftOut { id, reason }])
         })
     };
     config.gate.suite.iter().map(load).collect()

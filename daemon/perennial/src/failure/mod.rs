@@ -8,6 +8,8 @@ mod by_type;
 
 use std::{any::Any, panic::AssertUnwindSafe};
 
+use perennial_types::panic_text;
+
 use self::by_type::{Verdict, verdict};
 
 use crate::told::told;
@@ -43,8 +45,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+    panic_text(panic).unwrap_or("without a message").to_owned()
 }
 
 /// What an error means for its cycle.

@@ -3,6 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use perennial_data::rows::is_compressed;
 use tokio::{
     fs::{self, File, OpenOptions},
     io::AsyncWriteExt,
@@ -10,9 +11,6 @@ use tokio::{
 
 /// Bodies up to this length are kept in memory, longer ones in a file.
 const MEMORY_BYTES_MAX: usize = 256 << 10;
-
-/// The bytes that gzip and zstd files begin with.
-const COMPRESSED: [&[u8]; 3] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], &[0x2a, 0x4d, 0x18]];
 
 /// What a request sent, whole and ready to be read: a slow or broken sender holds nobody up, and memory does not depend on
 /// its length.
@@ -27,12 +25,7 @@ impl RequestBody {
     /// Whether reading it is soon over: it is short and holds no more than it seems to.
     pub(super) fn is_light(&self) -> bool {
         match self {
-            Self::Memory(bytes) => {
-                let start = bytes.get_ref();
-                // A skippable zstd frame begins with any of sixteen bytes, then those above.
-                let after_first = start.get(1..).unwrap_or_default();
-                !COMPRESSED.iter().any(|magic| start.starts_with(magic) || after_first.starts_with(magic))
-            }
+            Self::Memory(bytes) => !is_compressed(bytes.get_ref()),
             Self::File(_) => false,
         }
     }

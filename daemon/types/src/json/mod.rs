@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::shortened;
+
 /// How deep lists and objects may be nested. Samples are written into other JSON, which is read back with a limit of 128.
 pub const NESTING_MAX: usize = 64;
 
@@ -83,10 +85,7 @@ impl Fault {
 }
 
 fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+    shortened(text, SHOWN_CHARS_MAX)
 }
 
 /// The text beside its values: values are visited in the order in which they stand, so each number finds its own characters.
