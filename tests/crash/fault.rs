@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use perennial_tests::Exit;
 
 use crate::{
     random::Random,
@@ -27,6 +28,7 @@ pub(crate) fn run(scenario: &Scenario, seed: u64) -> Result<u64> {
         // A daemon waits before it tries again; whoever restarts it does not.
         let time = (scenario.whole * 2 + Duration::from_secs(3)).min(LIMIT);
         let end = trial.live(&program, time).with_context(|| format!("life {life}, {how}"))?;
+        ensure!(!matches!(end, End::Died(Exit::Signal(_))), "life {life}, {how}: {end:?}");
         faults += 1;
         trial.check().with_context(|| format!("after life {life}, {how}"))?;
         if end == End::CycleEnded {

@@ -14,7 +14,7 @@ mod recorder;
 mod scenario;
 
 use std::{
-    env, fs, thread,
+    env, thread,
     time::{Duration, Instant},
 };
 
@@ -30,9 +30,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[test]
 fn a_few_kills_lose_nothing() {
     let scenario = Scenario::new().unwrap();
-    for seed in 0..2 {
-        kill::run(&scenario, seed).unwrap();
-    }
+    let kills: u64 = (0..2).map(|seed| kill::run(&scenario, seed).unwrap()).sum();
+    assert!(kills > 0, "nothing was killed");
 }
 
 #[test]
@@ -43,9 +42,8 @@ fn a_few_power_cuts_lose_nothing() {
     }
     let scenario = Scenario::new().unwrap();
     let changes = power::count_changes(&scenario).unwrap();
-    for seed in 0..2 {
-        power::run(&scenario, changes, seed).unwrap();
-    }
+    let cuts: u64 = (0..2).map(|seed| power::run(&scenario, changes, seed).unwrap()).sum();
+    assert!(cuts > 0, "no power was cut");
 }
 
 #[test]
@@ -147,13 +145,7 @@ fn rows_are_stored_once_however_often_intake_is_killed() {
         fixture.registry().unwrap();
     }
     let mut daemon = fixture.start().unwrap();
-    let inbox = fixture.state().join("inbox");
-    daemon
-        .wait_for("an empty inbox", LIMIT, || {
-            let waiting = fs::read_dir(&inbox)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
-            Ok((waiting == 0).then_some(()))
-        })
-        .unwrap();
+    daemon.wait_for("an empty inbox", LIMIT, || Ok((fixture.waiting()? == 0).then_some(()))).unwrap();
     let registry = fixture.registry().unwrap();
     let stored: u64 = registry.sample_counts().unwrap().iter().map(|count| count.count).sum();
     assert_eq!(stored, 50 * FILES as u64);

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use perennial_registry::{Cycle, Registry, invariants};
-use perennial_tests::{Daemon, Fixture, Http, Program, task};
+use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, task};
 use serde_json::Value;
 
 /// Longer than a daemon needs to come up and end the cycle on a busy machine.
@@ -73,8 +73,8 @@ struct Rows {
 /// How a daemon's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It was cut off.
-    Died,
+    /// It was cut off, or ended by itself.
+    Died(Exit),
     /// The cycle ended first; the daemon was killed then.
     CycleEnded,
     /// Neither, in the time that there was; the daemon was killed then.
@@ -104,7 +104,8 @@ impl Scenario {
         let whole = start.elapsed();
         daemon.stop(LIMIT)?;
         let expected = ended(&undisturbed)?.context("the undisturbed cycle has not ended")?;
-        let hits = fs::read_to_string(trace)?.lines().map(str::to_owned).collect();
+        let hits: Vec<String> = fs::read_to_string(trace)?.lines().map(str::to_owned).collect();
+        ensure!(!hits.is_empty(), "the undisturbed daemon hit no failpoint");
         Ok(Self { prepared, expected, hits, whole })
     }
 
@@ -120,10 +121,11 @@ impl Trial<'_> {
         let (over, http) = (AtomicBool::new(false), daemon.http);
         let deadline = Instant::now() + time;
         let end = thread::scope(|scope| {
+            let _over = SetOnDrop(&over);
             scope.spawn(|| self.rows.post(http, &over));
             let end = loop {
-                if daemon.has_ended()? {
-                    break End::Died;
+                if let Some(exit) = daemon.ended()? {
+                    break End::Died(exit);
                 }
                 if cycle_has_ended(http) {
                     break End::CycleEnded;
@@ -133,10 +135,8 @@ impl Trial<'_> {
                 }
                 thread::sleep(Duration::from_millis(10));
             };
-            over.store(true, Ordering::Relaxed);
             anyhow::Ok(end)
         });
-        over.store(true, Ordering::Relaxed);
         daemon.kill();
         end
     }
@@ -151,12 +151,13 @@ impl Trial<'_> {
 
     /// What must hold at any moment, right after a cut too. No daemon may be running.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(line) = self.fixture.log().lines().find(|line| line.contains("panicked")) {
+            bail!("the daemon panicked: {line}");
+        }
         let (registry, state) = (self.fixture.registry()?, self.fixture.state());
         registry.read(|connection| invariants::segments_are_whole(connection, state))?;
         registry.read(|connection| invariants::adapters_match_lineage(connection, &state.join("adapters")))?;
-        let inbox =
-            fs::read_dir(state.join("inbox"))?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count()
-                as u64;
+        let inbox = self.fixture.waiting()? as u64;
         let known = side_rows(&registry)?;
         let acknowledged = self.rows.acknowledged.lock().unwrap().len() as u64;
         // Which ones they are is asked at the end.
@@ -171,11 +172,7 @@ impl Trial<'_> {
     pub(crate) fn finish(&self) -> Result<()> {
         let mut daemon = self.fixture.start()?;
         await_cycle(&mut daemon)?;
-        let inbox = self.fixture.state().join("inbox");
-        daemon.wait_for("an empty inbox", LIMIT, || {
-            let waiting = fs::read_dir(&inbox)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
-            Ok((waiting == 0).then_some(()))
-        })?;
+        daemon.wait_for("an empty inbox", LIMIT, || Ok((self.fixture.waiting()? == 0).then_some(())))?;
         let (sent, acknowledged) =
             (self.rows.sent.load(Ordering::Relaxed), self.rows.acknowledged.lock().unwrap().clone());
         let again = post(daemon.http, &acknowledged)?.context("the daemon takes no rows")?;

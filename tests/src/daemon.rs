@@ -3,7 +3,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     time::Duration,
 };
 
@@ -98,12 +98,12 @@ impl Daemon {
         answer.with_context(|| format!("the daemon's log ends:\n{}", self.log_end()))
     }
 
-    /// Whether it has ended, of itself or by a signal.
+    /// How it ended; `None` while it runs.
     ///
     /// # Errors
     /// Where the system does not say.
-    pub fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
+    pub fn ended(&mut self) -> Result<Option<Exit>> {
+        self.child.try_wait()?.map(exit).transpose()
     }
 
     /// `/v1/status`.
@@ -141,11 +141,7 @@ impl Daemon {
         let child = &mut self.child;
         let status = wait_until("the daemon's end", limit, || Ok(child.try_wait()?))
             .with_context(|| format!("the daemon's log ends:\n{}", self.log_end()))?;
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Ok(Exit::Code(code)),
-            (None, Some(signal)) => Ok(Exit::Signal(signal)),
-            (None, None) => bail!("neither a code nor a signal: {status}"),
-        }
+        exit(status)
     }
 
     /// SIGTERM, and waits for the end.
@@ -195,6 +191,14 @@ impl Drop for Daemon {
         if self.kill_when_dropped {
             self.kill_now();
         }
+    }
+}
+
+fn exit(status: ExitStatus) -> Result<Exit> {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(Exit::Code(code)),
+        (None, Some(signal)) => Ok(Exit::Signal(signal)),
+        (None, None) => bail!("neither a code nor a signal: {status}"),
     }
 }
 

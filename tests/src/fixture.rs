@@ -69,6 +69,20 @@ impl Fixture {
         fs::rename(unfinished, inbox.join(name)).with_context(|| format!("moving {name} into the inbox"))
     }
 
+    /// How many files wait in the inbox.
+    ///
+    /// # Errors
+    /// Where the inbox cannot be read.
+    pub fn waiting(&self) -> Result<usize> {
+        let inbox = fs::read_dir(self.state().join("inbox"))?;
+        Ok(inbox.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count())
+    }
+
+    /// All that its daemons have logged, also where none runs any more.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.state().with_extension("log")).unwrap_or_default()
+    }
+
     /// The same program on a copy of the state directory. No daemon may be running.
     ///
     /// # Errors

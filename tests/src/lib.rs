@@ -25,4 +25,4 @@ pub use metrics::Metrics;
 pub use program::{Finished, Program};
 #[cfg(feature = "unit")]
 pub use unit_rules::UnitRules;
-pub use workspace::{repository, wait_until};
+pub use workspace::{SetOnDrop, repository, wait_until};

@@ -74,6 +74,15 @@ impl State {
     }
 }
 
+/// Ends the threads of a scope also where an assertion fails in it.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn the_link_follows_the_champion() {
     let state = State::new();
@@ -93,6 +102,7 @@ fn a_cycle_that_publishes_never_undoes_a_change_that_comes_between() {
     let (one, two) = (state.promoted("one"), state.promoted("two"));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = SetOnDrop(&over);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -112,7 +122,6 @@ fn a_cycle_that_publishes_never_undoes_a_change_that_comes_between() {
                 }
             }
         }
-        over.store(true, Ordering::Relaxed);
     });
 }
 

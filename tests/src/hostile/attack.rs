@@ -38,12 +38,14 @@ impl<'a> Attack<'a> {
     /// Does what the input is made for. What it does to the daemon is seen elsewhere.
     ///
     /// # Errors
-    /// Where a command does not end of its own accord and within its bounds.
+    /// Where the daemon answers with a defect, or a command does not end of its own accord and within its bounds.
     pub(super) fn carry_out(&mut self, input: &Input) -> Result<()> {
         match input {
             Input::Post { query, content_type, body } => {
-                // Refused, cut off or taken: all are answers.
-                let _ = self.daemon.http.post(&format!("/v1/samples{query}"), content_type, body);
+                // Refused, cut off or taken: all are answers, but for one that tells of a defect.
+                if let Ok(answer) = self.daemon.http.post(&format!("/v1/samples{query}"), content_type, body) {
+                    ensure!(answer.status != 500, "the daemon has a defect: {}", answer.body);
+                }
             }
             Input::Connection(bytes) => self.connect(bytes),
             Input::Drop { name, bytes } => self.fixture.drop_into_inbox(name, bytes)?,

@@ -1,9 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::atomic::AtomicBool, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -12,7 +7,7 @@ use super::{
     input,
     probe::{DOMAIN, Seen, probe},
 };
-use crate::{Daemon, Fixture};
+use crate::{Daemon, Exit, Fixture, SetOnDrop};
 
 /// What must hold meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +35,8 @@ pub struct Summary {
     pub problems: Vec<String>,
 }
 
+/// How long the daemon may take over what lies in the inbox at the end.
+const INBOX_LIMIT: Duration = Duration::from_secs(60);
 /// How long the daemon may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -59,6 +56,7 @@ pub fn run(
     let (problems, counts, seen) = thread::scope(|scope| {
         let (http, process, done) = (daemon.http, daemon.id(), &done);
         let prober = scope.spawn(move || probe(http, process, done));
+        let over = SetOnDrop(done);
         let (mut problems, mut counts) = (Vec::new(), BTreeMap::new());
         let mut attack = Attack::new(&daemon, &fixture, &aside, bounds);
         for number in inputs {
@@ -69,7 +67,7 @@ pub fn run(
                 problems.push(format!("{kind}, input {number} of seed {seed}, {input:?}: {error:#}"));
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         (problems, counts, prober.join())
     });
     let seen = seen.map_err(|_| anyhow::anyhow!("the probe panicked"))?;
@@ -84,7 +82,11 @@ pub fn run(
     if let Err(error) = daemon.wait_ready() {
         summary.problems.push(format!("the daemon is not ready afterwards: {error:#}"));
     }
-    summary.judge_stored(daemon, &fixture)?;
+    let empty = || Ok((fixture.waiting()? == 0).then_some(()));
+    if let Err(error) = daemon.wait_for("an empty inbox", INBOX_LIMIT, empty) {
+        summary.problems.push(format!("files stay in the inbox: {error:#}"));
+    }
+    summary.judge_end(daemon, &fixture)?;
     Ok(summary)
 }
 
@@ -103,8 +105,15 @@ impl Summary {
         }
     }
 
-    fn judge_stored(&mut self, daemon: Daemon, fixture: &Fixture) -> Result<()> {
-        daemon.stop(STOP_LIMIT).context("the daemon's end after hostile inputs")?;
+    fn judge_end(&mut self, daemon: Daemon, fixture: &Fixture) -> Result<()> {
+        let exit = daemon.stop(STOP_LIMIT).context("the daemon's end after hostile inputs")?;
+        if exit != Exit::Code(0) {
+            self.problems.push(format!("the daemon ended with {exit:?}"));
+        }
+        // A request that panics is answered all the same: the log alone is sure to tell.
+        if let Some(line) = fixture.log().lines().find(|line| line.contains("panicked")) {
+            self.problems.push(format!("the daemon panicked: {line}"));
+        }
         let counts = fixture.registry()?.sample_counts()?;
         let stored: u64 = counts.iter().filter(|count| count.domain.as_str() == DOMAIN).map(|count| count.count).sum();
         if stored != self.acknowledged {
