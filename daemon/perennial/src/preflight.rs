@@ -47,7 +47,11 @@ pub(crate) fn champion(config: &Config, state: &StateDir, registry: &Registry) -
         return Ok(format!("{champion}; candidates start afresh"));
     }
     let shape = Adapter::shape_of(&state.adapter(&champion))?;
-    match check_shape(&shape, &config.train.lora()) {
+    let lora = config.train.lora();
+    if config.train.start == Start::Rebase && !shape.differences(&lora).is_empty() {
+        return Ok(format!("{champion}, re-based from rank {} to {}", shape.r, lora.r));
+    }
+    match check_shape(&shape, &lora) {
         Ok(()) => Ok(format!("{champion}, rank {}", shape.r)),
         Err(error) => {
             let Failure { reason, remedy, .. } = Failure::of(&error.into());

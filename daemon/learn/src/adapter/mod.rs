@@ -9,6 +9,7 @@ mod fingerprint;
 mod peft_config;
 mod peft_files;
 mod projection;
+mod rebase;
 mod targets;
 mod weights;
 
@@ -16,6 +17,7 @@ pub use config::{LoraConfig, ShapeDifference};
 pub use error::AdapterError;
 pub(crate) use peft_files::tensor_name;
 pub use projection::Projection;
+pub use rebase::Rebased;
 #[cfg(test)]
 pub(crate) use weights::tests::tiny_model;
 pub use weights::{Adapter, LoraSlot};

@@ -213,6 +213,8 @@ impl Train {
 pub(crate) enum Start {
     /// The champion's adapter.
     Champion,
+    /// The champion's adapter, in the configured shape where it has another.
+    Rebase,
     /// A fresh adapter.
     Fresh,
 }

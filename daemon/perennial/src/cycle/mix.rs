@@ -22,7 +22,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let registry = &parts.context.registry;
     let model = parts.engine.model(&config.model)?;
     let parent = match config.train.start {
-        Start::Champion => cycle.champion.clone(),
+        Start::Champion | Start::Rebase => cycle.champion.clone(),
         Start::Fresh => None,
     };
 

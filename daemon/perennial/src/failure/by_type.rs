@@ -94,14 +94,15 @@ fn of_training(error: &TrainError) -> Option<Verdict> {
 }
 
 fn remedy_of_shape(differences: &[ShapeDifference]) -> String {
-    const FRESH: &str = "train afresh with train.start = \"fresh\"";
+    const OTHERWISE: &str =
+        "keep what it learned with train.start = \"rebase\", or train afresh with train.start = \"fresh\"";
     // Which modules carry an adapter is no key of the configuration.
     if differences.iter().any(|difference| difference.key == "target_modules") {
-        return FRESH.to_owned();
+        return OTHERWISE.to_owned();
     }
     let keys: Vec<String> =
         differences.iter().map(|found| format!("train.{} = {}", found.key, found.adapter)).collect();
-    format!("set {}, or {FRESH}", keys.join(" and "))
+    format!("set {}, {OTHERWISE}", keys.join(" and "))
 }
 
 fn of_adapter(error: &AdapterError) -> Option<Verdict> {

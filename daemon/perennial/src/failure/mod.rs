@@ -185,8 +185,8 @@ mod tests {
         assert_eq!(
             failure.sentence(),
             "training: the parent adapter has another shape: r is 16 in the adapter and 8 in the configuration, alpha is 32 in \
-             the adapter and 16 in the configuration; to mend it: set train.r = 16 and train.alpha = 32, or train afresh with \
-             train.start = \"fresh\""
+             the adapter and 16 in the configuration; to mend it: set train.r = 16 and train.alpha = 32, keep what it learned \
+             with train.start = \"rebase\", or train afresh with train.start = \"fresh\""
         );
     }
 }

@@ -2,6 +2,7 @@
 //! and the base model go in; a PEFT folder, metrics and checkpoints come out. Nothing here knows the state directory or the
 //! registry, so a stage can be run by hand (`perennial train --cycle DIR`), years later, or on another machine.
 
+mod begin;
 mod grpo;
 mod manifest;
 mod sft;
@@ -17,6 +18,7 @@ use perennial_data::mix;
 use perennial_learn::{adapter::Adapter, compute::Precision, model::Model};
 use perennial_types::SampleId;
 
+use self::begin::Beginning;
 pub(crate) use self::{
     manifest::{GrpoStage, StageManifest},
     told::Told,
@@ -152,7 +154,8 @@ pub(crate) fn run(
     let parent = manifest.parent.as_ref().map(|_| Adapter::load_peft(&folder.parent())).transpose()?;
     let stage =
         Stage { folder, manifest: &manifest, seed: frozen.seed, rows: &rows, model, stop, telemetry, plugin_cache };
-    let mut run = StageRun { adapter: parent.clone(), ..StageRun::default() };
+    let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
+    let mut run = StageRun { adapter: first.clone(), notes: note.into_iter().collect(), ..StageRun::default() };
     for objective in &manifest.train.objectives {
         let end = match objective {
             Objective::Sft => sft::run(&stage, run.adapter.clone())?,
@@ -162,7 +165,7 @@ pub(crate) fn run(
             return Ok(StageEnd::Stopped);
         }
     }
-    run.finish(&stage, parent.as_ref())
+    run.finish(&stage, first.as_ref())
 }
 
 /// What the objectives came to so far.
@@ -173,6 +176,7 @@ struct StageRun {
     learned_from: BTreeSet<SampleId>,
     skipped: Reasons,
     idle: Vec<(Objective, Final)>,
+    notes: Vec<String>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -201,7 +205,7 @@ impl StageRun {
         Progress::GoesOn
     }
 
-    fn finish(mut self, stage: &Stage<'_>, parent: Option<&Adapter>) -> anyhow::Result<StageEnd> {
+    fn finish(mut self, stage: &Stage<'_>, first: Option<&Adapter>) -> anyhow::Result<StageEnd> {
         let learned_from = &self.learned_from;
         self.skipped.retain(|id, _| !learned_from.contains(id));
         let learned_nothing = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str()));
@@ -209,13 +213,13 @@ impl StageRun {
             let objective = trained.objective.as_str();
             trained.told.iter().map(move |(_, samples, meaning)| format!("{objective}: {samples} samples: {meaning}"))
         });
-        let notes = learned_nothing.chain(told).collect();
+        let notes = self.notes.iter().cloned().chain(learned_nothing).chain(told).collect();
         let candidate = match self.adapter {
             Some(adapter) if self.trained.iter().any(|trained| trained.learned) => adapter,
             _ => return Ok(StageEnd::Idle(idle(self.idle, self.skipped, stage))),
         };
-        let unchanged = match parent {
-            Some(parent) => parent.fingerprint()? == candidate.fingerprint()?,
+        let unchanged = match first {
+            Some(first) => first.fingerprint()? == candidate.fingerprint()?,
             None => candidate.has_no_effect()?,
         };
         if unchanged {

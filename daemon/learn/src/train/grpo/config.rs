@@ -212,7 +212,7 @@ impl GrpoConfig {
     /// Optimiser steps of a run over so many prompts.
     pub(super) fn steps(&self, prompts: usize) -> u64 {
         let generations = (prompts as f64 * self.epochs / self.prompts_per_generation() as f64).ceil() as u64;
-        let steps = generations * self.updates_per_generation();
+        let steps = generations.saturating_mul(self.updates_per_generation());
         self.steps_max.map_or(steps, |max| steps.min(max))
     }
 
