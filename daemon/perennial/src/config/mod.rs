@@ -3,6 +3,7 @@
 //! Everything is checked before anything is done: unknown keys and wrong types with their place in the file and the
 //! nearest key that exists, then what the values mean ([`validate`]).
 
+mod ceilings;
 mod compute;
 mod dump;
 mod ingest;

@@ -6,10 +6,10 @@ use perennial_learn::{
     train::{TrainError, grpo::SamplingCorrection},
 };
 
-use super::{Config, Embedding, Objective, Rollout, Train};
-
-/// The longest time that is waited for anything, in seconds: thirty years, which every clock can count.
-const SECONDS_MAX: f64 = 1e9;
+use super::{
+    Config, Embedding, Objective, Rollout, Train,
+    ceilings::{self, SECONDS_MAX},
+};
 
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,11 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     }
     http(config, &mut found);
     found.at_least("shutdown.stop_seconds", config.shutdown.stop_seconds as f64, 1.0);
-    found.0
+    let mut found = found.0;
+    let beyond: Vec<Problem> =
+        ceilings::problems(config).into_iter().filter(|new| found.iter().all(|old| old.key != new.key)).collect();
+    found.extend(beyond);
+    found
 }
 
 fn http(config: &Config, found: &mut Problems) {
@@ -158,8 +162,8 @@ fn reward(config: &Config, found: &mut Problems) {
     let reward = &config.reward;
     found.within("reward.max_fault_ratio", reward.max_fault_ratio, 0.0..=1.0);
     found.at_least("reward.threads", reward.threads as f64, 1.0);
-    found.seconds("reward.deadline_seconds", reward.deadline_seconds);
-    found.seconds("reward.load_seconds_max", reward.load_seconds_max);
+    found.above("reward.deadline_seconds", reward.deadline_seconds, 0.0);
+    found.above("reward.load_seconds_max", reward.load_seconds_max, 0.0);
     let limits = [
         ("fuel_per_sample", reward.fuel_per_sample as f64, 1.0),
         ("memory_bytes_max", reward.memory_bytes_max as f64, 65_536.0),
@@ -182,7 +186,7 @@ fn reward(config: &Config, found: &mut Problems) {
         if !names.insert(&plugin.name) {
             found.add(&key("name"), &format!("is taken: two plugins are called {:?}", plugin.name));
         }
-        found.seconds(&key("deadline_seconds"), plugin.deadline_seconds.unwrap_or(1.0));
+        found.above(&key("deadline_seconds"), plugin.deadline_seconds.unwrap_or(1.0), 0.0);
         if !plugin.weight.is_finite() {
             found.add(&key("weight"), "must be a finite number");
         }
@@ -250,14 +254,6 @@ impl Problems {
     fn at_least(&mut self, key: &str, value: f64, min: f64) {
         if !(value >= min && value.is_finite()) {
             self.add(key, &format!("is {value}: must be {min} or more"));
-        }
-    }
-
-    /// A length of time that a clock can count.
-    fn seconds(&mut self, key: &str, value: f64) {
-        self.above(key, value, 0.0);
-        if value > SECONDS_MAX {
-            self.add(key, &format!("is {value}: must be {SECONDS_MAX} at most"));
         }
     }
 
