@@ -46,6 +46,10 @@ impl Service {
                     return Job::Refused;
                 }
             };
+            // Going on with one that is there says nothing of the next.
+            if cause.is_some() {
+                telemetry.emit(NextCycleFree);
+            }
             telemetry.emit(CycleStarted { cycle, cause });
             answer(reply, &Ok(cycle));
             Job::Cycle { cycle: Some(cycle), end: cycles.run(cycle, &stop) }
@@ -73,9 +77,6 @@ impl Service {
             (Some(cycle), end) => self.context.telemetry.emit(CycleEnded { cycle, end: end.as_ref() }),
             (None, Err(problem)) => self.context.telemetry.emit(NextCycleBlocked(problem)),
             (None, Ok(_)) => {}
-        }
-        if cycle.is_some() {
-            self.context.telemetry.emit(NextCycleFree);
         }
         match end {
             Ok(CycleEnd::Promoted(_)) => {

@@ -23,13 +23,17 @@ use crate::{
     config::{Config, SharedConfig},
     ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
     state::StateDir,
-    telemetry::{NextCycleBlocked, NextCycleFree, ProgressBar, Telemetry},
+    telemetry::{ProgressBar, Telemetry},
 };
 
 /// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored, `#` for want of room.
 #[derive(Default)]
 struct Fake {
     waiting: AtomicU64,
+    /// Whether no cycle could begin, under whatever configuration.
+    blocked: AtomicBool,
+    /// How often a configuration was refused.
+    refused: AtomicU64,
     begun: AtomicU64,
     unfinished: AtomicU64,
     may_end: AtomicBool,
@@ -113,7 +117,11 @@ impl Cycles for Fake {
     }
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
-        anyhow::ensure!(config.train.r != REFUSED_RANK, "train.r is not the champion's");
+        anyhow::ensure!(!self.blocked.load(SeqCst), "another base");
+        if config.train.r == REFUSED_RANK {
+            self.refused.fetch_add(1, SeqCst);
+            anyhow::bail!("train.r is not the champion's");
+        }
         Ok(())
     }
 

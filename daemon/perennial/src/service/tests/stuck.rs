@@ -39,23 +39,31 @@ async fn a_reload_under_which_no_cycle_could_begin_is_refused_and_training_that_
     running.file.lock().unwrap().train.r = REFUSED_RANK;
     running.file.lock().unwrap().cycle.samples_min = 7;
     reload().await;
-    sleep(Duration::from_millis(200)).await;
-    assert_ne!(running.context.config.current().cycle.samples_min, 7, "refused as a whole");
+    running.until("the refusal", async |running| running.fake.refused.load(SeqCst) > 0).await;
     running.file.lock().unwrap().train.r = 16;
+    running.file.lock().unwrap().cycle.samples_min = 8;
     reload().await;
-    running.until("the reload", async |running| running.context.config.current().cycle.samples_min == 7).await;
+    let samples_min = |running: &Running| running.context.config.current().cycle.samples_min;
+    running
+        .until("the reload", async |running| {
+            assert_ne!(samples_min(running), 7, "refused as a whole");
+            samples_min(running) == 8
+        })
+        .await;
 
-    running.context.telemetry.emit(NextCycleBlocked(&anyhow::anyhow!("another base")));
-    // Whatever comes in makes the loop look around.
-    running.post("/v1/samples", "1\n").await;
+    // Where no cycle could begin before, a reload makes nothing worse.
+    running.fake.blocked.store(true, SeqCst);
+    running.file.lock().unwrap().cycle.samples_min = 9;
+    reload().await;
     let told = async |running: &Running| {
         let (status, ready) = running.get("/ready").await;
         status == 200 && ready.contains("another base")
     };
-    running.until("samples to be taken and the trouble to be told", told).await;
+    running.until("the trouble to be told and samples to be taken", told).await;
     let (status, training) = running.get("/ready/training").await;
     assert!(status == 503 && training.contains("training_is_stuck"), "{training}");
-    running.context.telemetry.emit(NextCycleFree);
-    assert_eq!(running.get("/ready/training").await.0, 200);
+    running.fake.blocked.store(false, SeqCst);
+    reload().await;
+    running.until("the way out", async |running| running.get("/ready/training").await.0 == 200).await;
     assert_eq!(running.stop().await, Exit::Clean);
 }

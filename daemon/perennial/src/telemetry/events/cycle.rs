@@ -78,7 +78,8 @@ impl Event for CycleStarted {
             None => info!(%cycle, "cycle goes on"),
         }
         telemetry.board().update(|activity| {
-            *activity = Activity { cycle: Some(cycle), ..Default::default() };
+            // What keeps the next one from being begun is no matter of this one.
+            *activity = Activity { cycle: Some(cycle), blocked: activity.blocked.take(), ..Default::default() };
         });
     }
 }
@@ -125,7 +126,9 @@ impl Event for CycleEnded<'_> {
         for phase in Phase::ALL {
             metrics.phase.with_label_values(&[phase.as_str()]).set(0);
         }
-        telemetry.board().update(|activity| *activity = Activity { trouble, ..Default::default() });
+        telemetry.board().update(|activity| {
+            *activity = Activity { trouble, blocked: activity.blocked.take(), ..Default::default() };
+        });
         telemetry.progress().finish();
     }
 }
