@@ -1,9 +1,10 @@
 //! The words that every Perennial crate shares. Nothing here touches a file, a clock or the network.
 //!
 //! - [`Sample`]: one ingested record, in canonical form, named by the hash of what it teaches.
-//! - [`Row`]: one line of input (TRL's and OpenAI's shapes) judged and turned into the parts of a sample.
+//! - [`Row`]: one line of input, in one of the forms of `dialect/`, judged and turned into the parts of a sample.
 //! - [`Fingerprint`]: blake3 of canonical content; [`SampleId`], [`CycleId`], [`AdapterId`] name things.
 
+mod dialect;
 mod domain;
 mod fingerprint;
 mod ids;

@@ -1,7 +1,7 @@
 use perennial_types::{Body, Content, Row, RowError, shortened};
 
-/// The longest reason, in characters: what a row says of itself may stand in it.
-const REASON_CHARS_MAX: usize = 400;
+/// The longest reason, in characters: what a row says of itself may stand in it, and the list of the forms that there are.
+const REASON_CHARS_MAX: usize = 1000;
 
 /// Reads one line as a row.
 ///

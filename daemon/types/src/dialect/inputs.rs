@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{Object, RowError, field, type_name, wrong_type};
-use crate::{TemplateInputs, json};
+use super::{
+    Object,
+    fields::{field, type_name, wrong_type},
+};
+use crate::{Content, RowError, TemplateInputs, json};
 
 /// Arguments of transformers' `apply_chat_template` itself: in `chat_template_kwargs` they would change what is done, or
 /// be given twice.
@@ -37,6 +40,15 @@ pub(super) fn take(object: &mut Object) -> Result<TemplateInputs, RowError> {
         return Err(field(&format!("chat_template_kwargs.{name}"), "is no variable of a template's own: leave it out"));
     }
     Ok(TemplateInputs { tools, documents, chat_template_kwargs })
+}
+
+/// As [`take`] where there are turns for a template; plain text has none, and what stands beside it is metadata.
+pub(super) fn take_beside<const N: usize>(
+    object: &mut Object,
+    contents: [&Content; N],
+) -> Result<TemplateInputs, RowError> {
+    let chat = contents.into_iter().any(|content| matches!(content, Content::Messages(_)));
+    if chat { take(object) } else { Ok(TemplateInputs::default()) }
 }
 
 /// A list of objects, or a string of JSON that holds one, as Arrow's columns keep lists of differing objects. An empty
