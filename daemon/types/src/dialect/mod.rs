@@ -1,5 +1,6 @@
 //! The forms that rows come in: one file each, and one line in [`DIALECTS`].
 
+mod alpaca;
 mod fields;
 mod inputs;
 mod messages;
@@ -47,6 +48,7 @@ const DIALECTS: &[&dyn Dialect] = &[
     &preference::Preference,
     &preference_implicit::PreferenceImplicit,
     &openai_preference::OpenAiPreference,
+    &alpaca::Alpaca,
 ];
 
 /// What a row teaches, by the one dialect that claims it.
