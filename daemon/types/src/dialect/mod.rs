@@ -9,6 +9,7 @@ mod preference;
 mod preference_implicit;
 mod prompt_completion;
 mod prompt_only;
+mod sharegpt;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -49,6 +50,7 @@ const DIALECTS: &[&dyn Dialect] = &[
     &preference_implicit::PreferenceImplicit,
     &openai_preference::OpenAiPreference,
     &alpaca::Alpaca,
+    &sharegpt::ShareGpt,
 ];
 
 /// What a row teaches, by the one dialect that claims it.
