@@ -3,7 +3,7 @@ use perennial_types::shortened;
 use crate::{
     CutAnswers, Difference, Interval, ItemScore, LeftOut, Metric, Policy, Side, Suite, SuiteReport, SuiteScores,
     UNJUDGED_ITEMS_MAX, UnjudgedItem, Verdict, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem, difference_interval,
-    metric::perplexity::NATS_PER_TOKEN_MAX,
+    items_needed, power::reach,
 };
 
 #[cfg(test)]
@@ -46,6 +46,7 @@ pub fn compare(
             .fold((0.0, 0.0), |(sum, weights), pair| (sum + pair.weight * side(pair), weights + pair.weight));
         suite.metric.shown(if n == 0 { 0.0 } else { sum / weights })
     };
+    let needed = items_needed(suite.metric, suite.reward.as_ref(), suite.margin, policy);
     let differences: Vec<Difference> = pairs.iter().map(Pair::difference).collect();
     let difference = within_reach(suite, difference_interval(&differences, policy, &suite.name));
     let left_out = suite.left_out.iter().map(|LeftOut { id, reason }| UnjudgedItem {
@@ -63,6 +64,7 @@ pub fn compare(
         target: suite.target,
         margin: suite.margin,
         n,
+        items_needed: needed,
         tokens: (suite.metric == Metric::Perplexity).then(|| pairs.iter().map(|pair| pair.weight as usize).sum()),
         unjudged: unjudged_count,
         unjudged_items: left_out.chain(unjudged).take(UNJUDGED_ITEMS_MAX).collect(),
@@ -70,7 +72,7 @@ pub fn compare(
         candidate: mean(|pair| pair.candidate),
         champion: mean(|pair| pair.champion),
         difference,
-        verdict: Verdict::of(n, unjudged_count, &difference, suite.margin, policy),
+        verdict: Verdict::of(n, unjudged_count, needed, &difference, suite.margin, policy),
         worst: worst(suite, candidate, champion, pairs),
     })
 }
@@ -86,11 +88,7 @@ fn cut_answers(suite: &Suite, pairs: &[Pair]) -> Option<CutAnswers> {
 
 /// On a few items Student's bound reaches further than scores can differ.
 fn within_reach(suite: &Suite, difference: Interval) -> Interval {
-    let reach = match (suite.metric, &suite.reward) {
-        (Metric::Perplexity, _) => NATS_PER_TOKEN_MAX,
-        (_, Some(reward)) => reward.max - reward.min,
-        _ => 1.0,
-    };
+    let reach = reach(suite.metric, suite.reward.as_ref());
     Interval { mean: difference.mean, lower: difference.lower.max(-reach), upper: difference.upper.min(reach) }
 }
 

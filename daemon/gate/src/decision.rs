@@ -48,10 +48,12 @@ pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy:
     }
     let mut against: Vec<Reason> = guarded.iter().filter_map(|suite| objection(suite, policy)).collect();
     let mut in_favour = match policy.require {
-        Require::NotWorse => vec![Reason::NotWorse { suites: guarded.len() }],
+        Require::NotWorse => not_worse(&guarded),
         Require::Improved => targets.iter().filter_map(|suite| improvement(suite)).collect(),
     };
-    if in_favour.is_empty() {
+    if in_favour.is_empty() && policy.require == Require::NotWorse {
+        against.push(Reason::NothingLargeEnough { suites: guarded.iter().map(|suite| suite.suite.clone()).collect() });
+    } else if in_favour.is_empty() {
         against.push(missing_improvement(&targets));
         // A target that could not be judged is why, where it is not an objection of its own.
         let void = targets.iter().filter(|suite| suite.verdict == Verdict::Void && !must_not_fall(suite));
@@ -64,13 +66,14 @@ pub fn decide(suites: &[SuiteReport], training: Option<&RewardTraining>, policy:
     }
     let let_pass = guarded.iter().filter(|suite| suite.verdict == Verdict::Uncertain);
     in_favour.extend(let_pass.map(|suite| Reason::uncertain(suite, true)));
+    in_favour.extend(guarded.iter().filter_map(|suite| too_small(suite)));
     in_favour.extend(suspicions);
     Decision { outcome: Outcome::Promote, reasons: in_favour }
 }
 
 fn objection(suite: &SuiteReport, policy: &Policy) -> Option<Reason> {
     match suite.verdict {
-        Verdict::Improved | Verdict::NotWorse => None,
+        Verdict::Improved | Verdict::NotWorse | Verdict::TooSmall => None,
         Verdict::Uncertain => (policy.uncertain == Uncertain::Reject).then(|| Reason::uncertain(suite, false)),
         Verdict::Void => Some(void_reason(suite, policy)),
         Verdict::Regressed => Some(Reason::Regressed {
@@ -90,6 +93,20 @@ fn void_reason(suite: &SuiteReport, policy: &Policy) -> Reason {
         ratio_max: policy.unjudged_ratio_max,
         example: example.map(|item| LeftOut { id: item.id.clone(), reason: item.reason.clone() }),
     }
+}
+
+fn too_small(suite: &SuiteReport) -> Option<Reason> {
+    (suite.verdict == Verdict::TooSmall).then(|| Reason::TooSmall {
+        suite: suite.suite.clone(),
+        n: suite.n + suite.unjudged,
+        items_needed: suite.items_needed.unwrap_or_default(),
+    })
+}
+
+/// What vouches for the candidate: the suites that are large enough to.
+fn not_worse(guarded: &[&SuiteReport]) -> Vec<Reason> {
+    let suites = guarded.iter().filter(|suite| suite.verdict != Verdict::TooSmall).count();
+    if suites == 0 { Vec::new() } else { vec![Reason::NotWorse { suites }] }
 }
 
 fn improvement(suite: &SuiteReport) -> Option<Reason> {
@@ -120,6 +137,7 @@ pub(crate) mod tests {
             Verdict::NotWorse => (0.0, -0.02),
             Verdict::Uncertain => (-0.01, -0.09),
             Verdict::Regressed => (-0.3, -0.4),
+            Verdict::TooSmall => (-0.125, -0.6),
             Verdict::Void => (0.0, f64::MIN),
         };
         SuiteReport {
@@ -132,6 +150,7 @@ pub(crate) mod tests {
             target: role.contains("target"),
             margin: 0.05,
             n: 50,
+            items_needed: None,
             tokens: None,
             unjudged: 0,
             unjudged_items: vec![],
@@ -195,6 +214,20 @@ pub(crate) mod tests {
         assert!(reasons[1].starts_with("suite b was let pass"));
         let regressed = [suite("new", "target", Verdict::Improved), suite("b", "protected", Verdict::Regressed)];
         assert_eq!(decide(&regressed, None, &allow).outcome, Outcome::Reject);
+    }
+
+    #[test]
+    fn what_is_too_small_to_tell_has_no_say_and_is_told() {
+        let small = SuiteReport { n: 8, items_needed: Some(90), ..suite("old", "protected", Verdict::TooSmall) };
+        let suites = [suite("new", "target", Verdict::Improved), small.clone()];
+        let (outcome, said) = reasons(&suites, &Policy::default());
+        let expected = "suite old was only reported: of 90 items that it takes to tell a loss from chance it has 8";
+        assert_eq!((outcome, said[1].as_str()), (Outcome::Promote, expected));
+        let policy = Policy { require: Require::NotWorse, ..Policy::default() };
+        let expected = "no suite that must not fall has items enough to tell (old): add items, or widen the margin";
+        assert_eq!(reasons(&[small.clone()], &policy), (Outcome::Reject, vec![expected.to_owned()]));
+        let with_another = [small, suite("large", "protected", Verdict::NotWorse)];
+        assert_eq!(reasons(&with_another, &policy).1[0], "1 suite stayed within its margin");
     }
 
     #[test]

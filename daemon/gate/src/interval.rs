@@ -64,14 +64,20 @@ pub fn difference_interval(differences: &[Difference], policy: &Policy, salt: &s
 }
 
 fn lower_bound(differences: &[Difference], largest: f64, policy: &Policy, salt: &str) -> f64 {
-    let weight = differences.iter().map(|difference| difference.weight).sum::<f64>() / differences.len() as f64;
-    let mut sample = differences.to_vec();
-    sample.push(Difference { value: -largest, weight });
+    let sample = with_one_more(differences, largest);
     bootstrap_bound(&sample, policy, salt).min(student_bound(&sample, policy.confidence))
 }
 
+/// The sample with the item that speaks against it.
+pub(crate) fn with_one_more(differences: &[Difference], largest: f64) -> Vec<Difference> {
+    let weight = differences.iter().map(|difference| difference.weight).sum::<f64>() / differences.len() as f64;
+    let mut sample = differences.to_vec();
+    sample.push(Difference { value: -largest, weight });
+    sample
+}
+
 /// The standard error is that of a ratio, linearised: of `w (d − mean) / mean(w)`.
-fn student_bound(sample: &[Difference], confidence: f64) -> f64 {
+pub(crate) fn student_bound(sample: &[Difference], confidence: f64) -> f64 {
     let (n, mean) = (sample.len() as f64, mean(sample));
     let weights: f64 = sample.iter().map(|difference| difference.weight).sum();
     let squared_weights: f64 = sample.iter().map(|difference| difference.weight.powi(2)).sum();

@@ -23,6 +23,7 @@ mod interval;
 mod markdown;
 mod metric;
 mod policy;
+mod power;
 mod reason;
 mod report;
 mod student;
@@ -42,6 +43,7 @@ pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, T
 pub use interval::{Difference, Interval, difference_interval};
 pub use metric::{Measure, Metric};
 pub use policy::{Policy, PolicyError, Require, UNJUDGED_RATIO_MAX_DEFAULT, Uncertain};
+pub use power::items_needed;
 pub use reason::Reason;
 pub use report::Report;
 pub use suite::{

@@ -47,6 +47,20 @@ pub enum Reason {
         /// One of those items, and what is wrong with it.
         example: Option<LeftOut>,
     },
+    /// A suite that must not fall has too few items to have a say.
+    TooSmall {
+        /// The suite.
+        suite: String,
+        /// Its items.
+        n: usize,
+        /// Those that it takes.
+        items_needed: usize,
+    },
+    /// None of the suites that must not fall has items enough to vouch for the candidate.
+    NothingLargeEnough {
+        /// The suites.
+        suites: Vec<String>,
+    },
     /// A target suite improved.
     Improved {
         /// The suite.
@@ -160,6 +174,15 @@ impl fmt::Display for Reason {
                 }
                 f.write_str("; mend the items, or judge it by another metric")
             }
+            Self::TooSmall { suite, n, items_needed } => write!(
+                f,
+                "suite {suite} was only reported: of {items_needed} items that it takes to tell a loss from chance it has {n}"
+            ),
+            Self::NothingLargeEnough { suites } => write!(
+                f,
+                "no suite that must not fall has items enough to tell ({}): add items, or widen the margin",
+                suites.join(", ")
+            ),
             Self::Improved { suite, difference, lower } => {
                 write!(f, "suite {suite} improved by {difference:.3} (at least {lower:.3})")
             }

@@ -94,6 +94,9 @@ pub struct SuiteReport {
     pub margin: f64,
     /// The items that were compared.
     pub n: usize,
+    /// The items with which it has a say ([`items_needed`](crate::items_needed)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_needed: Option<usize>,
     /// Their tokens, where the score is a mean over tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,

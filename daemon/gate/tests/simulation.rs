@@ -153,6 +153,7 @@ fn report(trial: u64, n: usize, metric: Metric, protected: bool, draw: impl FnMu
         target: !protected,
         margin,
         n,
+        items_needed: None,
         tokens: None,
         unjudged: 0,
         unjudged_items: vec![],
@@ -160,7 +161,7 @@ fn report(trial: u64, n: usize, metric: Metric, protected: bool, draw: impl FnMu
         candidate: difference.mean,
         champion: 0.0,
         difference,
-        verdict: Verdict::of(n, 0, &difference, margin, &policy(trial)),
+        verdict: Verdict::of(n, 0, None, &difference, margin, &policy(trial)),
         worst: vec![],
     }
 }

@@ -4,14 +4,18 @@
 //! What makes no sense by itself is refused where the configuration is read (`config/validate.rs`); this is about what
 //! depends on files, on the base model and on the champion.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
+use perennial_gate::{Metric, Policy, items_needed};
 use perennial_learn::{
     adapter::Adapter,
     model::{Model, ModelConfig},
     train::check_shape,
 };
-use perennial_registry::Registry;
+use perennial_registry::{Registry, SampleCount};
 use perennial_types::Domain;
 
 use crate::{
@@ -24,6 +28,9 @@ use crate::{
     rewards::{Plugins, Sandbox},
     state::StateDir,
 };
+
+/// The suites that are too small which are named; of more, their number is told.
+const SMALL_SUITES_NAMED_MAX: usize = 5;
 
 /// All of it that can be told without the base model's weights.
 ///
@@ -102,12 +109,13 @@ pub(crate) fn plugins(config: &Config, cache: Option<&Path>) -> anyhow::Result<O
 /// # Errors
 /// Where the registry fails.
 pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
+    let counts = registry.sample_counts()?;
+    let mut found = small_suites(config, &counts);
     if !config.train.has(Objective::Grpo) {
         return Ok(found);
     }
     let there: BTreeSet<Domain> =
-        registry.sample_counts()?.into_iter().filter(|count| !count.held_out).map(|count| count.domain).collect();
+        counts.into_iter().filter(|count| !count.held_out).map(|count| count.domain).collect();
     if there.is_empty() {
         return Ok(found);
     }
@@ -132,4 +140,37 @@ pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec
         ));
     }
     Ok(found)
+}
+
+/// The held-out samples of a domain that are too few for its suite to have a say. Golden suites are read by `perennial check`.
+fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
+    let mut held_out: BTreeMap<&Domain, u64> = BTreeMap::new();
+    for count in counts.iter().filter(|count| count.held_out) {
+        *held_out.entry(&count.domain).or_default() += count.count;
+    }
+    let policy = cycle::policy(&config.gate, config.cycle.seed);
+    let mut found: Vec<String> =
+        held_out.into_iter().filter_map(|(domain, items)| small_suite(config, &policy, domain, items)).collect();
+    let more = found.len().saturating_sub(SMALL_SUITES_NAMED_MAX);
+    if more > 0 {
+        found.truncate(SMALL_SUITES_NAMED_MAX);
+        found.push(format!("{more} more suites of held-out samples have no say in the gate"));
+    }
+    found
+}
+
+fn small_suite(config: &Config, policy: &Policy, domain: &Domain, items: u64) -> Option<String> {
+    let auto = &config.gate.auto;
+    let own = auto.domain.get(domain);
+    let margin = own.and_then(|own| own.margin).unwrap_or(config.gate.margin);
+    let items = items.min(own.and_then(|own| own.items_max).unwrap_or(auto.items_max) as u64);
+    // Where the references choose the metric, the one that takes fewest.
+    let metric = own.and_then(|own| own.metric).or(auto.metric).unwrap_or(Metric::Perplexity);
+    let needed = items_needed(metric, None, margin, policy)?;
+    (items < needed as u64).then(|| {
+        format!(
+            "auto:{domain} has no say in the gate: {items} held-out samples, where {metric} takes {needed}; wait for more, raise \
+             ingest.held_out_fraction or ingest.held_out_min, or add a golden suite"
+        )
+    })
 }

@@ -28,10 +28,39 @@ fn items_are_paired_and_the_worst_come_first() {
     assert_eq!((report.n, report.candidate, report.champion), (3, 0.5, 0.75));
     assert_eq!(report.difference.mean, -0.25);
     assert!((-1.0..-0.25).contains(&report.difference.lower));
-    assert_eq!(report.verdict, Verdict::Regressed);
+    assert_eq!(report.verdict, Verdict::TooSmall);
     let worst: Vec<&str> = report.worst.iter().map(|item| item.question.as_str()).collect();
     assert_eq!(worst, ["q1", "q0"]);
     assert_eq!(report.worst[0].champion_answer.as_deref(), Some("Some(1.0)"));
+}
+
+#[test]
+fn a_few_items_speak_against_a_candidate_only_where_the_harm_is_plain() {
+    let rows: Vec<String> = (0..8).map(|at| format!("{{\"prompt\": \"q{at}\", \"completion\": \"yes\"}}")).collect();
+    let few = parse_golden(&rows.join("\n"), "test", SuiteOptions::new("s")).unwrap();
+    let side = |right: usize| {
+        let item = |at| ItemScore {
+            score: Some(if at < right { 1.0 } else { 0.0 }),
+            tokens: None,
+            answer: None,
+            cut: false,
+            unjudged: None,
+        };
+        let items = (0..8).map(item).collect();
+        SuiteScores { suite: few.name.clone(), fingerprint: few.fingerprint(), items }
+    };
+    let verdict = |right| compare(&few, &side(right), &side(8), &Policy::default()).unwrap().verdict;
+    assert_eq!(
+        [8, 7, 6, 1, 0].map(verdict),
+        [Verdict::NotWorse, Verdict::TooSmall, Verdict::TooSmall, Verdict::Regressed, Verdict::Regressed]
+    );
+}
+
+#[test]
+fn a_suite_does_not_get_small_by_answers_that_cannot_be_judged() {
+    let difference = Interval { mean: -0.02, lower: -0.2, upper: 0.1 };
+    let verdict = |n, unjudged| Verdict::of(n, unjudged, Some(100), &difference, 0.05, &Policy::default());
+    assert_eq!((verdict(60, 40), verdict(60, 39)), (Verdict::Uncertain, Verdict::TooSmall));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use anyhow::{Context as _, bail};
+use perennial_gate::{Suite, items_needed};
 use perennial_learn::{
     adapter::Adapter,
     compute::current_isa,
@@ -64,7 +65,7 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         output::line(format_args!("reads  {line}"));
     }
     for doubt in doubts(session)? {
-        output::line(format_args!("doubt  {:<13} {doubt}", "rewards"));
+        output::line(format_args!("doubt  {:<13} {doubt}", "next cycle"));
     }
     if wrong > 0 {
         bail!("{wrong} of the checks failed");
@@ -187,9 +188,19 @@ fn described(plugins: Option<&Plugins>) -> String {
 }
 
 fn suites(session: &Session) -> anyhow::Result<String> {
-    let suites = cycle::check_golden(session.config())?;
-    let found: Vec<String> =
-        suites.iter().map(|suite| format!("{} ({} items)", suite.name, suite.items.len())).collect();
+    let config = session.config();
+    let policy = cycle::policy(&config.gate, config.cycle.seed);
+    let described = |suite: Suite| {
+        let items = suite.items.len();
+        let needed = items_needed(suite.metric, suite.reward.as_ref(), suite.margin, &policy);
+        match needed.filter(|needed| items < *needed) {
+            Some(needed) => {
+                format!("{} ({items} items, of {needed} that it takes to have a say: only reported)", suite.name)
+            }
+            None => format!("{} ({items} items)", suite.name),
+        }
+    };
+    let found: Vec<String> = cycle::check_golden(config)?.into_iter().map(described).collect();
     if found.is_empty() {
         return Ok("no golden suites: only held-out samples guard the champion".to_owned());
     }

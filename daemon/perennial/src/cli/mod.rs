@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod cycle;
 mod data;
+mod gate;
 mod generate;
 mod ingest;
 mod model_tokens;
@@ -66,6 +67,8 @@ enum Command {
     Adapters(Json),
     /// Show all that is known of an adapter or a cycle, with the gate's report
     Show(show::Show),
+    /// Let the gate decide on an ended cycle anew, under the configuration of now
+    Gate(gate::Gate),
     /// Put an adapter in service by hand
     Promote(champion::Promote),
     /// Put an earlier champion back in service
@@ -162,6 +165,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Cycles(Json { json }) => show::cycles(&session, json)?,
         Command::Adapters(Json { json }) => show::adapters(&session, json)?,
         Command::Show(show) => show.run(&session)?,
+        Command::Gate(gate) => gate.run(&session)?,
         Command::Promote(promote) => promote.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,
         Command::Requeue { cycle } => champion::requeue(&session, cycle)?,

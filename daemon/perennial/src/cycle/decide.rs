@@ -11,7 +11,7 @@ use perennial_types::SampleId;
 use serde_json::{Value, json};
 
 use super::{
-    Scope, Step,
+    CycleFolder, Scope, Step,
     evaluate::{self, Evaluation},
     notes, suites,
 };
@@ -31,7 +31,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 
     let Some(reports) = compare_all(scope, &policy)? else { return Ok(Step::Stopped) };
     parts.context.telemetry.emit(SuitesScored { suites: &reports });
-    let training = training(scope)?;
+    let training = training(folder)?;
     let notes = [trained_notes(cycle), notes::read(folder)?].concat();
     let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, training, policy);
     let report = report.with_notes(notes);
@@ -55,7 +55,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 
 /// `None` where scores had to be asked for again, and the work is to stop.
 fn compare_all(scope: &Scope<'_>, policy: &Policy) -> anyhow::Result<Option<Vec<SuiteReport>>> {
-    let suites = suites::read(scope)?.context("the suites are gone: remove nothing from the cycle's folder")?;
+    let suites = suites::read(&scope.folder)?.context("the suites are gone: remove nothing from the cycle's folder")?;
     let Some(Evaluation { champion, candidate }) = evaluate::evaluation(scope, &suites)? else { return Ok(None) };
     let sides = candidate.iter().zip(&champion);
     let reports =
@@ -64,18 +64,18 @@ fn compare_all(scope: &Scope<'_>, policy: &Policy) -> anyhow::Result<Option<Vec<
 }
 
 /// How learning from rewards went, where there was any, with its picture beside the report.
-fn training(scope: &Scope<'_>) -> anyhow::Result<Option<RewardTraining>> {
-    let Some(history) = History::read(&scope.folder)? else { return Ok(None) };
-    let manifest = StageManifest::read(&mix::read_manifest(scope.folder.path())?)?;
+pub(super) fn training(folder: &CycleFolder) -> anyhow::Result<Option<RewardTraining>> {
+    let Some(history) = History::read(folder)? else { return Ok(None) };
+    let manifest = StageManifest::read(&mix::read_manifest(folder.path())?)?;
     let summary = history.summary(&manifest.plugins);
     if summary.is_some() {
-        durable::write_durably(&scope.folder.rewards_chart(), chart(&history)?.as_bytes())?;
+        durable::write_durably(&folder.rewards_chart(), chart(&history)?.as_bytes())?;
     }
     Ok(summary)
 }
 
 /// What training had to say for the report.
-fn trained_notes(cycle: &Cycle) -> Vec<String> {
+pub(super) fn trained_notes(cycle: &Cycle) -> Vec<String> {
     let notes = cycle.detail(Phase::Trained).and_then(|detail| detail["notes"].as_array());
     notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

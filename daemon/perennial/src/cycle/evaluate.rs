@@ -17,7 +17,7 @@ use perennial_types::{AdapterId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Scope, Step, scores::ScoreCache, suites};
+use super::{CycleFolder, Scope, Step, scores::ScoreCache, suites};
 use crate::{
     clock,
     judge::{Interrupted, ModelJudge},
@@ -49,16 +49,22 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 
 /// What came of the evaluation; asked again where the file is not there or not whole. `None` where the work is to stop.
 pub(super) fn evaluation(scope: &Scope<'_>, suites: &[Suite]) -> anyhow::Result<Option<Evaluation>> {
-    let path = scope.folder.scores();
-    match fs::read(&path) {
-        Ok(json) => match serde_json::from_slice(&json) {
-            Ok(evaluation) => return Ok(Some(evaluation)),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "scores cannot be read: asked again"),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    match read(&scope.folder)? {
+        Some(evaluation) => Ok(Some(evaluation)),
+        None => ask(scope, suites, plugins(scope)?.as_ref()),
     }
-    ask(scope, suites, plugins(scope)?.as_ref())
+}
+
+/// What came of the evaluation; `None` where the file is not there or not whole.
+pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Evaluation>> {
+    let path = folder.scores();
+    match fs::read(&path) {
+        Ok(json) => Ok(serde_json::from_slice(&json)
+            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "scores cannot be read"))
+            .ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 fn ask(scope: &Scope<'_>, suites: &[Suite], plugins: Option<&Plugins>) -> anyhow::Result<Option<Evaluation>> {

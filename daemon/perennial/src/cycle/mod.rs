@@ -4,6 +4,7 @@
 //! After a crash the cycle goes on behind the last recorded phase, and a phase that finds its own output half done goes on
 //! from there, so that every run of a cycle ends the same.
 
+mod anew;
 mod collect;
 mod decide;
 mod evaluate;
@@ -39,7 +40,9 @@ use crate::{
 };
 
 pub(crate) use self::{
+    anew::decide_anew,
     collect::{trained_domains, trained_kinds},
+    decide::policy,
     folder::CycleFolder,
     suites::check_golden,
 };

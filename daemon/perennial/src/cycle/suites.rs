@@ -15,7 +15,7 @@ use perennial_registry::SampleRecord;
 use perennial_types::{Domain, Fingerprint, Fingerprinter, Sample};
 use tracing::info;
 
-use super::{Scope, notes};
+use super::{CycleFolder, Scope, notes};
 use crate::{
     config::{self, Config},
     indexer, questions,
@@ -27,7 +27,7 @@ const PROBLEMS_SHOWN_MAX: usize = 5;
 
 /// The suites as they were frozen, or as they are now, which freezes them.
 pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Suite>> {
-    if let Some(suites) = read(scope)? {
+    if let Some(suites) = read(&scope.folder)? {
         return Ok(suites);
     }
     let suites = gather(scope, plugins)?;
@@ -36,8 +36,8 @@ pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Re
 }
 
 /// The suites as they were frozen; `None` where they were not yet.
-pub(super) fn read(scope: &Scope<'_>) -> anyhow::Result<Option<Vec<Suite>>> {
-    read_file(&scope.folder.suites())
+pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Vec<Suite>>> {
+    read_file(&folder.suites())
 }
 
 /// The golden suites as they were frozen, or as they are now, which freezes them: when samples are collected, so that what

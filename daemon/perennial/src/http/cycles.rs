@@ -6,6 +6,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
+use perennial_gate::Report;
 use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{ApiError, adapters::read};
 use crate::{
     api::{self, CycleRow},
+    cycle::decide_anew,
     service::Handle,
 };
 
@@ -57,6 +59,15 @@ pub(super) async fn list(State(handle): State<Arc<Handle>>) -> Result<Json<Vec<C
 pub(super) async fn show(State(handle): State<Arc<Handle>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let id: CycleId = parse(&id)?;
     Ok(Json(handle.ask(move |context, _| api::cycle(&context.state, &context.registry, id)).await?))
+}
+
+/// What the gate says of an ended cycle under the configuration of now.
+pub(super) async fn gate(State(handle): State<Arc<Handle>>, Path(id): Path<String>) -> Result<Json<Report>, ApiError> {
+    let id: CycleId = parse(&id)?;
+    let anew = handle
+        .ask(move |context, _| decide_anew(&context.config.current(), &context.state, &context.registry, id))
+        .await?;
+    Ok(Json(anew))
 }
 
 /// Starts a cycle.

@@ -63,6 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/cycles", read, cycles::list),
         post("/v1/cycles", operate, Content::Json, cycles::start),
         get("/v1/cycles/{id}", read, cycles::show),
+        get("/v1/cycles/{id}/gate", read, cycles::gate),
         post("/v1/cycles/{id}/abort", operate, Content::Json, cycles::abort),
         post("/v1/cycles/{id}/requeue", operate, Content::Json, cycles::requeue),
     ]

@@ -152,6 +152,7 @@ mod tests {
             target: false,
             margin: 0.05,
             n,
+            items_needed: None,
             tokens: None,
             unjudged: 3,
             unjudged_items,
