@@ -15,6 +15,7 @@ mod intake;
 mod lifecycle;
 mod loader;
 mod modes;
+mod one_build;
 mod plugin;
 mod reading;
 mod rewards;
