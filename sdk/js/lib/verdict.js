@@ -41,7 +41,7 @@ function number(value, place, { min, max }) {
   if (typeof given !== "number") throw new ContractError(`${place} is ${kind(value)}: a number, or null to abstain`);
   if (!Number.isFinite(given)) throw new ContractError(`${place} is ${given}: return null to abstain`);
   if (given < min || given > max) {
-    throw new ContractError(`${place} is ${given}, outside the declared range ${min} to ${max}`);
+    throw new ContractError(`${place} is ${given}, outside the declared range ${min} to ${max}: min and max of the ${place.includes(", part ") ? "part" : "reward"} declare another`);
   }
   return given;
 }

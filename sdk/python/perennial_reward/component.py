@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.machinery import PathFinder
 from types import ModuleType
+from typing import TextIO
 
 import wit_world
 from componentize_py_types import Err
@@ -34,9 +35,11 @@ def export(module: ModuleType) -> type[wit_world.WitWorld]:
 
     class Component(wit_world.WitWorld):
         def describe(self) -> types.Descriptor:
+            _streams.in_service()
             return _descriptor(plugin)
 
         def score(self, config: str, task: types.Task) -> list[types.Verdict]:
+            _streams.in_service()
             try:
                 return [_verdict(verdict) for verdict in plugin.score(_task(task), json.loads(config))]
             except ConfigError as error:
@@ -95,22 +98,31 @@ class _Handler(logging.Handler):
 
 
 class _Lines(io.TextIOBase):
-    """Standard output as lines of the log."""
+    """Standard output as lines of the log; of the terminal while the plugin is built, when there is no log."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: TextIO) -> None:
         self._begun = ""
+        self._terminal: TextIO | None = terminal
+
+    def in_service(self) -> None:
+        self._terminal = None
 
     def write(self, text: str) -> int:
+        if self._terminal is not None:
+            return self._terminal.write(text)
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             log.emit(log.Level.INFO, line)
         return len(text)
 
 
+_streams = _Lines(sys.__stderr__)
+
+
 def _settle() -> None:
     """Puts something deterministic in the place of what the sandbox lacks, before anything asks for it."""
     # The first byte written to the real streams would trap, and so would a look at the clock, which logging takes.
-    sys.stdout = sys.stderr = _Lines()
+    sys.stdout = sys.stderr = _streams
     for clock in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
         setattr(time, clock, lambda: 0.0)
         setattr(time, f"{clock}_ns", lambda: 0)

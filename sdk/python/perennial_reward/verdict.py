@@ -80,7 +80,8 @@ def _number(value: Any, place: str, low: float, high: float) -> float:
     if not math.isfinite(number):
         raise ContractError(f"{place} is {number}: return None to abstain")
     if not low <= number <= high:
-        raise ContractError(f"{place} is {number}, outside the declared range {low} to {high}")
+        where = "Part(min=, max=)" if ", part " in place else "@reward(min=, max=)"
+        raise ContractError(f"{place} is {number}, outside the declared range {low} to {high}: {where} declares another")
     return number
 
 

@@ -85,7 +85,7 @@ class Results(unittest.TestCase):
         wrong = [
             ((), "0 results for 1"),
             ((float("nan"),), "result 0 is nan: return None"),
-            ((0.5, 2.0), "result 1 is 2.0, outside the declared range 0.0 to 1.0"),
+            ((0.5, 2.0), "result 1 is 2.0, outside the declared range 0.0 to 1.0: @reward.min=, max=. declares another"),
             (("1.0",), "result 0 is a str"),
             (({"rewards": 1},), "the keys"),
             (({"reward": 1, "parts": {"other": 1}},), "'other', which is not declared"),

@@ -11,6 +11,18 @@ const LAST_LINES_SHOWN: usize = 20;
 /// # Errors
 /// Where it is not there, with `missing`; where it fails, with the end of what it said.
 pub(super) fn run(command: &mut Command, missing: &str) -> anyhow::Result<String> {
+    run_explained(command, missing, |_| None)
+}
+
+/// As [`run`]; where `explain` knows what is meant by all that a failed program said, that is the error.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_explained(
+    command: &mut Command,
+    missing: &str,
+    explain: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = match command.output() {
         Ok(output) => output,
@@ -22,7 +34,7 @@ pub(super) fn run(command: &mut Command, missing: &str) -> anyhow::Result<String
         return Ok(stdout);
     }
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    Err(anyhow!("{name} failed:\n{}", shortened(&said)))
+    Err(explain(&said).map_or_else(|| anyhow!("{name} failed:\n{}", shortened(&said)), anyhow::Error::msg))
 }
 
 /// The beginning, where some say what is wrong, and the end, where others do.
