@@ -20,6 +20,7 @@ mod plugin;
 mod reading;
 mod rewards;
 mod rollout_server;
+mod string_prompts;
 mod stuck;
 mod support;
 mod unit;

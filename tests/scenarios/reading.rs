@@ -85,7 +85,7 @@ fn thoughts_beside_a_content_are_learned_and_masked_turns_are_not() {
 fn check_tells_what_the_template_refuses_and_a_cycle_counts_it() {
     let fixture = fixture();
     let base = base(&fixture, "refuses", TEMPLATE);
-    let fixture = fixture.with(&[&base, "train.max_length=256"]);
+    let fixture = fixture.with(&[&base, "train.max_length=256", "ingest.prompt_as_chat=false"]);
     let turns = |content: &str| json!([{"role": "user", "content": content}, {"role": "assistant", "content": "a"}]);
     let with_system = json!([{"role": "system", "content": "s"}, {"role": "user", "content": "q"},
                              {"role": "assistant", "content": "a"}]);

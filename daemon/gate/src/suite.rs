@@ -73,6 +73,15 @@ pub struct Suite {
     pub margin: f64,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
+    /// Whether a question that is a string is asked as a user's turn: the same item then asks something else.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prompt_as_chat: bool,
+}
+
+// What serde asks for takes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a suite is made with, beside its items.
@@ -103,6 +112,8 @@ pub struct SuiteOptions {
     pub margin: f64,
     /// See [`Suite::max_new_tokens`].
     pub max_new_tokens: usize,
+    /// See [`Suite::prompt_as_chat`].
+    pub prompt_as_chat: bool,
     /// The most items that are used; a suite made of more keeps a fixed subset.
     pub items_max: usize,
 }
@@ -113,6 +124,9 @@ pub const MARGIN_DEFAULT: f64 = 0.05;
 pub const MAX_NEW_TOKENS_DEFAULT: usize = 128;
 /// The default of [`SuiteOptions::items_max`]: see [`SuiteOptions::margin`] for why it is not smaller.
 pub const ITEMS_MAX_DEFAULT: usize = 200;
+
+/// Stands in fingerprints behind a string that is asked as a turn.
+const AS_TURN: &[u8] = b"prompt_as_chat";
 
 impl SuiteOptions {
     /// A protected suite that is no target, with the default limits and a metric chosen from its references.
@@ -126,6 +140,7 @@ impl SuiteOptions {
             target: false,
             margin: MARGIN_DEFAULT,
             max_new_tokens: MAX_NEW_TOKENS_DEFAULT,
+            prompt_as_chat: false,
             items_max: ITEMS_MAX_DEFAULT,
         }
     }
@@ -162,8 +177,8 @@ impl Suite {
     /// # Errors
     /// Where there is no item at all, the margin is no number, or plugin and metric do not go together.
     pub fn new(options: SuiteOptions, items: Vec<Item>) -> Result<Self, SuiteError> {
-        let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, items_max } =
-            options;
+        let SuiteOptions { name, domain, metric, reward, protected, target, margin, .. } = options;
+        let SuiteOptions { max_new_tokens, prompt_as_chat, items_max, .. } = options;
         if items.is_empty() {
             return Err(SuiteError::Empty(name));
         }
@@ -184,15 +199,41 @@ impl Suite {
                 Some(reason) => left_out.push(LeftOut { id: item.id, reason }),
             }
         }
-        Ok(Self { name, domain, metric, reward, items: kept, left_out, protected, target, margin, max_new_tokens })
+        let items = kept;
+        Ok(Self {
+            name,
+            domain,
+            metric,
+            reward,
+            items,
+            left_out,
+            protected,
+            target,
+            margin,
+            max_new_tokens,
+            prompt_as_chat,
+        })
     }
 
     /// A suite of which nothing can be asked, for these reasons: it is there to be void by name, since a suite that is
     /// missing guards nothing and says nothing.
     pub fn void(options: SuiteOptions, left_out: Vec<LeftOut>) -> Self {
-        let SuiteOptions { name, domain, metric, reward, protected, target, margin, max_new_tokens, .. } = options;
+        let SuiteOptions { name, domain, metric, reward, protected, target, margin, .. } = options;
+        let SuiteOptions { max_new_tokens, prompt_as_chat, .. } = options;
         let metric = metric.unwrap_or(Metric::Perplexity);
-        Self { name, domain, metric, reward, items: vec![], left_out, protected, target, margin, max_new_tokens }
+        Self {
+            name,
+            domain,
+            metric,
+            reward,
+            items: vec![],
+            left_out,
+            protected,
+            target,
+            margin,
+            max_new_tokens,
+            prompt_as_chat,
+        }
     }
 
     /// What determines the score of one item, beside the model: the metric, the answer's length, the plugin and the item.
@@ -213,7 +254,15 @@ impl Suite {
         if self.metric != Metric::Perplexity {
             fingerprinter.add(&(self.max_new_tokens as u64).to_le_bytes());
         }
+        if self.asks_as_turn(item) {
+            fingerprinter.add(AS_TURN);
+        }
         fingerprinter.finish()
+    }
+
+    /// Whether an item's question is a string that is asked as a turn.
+    fn asks_as_turn(&self, item: &Item) -> bool {
+        self.prompt_as_chat && matches!(&item.question.content, Content::Text(question) if !question.trim().is_empty())
     }
 
     /// What determines the scores: the metric, the answers' length and the items. Two suites with equal fingerprints
@@ -227,6 +276,9 @@ impl Suite {
         }
         for item in &self.items {
             fingerprinter.add(&canonical(item));
+            if self.asks_as_turn(item) {
+                fingerprinter.add(AS_TURN);
+            }
         }
         fingerprinter.finish()
     }

@@ -91,3 +91,19 @@ fn fingerprint_is_of_what_is_asked() {
         assert_ne!(other.fingerprint(), suite.fingerprint());
     }
 }
+
+#[test]
+fn a_string_asked_as_a_turn_is_another_question_and_a_turn_is_the_same() {
+    let suite = Suite::new(SuiteOptions::new("s"), vec![item("1", "x")]).unwrap();
+    let chat = Suite { prompt_as_chat: true, ..suite.clone() };
+    assert_ne!(chat.fingerprint(), suite.fingerprint());
+    assert_ne!(chat.item_fingerprint(&suite.items[0]), suite.item_fingerprint(&suite.items[0]));
+    assert!(!serde_json::to_string(&suite).unwrap().contains("prompt_as_chat"));
+    let turn = Content::Messages(vec![perennial_types::Message::new(perennial_types::Role::User, "q")]);
+    for question in [turn, Content::Text(" ".to_owned())] {
+        let items = vec![Item { question: question.into(), ..item("1", "x") }];
+        let (plain, chat) = (Suite { items: items.clone(), ..suite.clone() }, Suite { items, ..chat.clone() });
+        assert_eq!(chat.fingerprint(), plain.fingerprint());
+        assert_eq!(chat.item_fingerprint(&chat.items[0]), plain.item_fingerprint(&plain.items[0]));
+    }
+}

@@ -68,6 +68,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// The same model, which reads prompts that are strings as one user turn where it has a chat template, or as plain text.
+    #[must_use]
+    pub fn with_prompt_as_chat(&self, prompt_as_chat: bool) -> Self {
+        Self { template: self.template.clone().with_prompt_as_chat(prompt_as_chat), ..self.clone() }
+    }
+
     /// [`tokenize::encode`] with this model's tokenizer and template.
     ///
     /// # Errors

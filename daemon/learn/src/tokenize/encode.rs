@@ -1,9 +1,10 @@
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use perennial_types::{Body, Content, Message, Prompt, Role, TemplateInputs};
 
 use super::{
     ChatTemplate, EncodeError, Tokenizer,
+    as_chat::{self, as_messages},
     turns::{Finder, Found},
 };
 
@@ -90,6 +91,9 @@ impl Notes {
 ///   (TRL also learns what a template writes behind the end of the last turn); text completions get the EOS token;
 /// - text: all of it and the EOS token.
 ///
+/// Where the template [reads string prompts as a turn](ChatTemplate::reads_prompts_as_chat), a prompt that is a string and its
+/// completion are the user's turn and the assistant's.
+///
 /// Prompts are the tokens that the model is asked with, so a token never straddles the place where an answer begins (TRL
 /// takes the tokens of both in one text, and warns). What goes beyond `length_max` tokens is cut off at the end.
 ///
@@ -101,7 +105,8 @@ pub fn encode_with_notes(
     template: &ChatTemplate,
     length_max: usize,
 ) -> Result<(Encoded, Notes), EncodeError> {
-    let (encoded, mut notes) = match body {
+    let body = if template.reads_prompts_as_chat() { as_chat::body(body) } else { Cow::Borrowed(body) };
+    let (encoded, mut notes) = match &*body {
         Body::Messages { messages, inputs } => encode_turns(messages, 0, inputs, tokenizer, template, length_max)?,
         Body::PromptCompletion { prompt: Content::Text(prompt), completion: Content::Text(completion), .. } => {
             encode_text(prompt, completion, tokenizer)?
@@ -132,25 +137,21 @@ pub fn encode(
     encode_with_notes(body, tokenizer, template, length_max).map(|(encoded, _)| encoded)
 }
 
-/// What the model is given to go on from: plain text, or a conversation up to where the assistant begins to speak.
+/// What the model is given to go on from: plain text, or a conversation up to where the assistant begins to speak. A string
+/// is one or the other as for [`encode_with_notes`].
 ///
 /// # Errors
 /// [`EncodeError`], where the template or the tokenizer fails.
 pub fn encode_prompt(prompt: &Prompt, tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<Vec<u32>, EncodeError> {
-    match &prompt.content {
+    let content = &prompt.content;
+    let content = if template.reads_prompts_as_chat() { as_chat::prompt(content) } else { Cow::Borrowed(content) };
+    match &*content {
         Content::Text(text) => Ok(tokenizer.encode(text)?),
         Content::Messages(messages) => {
             let conversation = template.conversation(messages, &prompt.inputs, Some(tokenizer.control_tokens()))?;
             let rendered = conversation.render(messages.len(), true)?;
             Ok(tokenizer.spans_of(&rendered, &[])?.0.tokens)
         }
-    }
-}
-
-fn as_messages(content: &Content, speaker: Role) -> Vec<Message> {
-    match content {
-        Content::Text(text) => vec![Message::new(speaker, text.as_str())],
-        Content::Messages(messages) => messages.clone(),
     }
 }
 

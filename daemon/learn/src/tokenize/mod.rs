@@ -1,5 +1,6 @@
 //! Text as tokens: tokenizers, chat templates, and which tokens of a sample are learned.
 
+mod as_chat;
 mod clock;
 mod control;
 mod encode;

@@ -112,6 +112,42 @@ fn a_prompt_ends_where_the_assistant_begins() {
     );
 }
 
+#[test]
+fn a_string_prompt_is_a_turn_where_the_template_reads_it_so() {
+    let (tokenizer, chat) = (byte_tokenizer(), chatml().with_prompt_as_chat(true));
+    let text = r#"{"prompt": "q", "completion": "a"}"#;
+    let turns = r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#;
+    assert_eq!(encoded(text, &chat), encoded(turns, &chatml()));
+    assert_ne!(encoded(text, &chatml()), encoded(turns, &chatml()));
+    // A prompt is asked as it is trained, in whatever shape it stands.
+    let asked =
+        |content: Content, template: &ChatTemplate| encode_prompt(&content.into(), &tokenizer, template).unwrap();
+    let turn = Content::Messages(vec![Message::new(Role::User, "q")]);
+    let string = asked(Content::Text("q".to_owned()), &chat);
+    assert_eq!(string, asked(turn, &chatml()));
+    assert!(encoded(text, &chat).unwrap().tokens.starts_with(&string));
+    // Nobody asks here, or there is no template: plain text.
+    for blank in [r#"{"prompt": " ", "completion": "a"}"#, r#"{"text": "a"}"#] {
+        assert_eq!(encoded(blank, &chat), encoded(blank, &chatml()), "{blank}");
+    }
+    let absent = ChatTemplate::new(None, &special_tokens()).with_prompt_as_chat(true);
+    assert!(!absent.reads_prompts_as_chat());
+    assert_eq!(encoded(text, &absent), encoded(text, &chatml()));
+}
+
+#[test]
+fn both_answers_of_a_preference_follow_the_same_turn() {
+    let body = |line: &str| Row::parse(line).unwrap().body;
+    let strings = body(r#"{"prompt": "q", "chosen": "a", "rejected": "b"}"#);
+    let turns = body(
+        r#"{"prompt": [{"role": "user", "content": "q"}], "chosen": [{"role": "assistant", "content": "a"}],
+            "rejected": [{"role": "assistant", "content": "b"}]}"#,
+    );
+    assert_eq!(*super::as_chat::body(&strings), turns);
+    let implicit = body(r#"{"chosen": "qa", "rejected": "qb"}"#);
+    assert_eq!(*super::as_chat::body(&implicit), implicit);
+}
+
 proptest! {
     #[test]
     fn any_conversation_is_learned_turn_by_turn(turns in prop::collection::vec(("[^<]{0,12}", "[^<]{1,12}"), 1..4)) {

@@ -15,7 +15,7 @@ impl Chat {
     /// Answers line after line of standard input, and remembers what was said.
     pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
         session.log_quietly()?;
-        let voice = self.speaker.voice(session)?;
+        let voice = self.speaker.voice(session, true)?;
         let mut turns: Vec<Message> = Vec::new();
         output::prompt("> ");
         for question in std::io::stdin().lock().lines() {

@@ -52,6 +52,9 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
             }
         }
     }
+    if let Some(prompts) = readings.prompts {
+        output::line(format_args!("ok     {:<13} {prompts}", "prompts"));
+    }
     if let Some(ends) = readings.ends {
         output::line(format_args!("ok     {:<13} {ends}", "tokens"));
     }
@@ -107,6 +110,7 @@ fn disk(session: &Session) -> anyhow::Result<String> {
 struct Readings {
     of_stored: Vec<String>,
     doubts: Vec<String>,
+    prompts: Option<&'static str>,
     ends: Option<String>,
     without_row: Option<String>,
 }
@@ -114,12 +118,13 @@ struct Readings {
 fn model(session: &Session, readings: &mut Readings) -> anyhow::Result<String> {
     let config = &session.config().model;
     let precision = config.precision.resolve();
-    let model = models::load(config, precision)?;
+    let model = models::load(config, precision)?.with_prompt_as_chat(session.config().ingest.prompt_as_chat);
     if let Some(registry) = registry(session)? {
         preflight::base(&model, &registry)?;
         readings.of_stored = readings::of_stored(session, &registry, &model, output::has_colour())?;
     }
     readings.doubts = readings::doubts(&model);
+    readings.prompts = Some(readings::prompts(&model));
     readings.ends = Some(model_tokens::ends(&model));
     readings.without_row = model_tokens::without_row(&model);
     replay::method(&session.config().replay, &model.config).check(model.config.layers)?;

@@ -42,6 +42,7 @@ impl Render {
         session.log_quietly()?;
         let config = &session.config().model;
         let model = models::load(config, config.precision.resolve())?;
+        let model = model.with_prompt_as_chat(session.config().ingest.prompt_as_chat);
         let length_max = session.config().train.max_length.min(model.config.positions_max);
         let limits = session.config().ingest.file_limits(Arc::default());
         let rows = Rows::read(self.file.to_string_lossy(), self.open()?, limits)?;

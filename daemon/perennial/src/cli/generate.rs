@@ -1,4 +1,4 @@
-use std::{io::Read, ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{io::Read, ops::ControlFlow, path::PathBuf};
 
 use anyhow::Context as _;
 use perennial_learn::{
@@ -18,8 +18,8 @@ pub(super) struct Generate {
     /// What the model is asked; `-` reads it from standard input
     #[arg(long, value_name = "TEXT")]
     prompt: String,
-    /// The prompt is plain text to go on from, without the chat template
-    #[arg(long, conflicts_with = "system")]
+    /// The prompt is plain text to go on from, without the chat template, whatever `ingest.prompt_as_chat` says
+    #[arg(long, conflicts_with_all = ["system", "tools"])]
     raw: bool,
     #[command(flatten)]
     speaker: Speaker,
@@ -65,9 +65,12 @@ impl Generate {
             "-" => read_standard_input()?,
             _ => self.prompt,
         };
-        let voice = self.speaker.voice(session)?;
-        let content =
-            if self.raw { Content::Text(prompt) } else { Content::Messages(self.speaker.conversation(prompt)) };
+        let voice = self.speaker.voice(session, session.config().ingest.prompt_as_chat && !self.raw)?;
+        // Instructions and tools are a template's alone; a string is read as the rows' are.
+        let content = match self.speaker.needs_template() {
+            true => Content::Messages(self.speaker.conversation(prompt)),
+            false => Content::Text(prompt),
+        };
         voice.answer(&self.speaker.asked(content)?)?;
         output::line("");
         Ok(())
@@ -93,16 +96,20 @@ impl Speaker {
         Ok(Prompt { content, inputs: TemplateInputs { tools: Some(tools), ..TemplateInputs::default() } })
     }
 
+    fn needs_template(&self) -> bool {
+        self.system.is_some() || self.tools.is_some()
+    }
+
     /// A conversation that begins with this question.
     pub(super) fn conversation(&self, question: String) -> Vec<Message> {
         let system = self.system.iter().map(|system| Message::new(Role::System, system.clone()));
         system.chain([Message::new(Role::User, question)]).collect()
     }
 
-    /// Loads who speaks.
-    pub(super) fn voice(&self, session: &Session) -> anyhow::Result<Voice> {
+    /// Loads who speaks, reading a prompt that is a string as a user's turn or as it stands.
+    pub(super) fn voice(&self, session: &Session, prompt_as_chat: bool) -> anyhow::Result<Voice> {
         session.limit_threads()?;
-        let model = Engine::default().model(&session.config().model)?;
+        let model = Engine::default().model(&session.config().model)?.with_prompt_as_chat(prompt_as_chat);
         let adapter = self.adapter.as_deref().map(|name| load_adapter(session, name)).transpose()?.flatten();
         let options = GenerateOptions {
             max_new_tokens: self.max_tokens,
@@ -136,7 +143,7 @@ fn load_adapter(session: &Session, name: &str) -> anyhow::Result<Option<Adapter>
 
 /// A model ready to answer.
 pub(super) struct Voice {
-    model: Arc<Model>,
+    model: Model,
     adapter: Option<Adapter>,
     options: GenerateOptions,
 }

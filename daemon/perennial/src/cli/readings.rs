@@ -36,6 +36,21 @@ pub(super) fn of_stored(
     Ok(lines)
 }
 
+/// How prompts are read that are strings.
+pub(super) fn prompts(model: &Model) -> &'static str {
+    if model.template.reads_prompts_as_chat() {
+        return "a prompt that is a string is asked as a user's turn, in the model's chat template \
+                (`ingest.prompt_as_chat = false` asks it as it stands)";
+    }
+    match model.template.source() {
+        Some(_) => {
+            "a prompt that is a string is asked as it stands, without the model's chat template (`ingest.prompt_as_chat = \
+             true` asks it as a user's turn)"
+        }
+        None => "a prompt that is a string is asked as it stands: the model has no chat template",
+    }
+}
+
 /// What the chat template cannot read, where it cannot.
 pub(super) fn doubts(model: &Model) -> Vec<String> {
     if model.template.source().is_none() {

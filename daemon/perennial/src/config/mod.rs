@@ -6,6 +6,7 @@
 mod ceilings;
 mod compute;
 mod dump;
+mod frozen;
 mod ingest;
 mod learner;
 mod listen;
@@ -27,6 +28,7 @@ pub(crate) use self::ingest::{FileBounds, RequestBounds};
 pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
+    frozen::read_frozen,
     ingest::Ingest,
     listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},

@@ -69,7 +69,7 @@ pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Evaluation>> {
 
 fn ask(scope: &Scope<'_>, suites: &[Suite], plugins: Option<&Plugins>) -> anyhow::Result<Option<Evaluation>> {
     let Scope { parts, cycle, config, .. } = scope;
-    let model = parts.engine.model(&config.model)?;
+    let model = parts.engine.model(&config.model)?.with_prompt_as_chat(config.ingest.prompt_as_chat);
     let candidate = cycle.candidate.as_ref().with_context(|| format!("cycle {} has no candidate", cycle.id))?;
     let champion = ask_side(scope, &model, cycle.champion.as_ref(), suites, plugins)?;
     let Some((champion, cache)) = champion else { return Ok(None) };

@@ -65,6 +65,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         precision: model.decoder.precision().into(),
         base_name: models::published_name(&config.model).to_owned(),
         parent,
+        prompt_as_chat: config.ingest.prompt_as_chat,
         train: config.train.clone(),
         grpo: config.train.has(Objective::Grpo).then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{CycleFolder, Scope, StateCycles, Step};
 use crate::{
     clock,
-    config::{Config, Objective},
+    config::{self, Objective},
     failure::{Failure, FailureKind, Final, caught},
     ports::{CycleEnd, Stop},
     prune,
@@ -49,7 +49,7 @@ impl StateCycles {
     }
 
     fn phases(&self, id: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
-        let config: Config = serde_json::from_value(self.load(id)?.config).map_err(|error| {
+        let config = config::read_frozen(self.load(id)?.config).map_err(|error| {
             let reason =
                 format!("the configuration that cycle {id} was begun with cannot be read by this version: {error}");
             Final::new(reason, "nothing: the next cycle begins with the configuration of then")

@@ -27,7 +27,7 @@ const FORMAT: u32 = 1;
 impl ScoreCache {
     /// Of the base and an adapter's files (`None`: the base alone). The folder is named by what determines a score beside
     /// the item and its metric: the program and the instructions it computes with, the weights and their precision, how
-    /// text becomes tokens, and how much of a body is read.
+    /// text becomes tokens, and how much of a body is read. Whether a string is asked as a turn is in the item's name.
     pub(super) fn of(
         state: &StateDir,
         model: &Model,

@@ -70,7 +70,7 @@ fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Su
     notes::write(&scope.folder, "5-suites", &trained_on(trained))?;
     for (domain, records) in held_out {
         let samples: Vec<Sample> = indexer::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
-        match auto_suite(auto_options(&scope.config.gate, &domain, plugins)?, &samples) {
+        match auto_suite(auto_options(scope.config, &domain, plugins)?, &samples) {
             Ok(suite) => suites.push(suite),
             // Preferences and bare prompts alone make no suite; that is no reason not to judge the other domains.
             Err(SuiteError::Empty(_)) => info!(%domain, "no held-out sample has one right answer: no auto suite"),
@@ -125,6 +125,7 @@ fn golden_options(config: &Config, suite: &config::Suite) -> SuiteOptions {
         target: suite.target,
         margin: suite.margin.unwrap_or(config.gate.margin),
         max_new_tokens: suite.max_new_tokens,
+        prompt_as_chat: config.ingest.prompt_as_chat,
         items_max: usize::MAX,
         ..SuiteOptions::new(&suite.name)
     }
@@ -158,7 +159,8 @@ fn trained_on(samples: usize) -> Vec<String> {
     )]
 }
 
-fn auto_options(gate: &config::Gate, domain: &Domain, plugins: Option<&Plugins>) -> anyhow::Result<SuiteOptions> {
+fn auto_options(config: &Config, domain: &Domain, plugins: Option<&Plugins>) -> anyhow::Result<SuiteOptions> {
+    let gate = &config.gate;
     let auto = &gate.auto;
     let own = auto.domain.get(domain).cloned().unwrap_or_default();
     // A domain that names a metric of its own does not take the plugin of all the others along.
@@ -174,6 +176,7 @@ fn auto_options(gate: &config::Gate, domain: &Domain, plugins: Option<&Plugins>)
         target: own.target.unwrap_or(auto.target),
         margin: own.margin.unwrap_or(gate.margin),
         max_new_tokens: own.max_new_tokens.unwrap_or(auto.max_new_tokens),
+        prompt_as_chat: config.ingest.prompt_as_chat,
         items_max: own.items_max.unwrap_or(auto.items_max),
         ..SuiteOptions::new(format!("auto:{domain}"))
     })

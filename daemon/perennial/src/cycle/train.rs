@@ -64,7 +64,7 @@ fn set_aside_new(scope: &Scope<'_>, mut skipped: Reasons) -> anyhow::Result<()> 
 
 /// What the adapter was trained with, as the lineage keeps it: the plugins by hash, version and hash of their configuration.
 fn lineage_of(manifest: &StageManifest) -> anyhow::Result<Value> {
-    let mut config = json!({ "train": manifest.train });
+    let mut config = json!({ "train": manifest.train, "prompt_as_chat": manifest.prompt_as_chat });
     if let Some(grpo) = &manifest.grpo {
         config["grpo"] = serde_json::to_value(grpo)?;
         config["plugins"] = serde_json::to_value(&manifest.plugins)?;

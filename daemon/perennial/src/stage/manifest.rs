@@ -21,6 +21,9 @@ pub(crate) struct StageManifest {
     pub(crate) base_name: String,
     /// The adapter in `parent/` that training goes on from; `None` starts afresh.
     pub(crate) parent: Option<AdapterId>,
+    /// Whether prompts that are strings are read as a user's turn. Manifests from before there was a choice say nothing.
+    #[serde(default)]
+    pub(crate) prompt_as_chat: bool,
     /// What is minimised, and how to train.
     pub(crate) train: config::Train,
     /// How to learn from rewards, where that is an objective.

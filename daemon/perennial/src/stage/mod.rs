@@ -151,6 +151,7 @@ pub(crate) fn run(
     let (frozen, rows) = mix::read_mix(folder.path())?;
     let manifest = StageManifest::read(&frozen)?;
     check_model(&manifest, model)?;
+    let model = &model.with_prompt_as_chat(manifest.prompt_as_chat);
     let parent = manifest.parent.as_ref().map(|_| Adapter::load_peft(&folder.parent())).transpose()?;
     let stage =
         Stage { folder, manifest: &manifest, seed: frozen.seed, rows: &rows, model, stop, telemetry, plugin_cache };

@@ -35,6 +35,8 @@ pub struct ChatTemplate {
     habits: Arc<OnceLock<Habits>>,
     /// What is rendered instead where there are tools.
     for_tools: Option<Arc<Self>>,
+    /// Whether a prompt that is a string is a user's turn.
+    prompt_as_chat: bool,
 }
 
 impl ChatTemplate {
@@ -48,6 +50,7 @@ impl ChatTemplate {
             program,
             habits: Arc::default(),
             for_tools: None,
+            prompt_as_chat: false,
         }
     }
 
@@ -56,6 +59,18 @@ impl ChatTemplate {
     pub fn for_tools(self, source: Option<&str>) -> Self {
         let for_tools = source.map(|source| Arc::new(Self::new(Some(source), &self.special)));
         Self { for_tools, ..self }
+    }
+
+    /// Reading prompts that are strings as one user turn, or as plain text to go on from, which is what it does until told
+    /// otherwise.
+    #[must_use]
+    pub fn with_prompt_as_chat(self, prompt_as_chat: bool) -> Self {
+        Self { prompt_as_chat, ..self }
+    }
+
+    /// Whether prompts that are strings are read as one user turn: never without a template.
+    pub fn reads_prompts_as_chat(&self) -> bool {
+        self.prompt_as_chat && self.source.is_some()
     }
 
     /// The template for conversations with tools as it was read, where it is another one.
