@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod goldens;
 mod hostile;
+mod install;
 mod output;
 mod plugins;
 mod shell;
@@ -38,6 +39,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Throw hostile inputs at the built program
     Hostile(hostile::Options),
+    /// Build the program for use, and put it on the PATH
+    Install(install::Options),
     /// Build once and run every test
     Test(test::Options),
     /// Compute the reference values of tests/goldens anew, with PEFT and transformers
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Chore::DemoData => demo::write_data(),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Hostile(options) => hostile::run(&options),
+        Chore::Install(options) => install::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Goldens => goldens::references(),
         Chore::Plugins(options) => plugins::run(&options),

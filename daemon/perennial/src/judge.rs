@@ -1,6 +1,6 @@
 //! What the gate asks, answered by the learner: one side of a comparison. What is wrong with one item costs that item.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use perennial_gate::{Answer, Item, Judge, JudgeError, Judged, Likelihood, Unjudged};
 use perennial_learn::{
@@ -14,7 +14,7 @@ use perennial_reward::{Completion, FaultKind, Member, Outcome, Panel, Statistics
 use crate::{
     ports::Stop,
     rewards::{Plugins, prompts},
-    telemetry::{RewardsGiven, Telemetry},
+    telemetry::{ItemsJudged, RewardsGiven, Telemetry},
 };
 
 /// The base model with an adapter, or without one.
@@ -29,8 +29,12 @@ pub(crate) struct ModelJudge<'a> {
     pub(crate) length_max: usize,
     /// Told where the work is to stop.
     pub(crate) stop: &'a Stop,
-    /// Told that it goes on.
+    /// Told how far it is.
     pub(crate) telemetry: &'a Telemetry,
+    /// The items that it is asked in all, over all suites.
+    pub(crate) items: u64,
+    /// Those of the suites that it is through with.
+    pub(crate) judged: u64,
 }
 
 /// The work was told to stop in the middle of a suite.
@@ -49,8 +53,12 @@ impl Judge for ModelJudge<'_> {
         let prompts: Vec<Judged<Vec<u32>>> = items.iter().map(|item| self.prompt(item)).collect();
         let asked: Vec<Vec<u32>> = prompts.iter().flatten().cloned().collect();
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
-        let completions = generate::generate(self.model, self.adapter, &asked, &options, &mut |_, _| {
+        let mut begun = BTreeSet::new();
+        let completions = generate::generate(self.model, self.adapter, &asked, &options, &mut |prompt, _| {
             self.telemetry.beat();
+            if begun.insert(prompt) {
+                self.tell(begun.len());
+            }
             if self.stop.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if self.stop.is_set() {
@@ -62,11 +70,13 @@ impl Judge for ModelJudge<'_> {
         let answer = |prompt: Judged<Vec<u32>>| {
             prompt.and_then(|_| answers.next().ok_or_else(|| Unjudged::lasting("no answer came back")))
         };
+        self.judged += items.len() as u64;
         Ok(prompts.into_iter().map(answer).collect())
     }
 
     fn negative_log_likelihood(&mut self, items: &[&Item]) -> Result<Vec<Judged<Likelihood>>, JudgeError> {
         let mut likelihoods = Vec::with_capacity(items.len());
+        let all = items.len() as u64;
         for items in items.chunks(BODIES_PER_LOOK) {
             if self.stop.is_set() {
                 return Err(Interrupted.into());
@@ -79,7 +89,9 @@ impl Judge for ModelJudge<'_> {
                 let scored = encoded.and_then(|_| scores.next().ok_or_else(|| Unjudged::lasting("no score came back")));
                 scored.map(|scored| Likelihood { nll_sum: scored.nll_sum, tokens: scored.tokens })
             }));
+            self.tell(likelihoods.len());
         }
+        self.judged += all;
         Ok(likelihoods)
     }
 
@@ -113,6 +125,12 @@ impl Judge for ModelJudge<'_> {
 }
 
 impl ModelJudge<'_> {
+    /// How far it is, with so many items of the present suite.
+    fn tell(&self, of_suite: usize) {
+        let done = (self.judged + of_suite as u64).min(self.items);
+        self.telemetry.emit(ItemsJudged { done, items: self.items });
+    }
+
     /// The tokens that an answer goes on from.
     fn prompt(&self, item: &Item) -> Judged<Vec<u32>> {
         let tokens = self.model.encode_prompt(&item.question);

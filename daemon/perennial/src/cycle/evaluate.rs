@@ -116,6 +116,8 @@ fn ask_side(
             length_max,
             stop: scope.stop,
             telemetry: &parts.context.telemetry,
+            items: asked.iter().map(|asked| asked.missing().len() as u64).sum(),
+            judged: 0,
         };
         for asked in &mut asked {
             match asked.ask(&mut judge, &cache) {

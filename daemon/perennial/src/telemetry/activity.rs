@@ -17,6 +17,9 @@ pub(crate) struct Activity {
     pub(crate) phase: Option<String>,
     /// The training step reached and the number of steps.
     pub(crate) step: Option<(u64, u64)>,
+    /// The items of suites that one side was asked in the evaluation, and those that it is asked in all.
+    #[serde(default)]
+    pub(crate) items: Option<(u64, u64)>,
     /// The training loss at that step.
     pub(crate) loss: Option<f64>,
     /// Supervised and context tokens trained on in a second.
@@ -73,9 +76,10 @@ impl Activity {
             };
         };
         let phase = self.phase.as_deref().unwrap_or("starting");
-        match self.step {
-            Some((step, steps)) => format!("cycle {cycle}: {phase}, step {step} of {steps}"),
-            None => format!("cycle {cycle}: {phase}"),
+        match (self.step, self.items) {
+            (Some((step, steps)), _) => format!("cycle {cycle}: {phase}, step {step} of {steps}"),
+            (None, Some((done, items))) => format!("cycle {cycle}: {phase}, item {done} of {items}"),
+            (None, None) => format!("cycle {cycle}: {phase}"),
         }
     }
 }

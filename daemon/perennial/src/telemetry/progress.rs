@@ -48,6 +48,18 @@ impl ProgressBar {
         true
     }
 
+    /// So many items of the suites were asked.
+    pub(super) fn items(&self, done: u64, items: u64) {
+        let Some(bar) = &self.0 else { return };
+        if bar.length() != Some(items) || bar.position() > done {
+            bar.set_style(style("{prefix} {bar:30} {pos}/{len} items ETA {eta}"));
+            bar.set_length(items);
+            bar.set_position(0);
+            bar.reset_eta();
+        }
+        bar.set_position(done);
+    }
+
     /// Nothing is under way any more.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.0 {

@@ -151,7 +151,7 @@ impl Event for PhaseStarted {
         telemetry.board().update(|activity| {
             activity.cycle = Some(cycle);
             activity.phase = Some(phase.as_str().to_owned());
-            (activity.step, activity.loss, activity.tokens_per_second) = (None, None, None);
+            (activity.step, activity.items, activity.loss, activity.tokens_per_second) = (None, None, None, None);
         });
         telemetry.progress().phase(phase.as_str());
     }

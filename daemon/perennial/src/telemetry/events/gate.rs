@@ -62,6 +62,22 @@ fn log(report: &SuiteReport) {
     }
 }
 
+/// One side was asked so many of the items of all suites.
+pub(crate) struct ItemsJudged {
+    /// So far.
+    pub(crate) done: u64,
+    /// In all.
+    pub(crate) items: u64,
+}
+
+impl Event for ItemsJudged {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { done, items } = self;
+        telemetry.board().update(|activity| activity.items = Some((done, items)));
+        telemetry.progress().items(done, items);
+    }
+}
+
 /// New samples ask what a suite asks, and are kept out of training.
 pub(crate) struct SamplesKeptOut {
     /// The cycle that would have trained on them.
