@@ -214,6 +214,17 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_run_that_an_earlier_program_began_goes_on() {
+    // What version 0.1.0 called this run before there was a canonical form.
+    const NAME: &str = "40dab444adbae791e7309ea42f5545c0fc7d05e8a091741d2f7267eb858e7d6d";
+    let dir = tempfile::tempdir().unwrap();
+    let (trained, _) = finish(dir.path(), &config(), EVEN);
+    common::rename_run(dir.path(), trained.run, NAME);
+    fs::remove_file(dir.path().join("step-00000012.safetensors")).unwrap();
+    assert_eq!(weights(&finish(dir.path(), &config(), EVEN).0.adapter), weights(&trained.adapter));
+}
+
+#[test]
 fn a_run_learns_the_same_from_activations_that_it_keeps() {
     let once = GrpoConfig { steps_per_generation: 1, num_iterations: 1, steps_max: Some(6), ..config() };
     // Room for about half of a step's tokens.

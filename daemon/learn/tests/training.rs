@@ -120,6 +120,20 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_run_that_an_earlier_program_began_goes_on() {
+    // What version 0.1.0 called this run before there was a canonical form.
+    const NAME: &str = "5ebb38c69483d04ccbbf182875c204087bfa5e3f398e1a6ac644a52016c0c4d9";
+    let (dir, newest) = (tempfile::tempdir().unwrap(), "step-00000012.safetensors");
+    let trained = finish(dir.path(), &config());
+    common::rename_run(dir.path(), trained.run, NAME);
+    fs::remove_file(dir.path().join(newest)).unwrap();
+    let mut steps = 0;
+    let again = run(dir.path(), &config(), &mut |_, _| steps += 1).unwrap();
+    assert!(matches!(again, Outcome::Trained(again) if weights(&again.adapter) == weights(&trained.adapter)));
+    assert_eq!(steps, 3);
+}
+
+#[test]
 fn a_finished_run_gives_its_adapter_again_without_training() {
     let dir = tempfile::tempdir().unwrap();
     let first = weights(&finish(dir.path(), &config()).adapter);

@@ -19,7 +19,7 @@ use perennial_registry::{Registry, SampleCount};
 use perennial_types::Domain;
 
 use crate::{
-    config::{Config, Objective, Start},
+    config::{Config, Start},
     cycle::{self, trained_domains, trained_kinds},
     failure::{Failure, Final},
     models,
@@ -111,7 +111,7 @@ pub(crate) fn plugins(config: &Config, cache: Option<&Path>) -> anyhow::Result<O
 pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec<String>> {
     let counts = registry.sample_counts()?;
     let mut found = small_suites(config, &counts);
-    if !config.train.has(Objective::Grpo) {
+    if !config.learns_from_rewards() {
         return Ok(found);
     }
     let there: BTreeSet<Domain> =
@@ -131,8 +131,8 @@ pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec
             ));
         }
     }
-    let waiting = registry.fresh(&trained_kinds(&config.train), None)?.count;
-    let trained = registry.fresh(&trained_kinds(&config.train), trained_domains(config).as_ref())?.count;
+    let waiting = registry.fresh(&trained_kinds(config), None)?.count;
+    let trained = registry.fresh(&trained_kinds(config), trained_domains(config).as_ref())?.count;
     if waiting > trained {
         found.push(format!(
             "{} samples wait that train.objectives = [\"grpo\"] cannot learn from: no reward plugin scores their domains",

@@ -9,7 +9,7 @@ use perennial_types::{Fingerprint, Fingerprinter};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, adamw::AdamW, parameters::Parameters};
+use super::{TrainError, adamw::AdamW, parameters::Parameters, run::Names};
 
 /// Checkpoints that are kept. Two, so that there is one to go back to where the newest cannot be read.
 const CHECKPOINTS_KEPT: usize = 2;
@@ -43,7 +43,7 @@ pub(super) struct State {
 pub(super) struct Checkpoints<'a> {
     pub(super) dir: &'a Path,
     /// The run they belong to.
-    pub(super) run: Fingerprint,
+    pub(super) names: Names,
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
@@ -53,7 +53,7 @@ impl Checkpoints<'_> {
     pub(super) fn save(&self, state: &State) -> Result<(), TrainError> {
         let tensors = tensors_of(state);
         let (step, drawn) = (state.optimizer.step, state.drawn);
-        let header = Header { run: self.run, step, drawn, content: content_of(tensor_bytes(&tensors)) };
+        let header = Header { run: self.names.run, step, drawn, content: content_of(tensor_bytes(&tensors)) };
         let bytes = serialize(&tensors, &header).map_err(TrainError::Checkpoint)?;
         let path = self.dir.join(file_name(header.step));
         write_durably(&path, &bytes)?;
@@ -99,7 +99,7 @@ impl Checkpoints<'_> {
             Ok(parsed) => parsed,
             Err(problem) => return Ok(Err(problem)),
         };
-        if header.run != self.run {
+        if header.run != self.names.run && Some(header.run) != self.names.before {
             return Err(TrainError::OtherRun { path: path.to_owned() });
         }
         Ok(restore(&tensors, &header, start))
@@ -199,6 +199,10 @@ mod tests {
     use super::*;
     use crate::adapter::{Adapter, LoraConfig, tiny_model};
 
+    fn named(name: &[u8]) -> Names {
+        Names { run: Fingerprint::of(name), before: None }
+    }
+
     fn state(step: u64, seed: u64) -> State {
         let parameters =
             Parameters::from_adapter(&Adapter::init(&LoraConfig::default(), &tiny_model(), seed).unwrap()).unwrap();
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn the_newest_comes_back_and_two_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints { dir: dir.path(), run: Fingerprint::of(b"run") };
+        let checkpoints = Checkpoints { dir: dir.path(), names: named(b"run") };
         assert!(checkpoints.load_newest(&state(0, 1)).unwrap().is_none());
         for step in [5, 10, 15] {
             checkpoints.save(&state(step, step)).unwrap();
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn damaged_ones_are_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints { dir: dir.path(), run: Fingerprint::of(b"run") };
+        let checkpoints = Checkpoints { dir: dir.path(), names: named(b"run") };
         let newest = dir.path().join(file_name(10));
         type Damage = fn(&mut Vec<u8>);
         let damages: [Damage; 4] = [
@@ -261,8 +265,11 @@ mod tests {
     #[test]
     fn another_runs_checkpoint_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        Checkpoints { dir: dir.path(), run: Fingerprint::of(b"one") }.save(&state(5, 5)).unwrap();
-        let other = Checkpoints { dir: dir.path(), run: Fingerprint::of(b"other") };
+        Checkpoints { dir: dir.path(), names: named(b"one") }.save(&state(5, 5)).unwrap();
+        let other = Checkpoints { dir: dir.path(), names: named(b"other") };
         assert!(matches!(other.load_newest(&state(0, 1)), Err(TrainError::OtherRun { .. })));
+        let before = Some(Fingerprint::of(b"one"));
+        let renamed = Checkpoints { dir: dir.path(), names: Names { before, ..named(b"other") } };
+        assert!(same(&renamed.load_newest(&state(0, 1)).unwrap().unwrap(), &state(5, 5)));
     }
 }

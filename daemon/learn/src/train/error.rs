@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use perennial_durable::DurableError;
 
-use super::grpo::EnvironmentError;
+use super::objective::grpo::EnvironmentError;
 use crate::adapter::{AdapterError, ShapeDifference};
 
 /// Why a run could not start or go on. What has been trained is kept in the last checkpoint.
@@ -25,6 +25,20 @@ pub enum TrainError {
         /// Its index.
         example: usize,
     },
+    /// There is more to compare with the reference than is kept.
+    #[error(
+        "training: {targets} tokens are to be compared with the reference, and what it says is kept of {targets_max} at most; \
+         train on fewer or shorter samples"
+    )]
+    TooManyTargets {
+        /// The targets of the run.
+        targets: usize,
+        /// The most.
+        targets_max: usize,
+    },
+    /// An objective's keys are not its own.
+    #[error("training: the keys of the objective cannot be read: {0}")]
+    Keys(#[from] serde_json::Error),
     /// There is nothing to answer.
     #[error("training: there are no prompts")]
     NoPrompts,

@@ -54,17 +54,21 @@ impl<'a> MicroBatch<'a> {
         micro_batch
     }
 
-    /// Divides examples into micro-batches of at most so many tokens to compute, those with the same prompt together.
-    pub(super) fn plan(examples: &[&Encoded], tokens_max: usize) -> Vec<Vec<usize>> {
+    /// Divides units into micro-batches of at most so many tokens to compute, those with the same prompt together. A unit is
+    /// never split, so one that is longer is a micro-batch by itself.
+    pub(super) fn plan(units: &[Vec<&Encoded>], tokens_max: usize) -> Vec<Vec<usize>> {
         let mut prompts: BTreeMap<&[u32], Vec<usize>> = BTreeMap::new();
-        for (index, example) in examples.iter().enumerate() {
-            prompts.entry(prompt_of(example)).or_default().push(index);
-        }
         let mut parts: Vec<(Vec<usize>, usize)> = Vec::new();
+        for (index, unit) in units.iter().enumerate() {
+            match prompt_in_common(unit) {
+                Some(prompt) => prompts.entry(prompt).or_default().push(index),
+                None => parts.push((vec![index], unit.iter().map(|example| example.tokens.len()).sum())),
+            }
+        }
         for (prompt, indices) in prompts {
             let mut part = (Vec::new(), prompt.len());
             for index in indices {
-                let own = examples[index].tokens.len() - prompt.len();
+                let own: usize = units[index].iter().map(|example| example.tokens.len() - prompt.len()).sum();
                 if !part.0.is_empty() && part.1 + own > tokens_max {
                     parts.push(std::mem::replace(&mut part, (Vec::new(), prompt.len())));
                 }
@@ -73,12 +77,19 @@ impl<'a> MicroBatch<'a> {
             }
             parts.push(part);
         }
-        // In the order of the examples, not of their tokens.
+        // In the order of the units, not of their tokens.
         parts.sort_unstable_by_key(|(indices, _)| indices[0]);
         let lengths: Vec<usize> = parts.iter().map(|(_, length)| *length).collect();
         let rows = pack(&lengths, tokens_max);
         rows.into_iter().map(|row| row.into_iter().flat_map(|part| parts[part].0.clone()).collect()).collect()
     }
+}
+
+/// What comes before the first target in every sequence of a unit, where that is the same in all of them.
+fn prompt_in_common<'a>(unit: &[&'a Encoded]) -> Option<&'a [u32]> {
+    let mut prompts = unit.iter().map(|example| prompt_of(example));
+    let first = prompts.next()?;
+    prompts.all(|prompt| prompt == first).then_some(first)
 }
 
 /// The log-probability of each target of each example, the logits divided by `temperature`; `None` where the flag was raised
@@ -94,7 +105,8 @@ pub(super) fn logprobs(
     let mut all = vec![Vec::new(); examples.len()];
     let parameters = adapter.map(Parameters::from_adapter).transpose()?;
     let mut policy = passes.policy(parameters.as_ref())?;
-    for row in MicroBatch::plan(examples, tokens_per_micro_batch) {
+    let units: Vec<Vec<&Encoded>> = examples.iter().map(|example| vec![*example]).collect();
+    for row in MicroBatch::plan(&units, tokens_per_micro_batch) {
         if stop.is_raised() {
             return Ok(None);
         }
@@ -156,8 +168,13 @@ mod tests {
         let shared = MicroBatch::new(&examples);
         // Nothing is predicted from the last of each.
         assert_eq!(shared.branches.rows().len(), 2 * 10 + 22 - 5);
-        assert_eq!(MicroBatch::plan(&examples, 21), [vec![0, 2], vec![1, 4], vec![3]]);
-        assert_eq!(MicroBatch::plan(&examples, 100), [vec![0, 2, 3, 1, 4]]);
-        assert_eq!(MicroBatch::plan(&examples, 1), [vec![2], vec![0], vec![1], vec![3], vec![4]]);
+        let alone: Vec<Vec<&Encoded>> = examples.iter().map(|example| vec![*example]).collect();
+        assert_eq!(MicroBatch::plan(&alone, 21), [vec![0, 2], vec![1, 4], vec![3]]);
+        assert_eq!(MicroBatch::plan(&alone, 100), [vec![0, 2, 3, 1, 4]]);
+        assert_eq!(MicroBatch::plan(&alone, 1), [vec![2], vec![0], vec![1], vec![3], vec![4]]);
+        // Two sequences of one prompt, and two of different ones.
+        let pairs = [vec![examples[0], examples[2]], vec![examples[1], examples[3]], vec![examples[4]]];
+        assert_eq!(MicroBatch::plan(&pairs, 1), [vec![1], vec![0], vec![2]]);
+        assert_eq!(MicroBatch::plan(&pairs, 33), [vec![1], vec![0, 2]]);
     }
 }

@@ -5,9 +5,9 @@ use candle_core::{Device, Tensor};
 use super::{
     StopFlag, TrainDevice, TrainError,
     forward::{MicroBatch, split, targets_of},
+    objective::{Sft, SftConfig, rows::RowLoss},
     parameters::{Parameter, Parameters},
     passes::{Passes, Policy},
-    sft,
 };
 use crate::{adapter::Adapter, model::Model, rollout::RolloutActivations, tokenize::Encoded};
 
@@ -38,31 +38,24 @@ pub fn loss_and_gradients(
     device: TrainDevice,
 ) -> Result<LossAndGradients, TrainError> {
     let parameters = Parameters::from_adapter(adapter)?;
-    let examples: Vec<&Encoded> = examples.iter().collect();
-    let names: Vec<usize> = (0..examples.len()).collect();
-    let batch = Batch {
-        examples: &examples,
-        activations: &[],
-        names: &names,
-        temperature: 1.0,
-        tokens_per_micro_batch,
-        step: 1,
-    };
-    let mut objective = sft::Objective::over(&examples)?;
+    let units: Vec<Unit<'_>> = examples.iter().enumerate().map(|(name, example)| Unit::of(name, [example])).collect();
+    let batch = Batch { units: &units, temperature: 1.0, tokens_per_micro_batch, step: 1 };
     let mut passes = Passes::on(device, model)?;
-    let result = batch.run(&mut passes, &parameters, &mut objective, &StopFlag::new())?;
+    let config = SftConfig::default();
+    let mut loss = RowLoss::<Sft>::new(&config, &units, Vec::new());
+    let result = batch.run(&mut passes, &parameters, &mut loss, &StopFlag::new())?;
     let result = result.ok_or(TrainError::NoExamples)?;
     result.named(&parameters)
 }
 
-/// A loss that is a sum over examples, each a function of the log-probabilities of that example's targets alone.
-pub(super) trait Objective {
-    /// The share of the example at this place of the batch, and its derivative by each log-probability, appended to
-    /// `slopes`.
-    fn add(&mut self, at: usize, targets: &Targets<'_>, slopes: &mut Vec<f32>) -> f64;
+/// A loss that is a sum over units, each a function of the log-probabilities of that unit's targets alone.
+pub(super) trait Loss {
+    /// The share of the unit at this place of the batch, and its derivative by each log-probability of its sequences, one
+    /// sequence after the other, appended to `slopes`.
+    fn add(&mut self, at: usize, sequences: &[Targets<'_>], slopes: &mut Vec<f32>) -> f64;
 }
 
-/// The targets of one example under the policy.
+/// The targets of one sequence under the policy.
 pub(super) struct Targets<'a> {
     /// The log-probability of each.
     pub(super) logprobs: &'a [f32],
@@ -70,13 +63,29 @@ pub(super) struct Targets<'a> {
     pub(super) entropies: &'a [f32],
 }
 
-/// The examples of one optimiser step.
+/// What is learned from as a whole (an example, a preference pair): micro-batches never split it.
+pub(super) struct Unit<'a> {
+    pub(super) sequences: Vec<&'a Encoded>,
+    /// What the passes of this policy that drew its only sequence have left behind.
+    pub(super) activations: Option<&'a RolloutActivations>,
+    /// What it is called in error messages.
+    pub(super) name: usize,
+}
+
+impl<'a> Unit<'a> {
+    pub(super) fn of(name: usize, sequences: impl IntoIterator<Item = &'a Encoded>) -> Self {
+        Self { sequences: sequences.into_iter().collect(), activations: None, name }
+    }
+
+    /// The number of targets.
+    pub(super) fn targets(&self) -> usize {
+        self.sequences.iter().map(|sequence| targets_of(sequence).count()).sum()
+    }
+}
+
+/// The units of one optimiser step.
 pub(super) struct Batch<'a> {
-    pub(super) examples: &'a [&'a Encoded],
-    /// What the passes of this policy that drew the first of the examples have left behind.
-    pub(super) activations: &'a [Option<&'a RolloutActivations>],
-    /// What the examples are called in error messages.
-    pub(super) names: &'a [usize],
+    pub(super) units: &'a [Unit<'a>],
     /// Divides the logits.
     pub(super) temperature: f64,
     pub(super) tokens_per_micro_batch: usize,
@@ -88,7 +97,7 @@ pub(super) struct BatchResult {
     pub(super) loss: f64,
     pub(super) tokens: usize,
     pub(super) supervised_tokens: usize,
-    /// Per example.
+    /// Per sequence.
     pub(super) logprobs: Vec<Vec<f32>>,
     /// Per matrix of the parameters.
     pub(super) gradients: Vec<Vec<f32>>,
@@ -115,69 +124,80 @@ impl Batch<'_> {
         &self,
         passes: &mut Passes<'_>,
         parameters: &Parameters,
-        objective: &mut dyn Objective,
+        loss: &mut dyn Loss,
         stop: &StopFlag,
     ) -> Result<Option<BatchResult>, TrainError> {
         let mut policy = passes.policy(Some(parameters))?;
+        let sequences = || self.units.iter().flat_map(|unit| &unit.sequences);
         let mut result = BatchResult {
             loss: 0.0,
-            tokens: self.examples.iter().map(|example| example.tokens.len()).sum(),
-            supervised_tokens: self.examples.iter().map(|example| targets_of(example).count()).sum(),
-            logprobs: vec![Vec::new(); self.examples.len()],
+            tokens: sequences().map(|sequence| sequence.tokens.len()).sum(),
+            supervised_tokens: self.units.iter().map(Unit::targets).sum(),
+            logprobs: vec![Vec::new(); sequences().count()],
             gradients: parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect(),
         };
         for row in self.micro_batches() {
             if stop.is_raised() {
                 return Ok(None);
             }
-            self.add_micro_batch(&row, &mut *policy, objective, &mut result)?;
+            self.add_micro_batch(&row, &mut *policy, loss, &mut result)?;
         }
         Ok(Some(result))
     }
 
     /// Those that need no forward pass apart from the others.
     fn micro_batches(&self) -> Vec<Vec<usize>> {
-        let all = 0..self.examples.len();
-        let (recalled, computed): (Vec<usize>, Vec<usize>) = all.partition(|at| self.activations_of(*at).is_some());
+        let all = 0..self.units.len();
+        let (recalled, computed): (Vec<usize>, Vec<usize>) = all.partition(|at| self.units[*at].activations.is_some());
         let plan = |part: Vec<usize>| {
-            let examples: Vec<&Encoded> = part.iter().map(|at| self.examples[*at]).collect();
-            let rows = MicroBatch::plan(&examples, self.tokens_per_micro_batch).into_iter();
+            let units: Vec<Vec<&Encoded>> = part.iter().map(|at| self.units[*at].sequences.clone()).collect();
+            let rows = MicroBatch::plan(&units, self.tokens_per_micro_batch).into_iter();
             rows.map(move |row| row.into_iter().map(|at| part[at]).collect())
         };
         plan(recalled).chain(plan(computed)).collect()
     }
 
-    fn activations_of(&self, at: usize) -> Option<&RolloutActivations> {
-        self.activations.get(at).copied().flatten()
+    /// The place of each unit's first sequence among all sequences of the batch.
+    fn first_sequence(&self, at: usize) -> usize {
+        self.units[..at].iter().map(|unit| unit.sequences.len()).sum()
     }
 
-    /// Adds the share of the examples in `row` to the result.
+    /// Adds the share of the units in `row` to the result.
     fn add_micro_batch(
         &self,
         row: &[usize],
         policy: &mut dyn Policy,
-        objective: &mut dyn Objective,
+        loss: &mut dyn Loss,
         result: &mut BatchResult,
     ) -> Result<(), TrainError> {
-        let chosen: Vec<&Encoded> = row.iter().map(|at| self.examples[*at]).collect();
+        let units: Vec<&Unit<'_>> = row.iter().map(|at| &self.units[*at]).collect();
+        let chosen: Vec<&Encoded> = units.iter().flat_map(|unit| unit.sequences.iter().copied()).collect();
         let not_finite = |what| {
-            let examples = row.iter().map(|at| self.names[*at]).collect();
+            let examples = units.iter().map(|unit| unit.name).collect();
             TrainError::NotFinite { what, step: self.step, examples }
         };
-        let (mut loss, of_batch) = (0.0, &mut result.logprobs);
+        let (mut value, of_batch) = (0.0, &mut result.logprobs);
         let mut slopes = |logprobs: &[f32], entropies: &[f32]| {
             let mut slopes = Vec::with_capacity(logprobs.len());
-            let of_examples = split(logprobs, &chosen).zip(split(entropies, &chosen));
-            for (at, (logprobs, entropies)) in row.iter().zip(of_examples) {
-                loss += objective.add(*at, &Targets { logprobs, entropies }, &mut slopes);
-                of_batch[*at] = logprobs.to_vec();
+            let mut of_sequences = split(logprobs, &chosen).zip(split(entropies, &chosen));
+            for (at, unit) in row.iter().zip(&units) {
+                let targets: Vec<Targets<'_>> = of_sequences
+                    .by_ref()
+                    .take(unit.sequences.len())
+                    .map(|(logprobs, entropies)| Targets { logprobs, entropies })
+                    .collect();
+                value += loss.add(*at, &targets, &mut slopes);
+                for (targets, kept) in targets.iter().zip(&mut of_batch[self.first_sequence(*at)..]) {
+                    *kept = targets.logprobs.to_vec();
+                }
             }
-            if loss.is_finite() { Ok(slopes) } else { Err(not_finite("the loss")) }
+            if value.is_finite() { Ok(slopes) } else { Err(not_finite("the loss")) }
         };
-        let activations: Vec<Option<&RolloutActivations>> = row.iter().map(|at| self.activations_of(*at)).collect();
+        let activations: Vec<Option<&RolloutActivations>> =
+            units.iter().flat_map(|unit| unit.sequences.iter().map(|_| unit.activations)).collect();
         let micro_batch = MicroBatch::recalling(&chosen, &activations);
         policy.learn(&micro_batch, self.temperature, &mut slopes, &mut result.gradients)?;
-        result.loss += loss;
+        result.loss += value;
         if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));
         }

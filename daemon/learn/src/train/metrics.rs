@@ -1,4 +1,4 @@
-use std::{marker::PhantomData, path::Path};
+use std::{collections::BTreeMap, marker::PhantomData, path::Path};
 
 use perennial_durable::AppendFile;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -8,7 +8,7 @@ use super::TrainError;
 /// The file of a run's progress, one JSON object per optimiser step.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 
-/// One optimiser step.
+/// One optimiser step of a run that learns from rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps that are through, this one included.
@@ -17,7 +17,7 @@ pub struct Progress {
     pub steps: u64,
     /// Epochs that are through.
     pub epoch: f64,
-    /// The loss before the step, in nats per target.
+    /// The loss before the step: of supervised fine-tuning in nats per target.
     pub loss: f64,
     /// The learning rate of the step.
     pub learning_rate: f64,
@@ -31,6 +31,9 @@ pub struct Progress {
     pub seconds: f64,
     /// Tokens read per second.
     pub tokens_per_second: f64,
+    /// What its objective measures besides, by name: means over the units of the step.
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, f64>,
 }
 
 /// A line of a metrics file.
@@ -121,6 +124,7 @@ mod tests {
             supervised_tokens: 5,
             seconds: 2.0,
             tokens_per_second: 5.0,
+            figures: BTreeMap::from([("rewards/margins".to_owned(), 0.25)]),
         }
     }
 
@@ -136,6 +140,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let steps: Vec<u64> = text.lines().map(|line| serde_json::from_str::<Progress>(line).unwrap().step).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
+        assert_eq!(serde_json::from_str::<Progress>(text.lines().next().unwrap()).unwrap(), progress(1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 /// a row gets one to itself.
 ///
 /// Depends on the lengths alone: equals keep the order of their indices.
-pub fn pack(lengths: &[usize], tokens_max: usize) -> Vec<Vec<usize>> {
+pub(super) fn pack(lengths: &[usize], tokens_max: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|index| (std::cmp::Reverse(lengths[*index]), *index));
     let mut rows: Vec<(usize, Vec<usize>)> = Vec::new();

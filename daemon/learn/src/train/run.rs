@@ -28,6 +28,15 @@ pub(super) struct Run<'a, L> {
     metrics: Metrics<L>,
 }
 
+/// What a run is called in its checkpoints.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    /// The fingerprint of all that its result depends on.
+    pub(super) run: Fingerprint,
+    /// What programs before there was a canonical form called it.
+    pub(super) before: Option<Fingerprint>,
+}
+
 /// What an update of the parameters did.
 pub(super) struct Update {
     pub(super) learning_rate: f64,
@@ -36,11 +45,10 @@ pub(super) struct Update {
 }
 
 impl<'a, L: Line> Run<'a, L> {
-    /// Starts a run of so many steps in a folder, or goes on from the newest checkpoint there. `name` is the fingerprint of
-    /// all that its result depends on.
+    /// Starts a run of so many steps in a folder, or goes on from the newest checkpoint there.
     pub(super) fn open(
         start: State,
-        name: Fingerprint,
+        names: Names,
         steps: u64,
         config: &'a TrainConfig,
         dir: &'a Path,
@@ -50,7 +58,7 @@ impl<'a, L: Line> Run<'a, L> {
         }
         create_folder_durably(dir)?;
         sweep_temporary(dir)?;
-        let checkpoints = Checkpoints { dir, run: name };
+        let checkpoints = Checkpoints { dir, names };
         let state = checkpoints.load_newest(&start)?.unwrap_or(start);
         let saved_at = state.optimizer.step;
         let metrics = Metrics::open(dir, saved_at)?;
@@ -60,6 +68,11 @@ impl<'a, L: Line> Run<'a, L> {
     /// Optimiser steps that are through.
     pub(super) fn step(&self) -> u64 {
         self.state.optimizer.step
+    }
+
+    /// Where it keeps its checkpoints.
+    pub(super) fn checkpoints(&self) -> &Checkpoints<'a> {
+        &self.checkpoints
     }
 
     pub(super) fn is_through(&self) -> bool {
@@ -102,7 +115,7 @@ impl<'a, L: Line> Run<'a, L> {
     pub(super) fn finish(self) -> Result<Outcome, TrainError> {
         let (adapter, loss) = (self.state.parameters.to_adapter()?, self.metrics.last_loss());
         let learned = self.metrics.learned();
-        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, run: self.checkpoints.run }))
+        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, run: self.checkpoints.names.run }))
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

@@ -1,17 +1,15 @@
 use std::{path::Path, time::Instant};
 
-use perennial_types::{Fingerprint, Fingerprinter};
+use perennial_types::Fingerprint;
 
 use super::{
-    Progress, StopFlag, TrainConfig, TrainError,
-    batches::Batches,
-    forward::targets_of,
+    StopFlag, TrainConfig, TrainError,
     gradients::Batch,
+    objective::{Lesson, Objective, Round, Taken},
     passes::Passes,
-    run::{Run, Update, start_of},
-    sft,
+    run::{Names, Run, start_of},
 };
-use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
+use crate::{adapter::Adapter, model::Model};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -41,99 +39,85 @@ pub struct Trained {
     pub run: Fingerprint,
 }
 
-/// Trains an adapter, from `parent` or afresh, on the examples. Checkpoints and metrics go to `checkpoint_dir`, and a run
-/// that was interrupted goes on from there and ends with the same bytes. `on_step` hears of every optimiser step.
-///
-/// # Errors
-/// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
-pub fn train(
-    model: &Model,
-    parent: Option<Adapter>,
-    examples: Vec<Encoded>,
-    config: &TrainConfig,
-    checkpoint_dir: &Path,
-    stop: &StopFlag,
-    on_step: &mut dyn FnMut(&Progress),
+/// Where a run happens, and from what it starts.
+pub(super) struct Begin<'a> {
+    pub(super) model: &'a Model,
+    pub(super) parent: Option<Adapter>,
+    pub(super) names: Names,
+    /// With the length and the rate of the objective.
+    pub(super) config: &'a TrainConfig,
+    pub(super) checkpoint_dir: &'a Path,
+    pub(super) stop: &'a StopFlag,
+}
+
+/// Trains an adapter by an objective: every run of every objective is this loop. It goes on from the newest checkpoint, and ends
+/// with the bytes of a run that was never interrupted, where the objective makes the same rounds again.
+pub(super) fn run<O: Objective>(
+    begin: Begin<'_>,
+    objective: &mut O,
+    on_step: &mut dyn FnMut(&O::Line),
 ) -> Result<Outcome, TrainError> {
-    config.check()?;
-    check_examples(&examples)?;
-    let name = run_fingerprint(model, parent.as_ref(), &examples, config)?;
-    let mut batches = Batches::new(config, examples.len());
-    let steps = batches.steps();
-    let mut run = Run::open(start_of(model, parent, config)?, name, steps, config, checkpoint_dir)?;
-
+    let Begin { model, parent, names, config, checkpoint_dir, stop } = begin;
+    let (start, steps) = (start_of(model, parent, config)?, objective.steps());
+    let mut run = Run::<O::Line>::open(start, names, steps, config, checkpoint_dir)?;
     let mut passes = Passes::new(model, config)?;
+    if !run.is_through() && !objective.prepare(&mut passes, run.checkpoints(), stop)? {
+        return run.stop();
+    }
     while !run.is_through() {
-        let (step, started) = (run.step(), Instant::now());
-        let names = batches.batch(step).to_vec();
-        let examples: Vec<&Encoded> = names.iter().map(|name| &examples[*name]).collect();
-        let batch = Batch {
-            examples: &examples,
-            activations: &[],
-            names: &names,
-            temperature: 1.0,
-            tokens_per_micro_batch: config.tokens_per_micro_batch,
-            step: step + 1,
-        };
-        let mut objective = sft::Objective::over(&examples)?;
-        let Some(result) = batch.run(&mut passes, &run.state.parameters, &mut objective, stop)? else {
+        let started = Instant::now();
+        let Some(round) = objective.round(&mut passes, &run.state, stop)? else { return run.stop() };
+        if !take(&mut run, objective, &mut passes, &round, started, config, stop, on_step)? {
             return run.stop();
-        };
-        let Update { learning_rate, gradient_norm } = run.update(result.gradients, &names)?;
-
-        let seconds = started.elapsed().as_secs_f64();
-        let progress = Progress {
-            step: step + 1,
-            steps,
-            epoch: batches.epochs_after(step + 1),
-            loss: result.loss,
-            learning_rate,
-            gradient_norm,
-            tokens: result.tokens as u64,
-            supervised_tokens: result.supervised_tokens as u64,
-            seconds,
-            tokens_per_second: result.tokens as f64 / seconds,
-        };
-        run.record(&progress)?;
-        on_step(&progress);
+        }
+        run.state.drawn = round.drawn;
         run.save_if_due()?;
     }
     run.finish()
 }
 
-/// Names everything that a run's result depends on: model, parent, examples and configuration, but not how often it
-/// writes checkpoints.
-///
-/// # Errors
-/// [`TrainError::Adapter`]
-pub fn run_fingerprint(
-    model: &Model,
-    parent: Option<&Adapter>,
-    examples: &[Encoded],
+/// Takes the steps of a round. False where it was asked to stop: the run is then where it was before the round.
+#[expect(clippy::too_many_arguments, reason = "all of them are what a step is made of")]
+fn take<O: Objective>(
+    run: &mut Run<'_, O::Line>,
+    objective: &O,
+    passes: &mut Passes<'_>,
+    round: &Round,
+    round_started: Instant,
     config: &TrainConfig,
-) -> Result<Fingerprint, TrainError> {
-    let relevant = config.determining();
-    let mut fingerprinter = Fingerprinter::new().part(model.fingerprint.as_bytes());
-    fingerprinter.add(&serde_json::to_vec(&relevant).map_err(|error| TrainError::Checkpoint(error.to_string()))?);
-    match parent {
-        Some(parent) => fingerprinter.add(parent.fingerprint()?.as_bytes()),
-        None => fingerprinter.add(b""),
+    stop: &StopFlag,
+    on_step: &mut dyn FnMut(&O::Line),
+) -> Result<bool, TrainError> {
+    // A round of one step changes nothing before that step is through.
+    let border = (round.steps > 1).then(|| run.state.clone());
+    let mut round_seconds = round_started.elapsed().as_secs_f64();
+    for update in 0..round.steps {
+        if run.is_through() {
+            break;
+        }
+        let (step, started) = (run.step() + 1, Instant::now());
+        let (Lesson { units, temperature }, mut loss) = objective.step(update);
+        let batch = Batch { units: &units, temperature, tokens_per_micro_batch: config.tokens_per_micro_batch, step };
+        let Some(result) = batch.run(passes, &run.state.parameters, &mut loss, stop)? else {
+            if let Some(border) = border {
+                run.state = border;
+            }
+            return Ok(false);
+        };
+        let names: Vec<usize> = units.iter().map(|unit| unit.name).collect();
+        let taken = Taken {
+            step,
+            steps: objective.steps(),
+            loss: result.loss,
+            update: run.update(result.gradients, &names)?,
+            tokens: result.tokens as u64,
+            supervised_tokens: result.supervised_tokens as u64,
+            seconds: started.elapsed().as_secs_f64(),
+            round_seconds: std::mem::take(&mut round_seconds),
+        };
+        let line = objective.line(taken, loss);
+        run.record(&line)?;
+        on_step(&line);
     }
-    for example in examples {
-        let tokens: Vec<u8> = example.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        let supervised: Vec<u8> = example.supervised.iter().map(|supervised| u8::from(*supervised)).collect();
-        fingerprinter.add(&tokens);
-        fingerprinter.add(&supervised);
-    }
-    Ok(fingerprinter.finish())
-}
-
-fn check_examples(examples: &[Encoded]) -> Result<(), TrainError> {
-    if examples.is_empty() {
-        return Err(TrainError::NoExamples);
-    }
-    match examples.iter().position(|example| targets_of(example).next().is_none()) {
-        Some(example) => Err(TrainError::NothingSupervised { example }),
-        None => Ok(()),
-    }
+    Ok(true)
 }

@@ -12,6 +12,7 @@ use std::{
 
 use candle_core::Tensor;
 use perennial_learn::adapter::{Adapter, Projection, WEIGHTS_FILE};
+use perennial_types::Fingerprint;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 pub(crate) fn goldens() -> PathBuf {
@@ -74,4 +75,18 @@ pub(crate) fn changed(adapter: &Adapter, change: impl Fn(&str, u64, f32) -> f32)
 /// The adapter with another B.
 pub(crate) fn scale_b(adapter: &Adapter, factor: f32) -> Adapter {
     changed(adapter, |name, _, value| if name.contains("lora_B") { value * factor } else { value })
+}
+
+/// Gives every checkpoint in a folder another name of its run, in the place of `run`.
+pub(crate) fn rename_run(dir: &Path, run: Fingerprint, name: &str) {
+    let run = run.to_string().into_bytes();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let mut bytes = fs::read(&path).unwrap();
+            let at = bytes.windows(run.len()).position(|window| window == run).unwrap();
+            bytes[at..at + run.len()].copy_from_slice(name.as_bytes());
+            fs::write(&path, bytes).unwrap();
+        }
+    }
 }

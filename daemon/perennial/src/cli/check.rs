@@ -70,6 +70,9 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
     for doubt in doubts(session)? {
         output::line(format_args!("doubt  {:<13} {doubt}", "next cycle"));
     }
+    if let Some(older) = session.config().older_keys() {
+        output::line(format_args!("note   {:<13} {older}", "configuration"));
+    }
     if wrong > 0 {
         bail!("{wrong} of the checks failed");
     }
@@ -153,8 +156,8 @@ fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
         0 => String::new(),
         layers => format!(", for which {layers} of {} layers are computed forth twice", plan.layers),
     };
-    let kept = if train.has(config::Objective::Grpo) && config.rollout.server.is_none() {
-        let tokens = config.grpo.rollout_activation_bytes_max / model.decoder.kept_row_bytes(&weights) as u64;
+    let kept = if config.learns_from_rewards() && config.rollout.server.is_none() {
+        let tokens = config.grpo().rollout_activation_bytes_max / model.decoder.kept_row_bytes(&weights) as u64;
         format!("; room to keep {tokens} tokens of completions that are drawn")
     } else {
         String::new()

@@ -130,8 +130,9 @@ fn take_credentials(config: &mut Config, origins: &mut Origins, environment: &[(
 fn read_file(path: &Path) -> Result<(Config, Table, Origins), ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let error = |error: toml::de::Error| {
-        let (line, column) = place::line_and_column(&text, error.span().map_or(0, |span| span.start));
         let message = error.message().to_owned();
+        let offset = error.span().map_or(0, |span| place::of_named_key(&text, span.start, &message));
+        let (line, column) = place::line_and_column(&text, offset);
         let hint = nearest(&message);
         ConfigError::File { path: path.to_owned(), line, column, message, hint }
     };
@@ -309,6 +310,23 @@ mod tests {
             .map(|set| with_file("", &[set]).unwrap_err())
             .collect();
         insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn stages_that_make_no_sense_are_named_with_their_lines() {
+        let cases = [
+            "[[train.stage]]\nobjective = \"sft\"\n# so many\nepochs = 0\nbatch_size = 0",
+            "[[train.stage]]\nobjective = \"grpo\"\nbeta = -1.0\n[[train.stage]]\nobjective = \"sft\"",
+            "[[train.stage]]\nobjective = \"sft\"\nbetta = 1.0",
+            "[train]\nr = 8\n[[train.stage]]\nobjective = \"sft\"\nepochs = \"many\"",
+            "[[train.stage]]\nobjective = \"sftt\"",
+            "[train]\nlearning_rate = 1e-3\n[[train.stage]]\nobjective = \"sft\"",
+            "[train]\nobjectives = []",
+        ];
+        let errors: Vec<String> = cases.iter().map(|case| with_file(case, &[]).unwrap_err()).collect();
+        insta::assert_snapshot!(errors.join("\n--\n"));
+        let set = "train.stage=[{objective=\"sft\", epochs=3.0}]";
+        assert_eq!(with_file("", &[set]).unwrap().config.stages()[0].keys["epochs"], 3.0);
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -17,6 +17,7 @@ mod rewards;
 mod sections;
 #[cfg(test)]
 mod shipped;
+mod stages;
 mod validate;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) use self::{
     reload::Reload,
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
+    stages::{Objective, TrainStage, stages_of},
 };
 
 /// The configuration in force. Cheap to clone; SIGHUP changes what [`SharedConfig::current`] returns.

@@ -48,6 +48,21 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+/// The place of the key that a message about a table names, where that stands in a line below the table's start; else the start.
+pub(super) fn of_named_key(text: &str, start: usize, message: &str) -> usize {
+    let (Some(key), Some(below)) = (message.split('`').nth(1), text.get(start..)) else { return start };
+    let mut offset = start;
+    for line in below.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let named = line.trim_start().strip_prefix(key);
+        if named.is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return offset + indent;
+        }
+        offset += line.len();
+    }
+    start
+}
+
 /// The places of all keys of a file.
 pub(super) fn of_file(path: &Path, text: &str, table: &DeTable<'_>) -> Origins {
     let mut origins = Origins::new();

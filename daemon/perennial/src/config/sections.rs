@@ -12,7 +12,7 @@ use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Ingest, Isa, Listen, Precision, Reward, Rollout, SocketMode, TrainDevice};
+use super::{Ingest, Isa, Listen, Objective, Precision, Reward, Rollout, SocketMode, TrainDevice, TrainStage};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,12 +148,15 @@ pub(crate) struct Train {
     pub(crate) weight_decay: f64,
     pub(crate) max_grad_norm: f64,
     pub(crate) checkpoint_steps: u64,
+    /// `[[train.stage]]`; stands above `objectives` and what goes with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stage: Vec<TrainStage>,
 }
 
 impl Default for Train {
     fn default() -> Self {
         Self {
-            objectives: vec![Objective::Sft],
+            objectives: vec![Objective::default()],
             start: Start::Champion,
             r: 16,
             alpha: 32.0,
@@ -171,36 +174,12 @@ impl Default for Train {
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             checkpoint_steps: 10,
-        }
-    }
-}
-
-/// What is minimised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Objective {
-    /// Supervised fine-tuning.
-    Sft,
-    /// Group relative policy optimisation against the reward plugins.
-    Grpo,
-}
-
-impl Objective {
-    /// The name, as serde writes it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Sft => "sft",
-            Self::Grpo => "grpo",
+            stage: Vec::new(),
         }
     }
 }
 
 impl Train {
-    /// Whether the objective is among the configured ones.
-    pub(crate) fn has(&self, objective: Objective) -> bool {
-        self.objectives.contains(&objective)
-    }
-
     /// The shape of a fresh adapter.
     pub(crate) fn lora(&self) -> LoraConfig {
         LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, ..LoraConfig::default() }

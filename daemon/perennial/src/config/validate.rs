@@ -109,10 +109,7 @@ fn cycle(config: &Config, found: &mut Problems) {
 
 fn train(config: &Config, found: &mut Problems) {
     let train = &config.train;
-    match train.objectives[..] {
-        [Objective::Sft] | [Objective::Grpo] | [Objective::Sft, Objective::Grpo] => {}
-        _ => found.add("train.objectives", r#"must be ["sft"], ["grpo"] or ["sft", "grpo"], in this order"#),
-    }
+    stages(config, found);
     found.within("train.r", train.r as f64, 1.0..=1024.0);
     found.above("train.alpha", train.alpha, 0.0);
     // What training would refuse is asked of training itself.
@@ -129,12 +126,32 @@ fn train(config: &Config, found: &mut Problems) {
     }
 }
 
+/// Each objective once, in the order of the learner's list, with keys that make sense.
+fn stages(config: &Config, found: &mut Problems) {
+    let stages = config.stages();
+    let older = config.train.stage.is_empty();
+    let places: Vec<_> = stages.iter().map(|stage| stage.objective.place()).collect();
+    if places.is_empty() || !places.is_sorted_by(|one, next| one < next) {
+        let known: Vec<&str> = Objective::all().map(Objective::as_str).collect();
+        let key = if older { "train.objectives" } else { "train.stage[0].objective" };
+        found.add(key, &format!("must be at least one of {}, each once and in this order", known.join(", ")));
+    }
+    for key in config.overlooked() {
+        found.add(key, "is not looked at where there is [[train.stage]]: write it there");
+    }
+    for (at, stage) in config.train.stage.iter().enumerate() {
+        if let Err(TrainError::Config { key, rule }) = stage.objective.kind().check(&stage.keys) {
+            found.add(&format!("train.stage[{at}].{key}"), &format!("makes no sense: it {rule}"));
+        }
+    }
+}
+
 fn grpo(config: &Config, found: &mut Problems) {
     if let Err(TrainError::Config { key, rule }) = config.grpo.check() {
         found.add(&format!("grpo.{key}"), &format!("makes no sense: it {rule}"));
     }
-    let rollout = &config.rollout;
-    if let Err(GenerateError::Option { option, problem }) = rollout.options(&config.grpo).check() {
+    let (rollout, grpo) = (&config.rollout, config.grpo());
+    if let Err(GenerateError::Option { option, problem }) = rollout.options(&grpo).check() {
         let key = Rollout::key(option);
         if found.0.iter().all(|problem| problem.key != key) {
             found.add(&key, problem);
@@ -145,14 +162,17 @@ fn grpo(config: &Config, found: &mut Problems) {
         if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
             found.add("rollout.server.url", "must begin with http:// or https://");
         }
-    } else if config.grpo.sampling_correction != SamplingCorrection::None {
+    } else if grpo.sampling_correction != SamplingCorrection::None {
         found
             .add("grpo.sampling_correction", "only goes with [rollout.server]: what is drawn here needs no correction");
     }
     let optimised = config.reward.plugin.iter().any(|plugin| plugin.weight != 0.0);
-    if config.train.has(Objective::Grpo) && !optimised {
+    if config.learns_from_rewards() && !optimised {
+        let older = config.train.stage.is_empty();
+        let at = config.stages().iter().position(|stage| stage.grpo().is_some()).unwrap_or_default();
+        let key = if older { "train.objectives".to_owned() } else { format!("train.stage[{at}].objective") };
         found.add(
-            "train.objectives",
+            &key,
             "has \"grpo\", but there is nothing to learn from: add a [[reward.plugin]] whose weight is not 0",
         );
     }

@@ -11,27 +11,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CycleFolder, Scope, Step, leaks, notes};
-use crate::{
-    clock,
-    config::{self, Config, Objective},
-    failure::Final,
-};
+use crate::{clock, config::Config, failure::Final};
 
 /// The shapes that the objectives learn from. The others are stored and wait.
-pub(crate) fn trained_kinds(train: &config::Train) -> Vec<Kind> {
-    let learns = |kind: &Kind| match kind {
-        Kind::Messages | Kind::PromptCompletion => true,
-        Kind::Text => train.has(Objective::Sft),
-        Kind::PromptOnly => train.has(Objective::Grpo),
-        Kind::Preference => false,
-    };
+pub(crate) fn trained_kinds(config: &Config) -> Vec<Kind> {
+    let stages = config.stages();
+    let learns = |kind: &Kind| stages.iter().any(|stage| stage.objective.kind().kinds().contains(kind));
     Kind::ALL.into_iter().filter(learns).collect()
 }
 
 /// The domains that samples must be of to be learned from; `None` where any will do. What learns from rewards alone learns
 /// nothing from a domain that no plugin scores: those samples wait, as other shapes do.
 pub(crate) fn trained_domains(config: &Config) -> Option<BTreeSet<Domain>> {
-    if config.train.has(Objective::Sft) {
+    if config.stages().iter().any(|stage| stage.objective.kind().rows().is_some()) {
         return None;
     }
     let plugins = || config.reward.plugin.iter().filter(|plugin| plugin.weight != 0.0);
@@ -59,7 +51,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
-    let (kinds, domains) = (trained_kinds(&config.train), trained_domains(config));
+    let (kinds, domains) = (trained_kinds(config), trained_domains(config));
     let asked = leaks::Asked::of(scope)?;
     let fresh = leaks::fresh(scope, &asked, &kinds, domains.as_ref(), samples_max)?;
     let kept_out = parts.context.registry.kept_out(Some(cycle.id))?;

@@ -1,7 +1,5 @@
 use std::path::{Path, PathBuf};
 
-use crate::config::Objective;
-
 /// The folder of a cycle: everything that its phases write, and all that a training stage needs.
 #[derive(Clone, Debug)]
 pub(crate) struct CycleFolder(PathBuf);
@@ -30,8 +28,8 @@ impl CycleFolder {
     }
 
     /// Checkpoints and metrics of one objective.
-    pub(crate) fn checkpoints_of(&self, objective: Objective) -> PathBuf {
-        self.checkpoints().join(objective.as_str())
+    pub(crate) fn checkpoints_of(&self, objective: &str) -> PathBuf {
+        self.checkpoints().join(objective)
     }
 
     /// A reward plugin as it was frozen.

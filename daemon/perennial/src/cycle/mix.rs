@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Scope, Step, collect, leaks, notes};
 use crate::{
     clock,
-    config::{self, Config, Objective, Start},
+    config::{self, Config, Start},
     indexer, models, replay,
     rewards::{self, Sandbox},
     stage::{GrpoStage, StageManifest},
@@ -67,7 +67,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         parent,
         prompt_as_chat: config.ingest.prompt_as_chat,
         train: config.train.clone(),
-        grpo: config.train.has(Objective::Grpo).then(|| grpo_stage(config)),
+        stages: config.stages(),
+        grpo: config.learns_from_rewards().then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,
     };
     let manifest = mix::freeze(folder.path(), &plan, &samples, &asked.apart(held_out), stage.fields()?)?;
@@ -113,7 +114,7 @@ fn too_little_replay(plan: &MixPlan, replayable: usize) -> Option<String> {
 
 fn grpo_stage(config: &Config) -> GrpoStage {
     let sandbox = config::Reward { plugin: Vec::new(), ..config.reward.clone() };
-    GrpoStage { config: config.grpo.clone(), rollout: config.rollout.clone(), sandbox }
+    GrpoStage { config: config.grpo(), rollout: config.rollout.clone(), sandbox }
 }
 
 /// A plugin that is changed while the cycle runs changes the next one.

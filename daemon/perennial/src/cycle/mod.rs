@@ -109,7 +109,7 @@ impl StateCycles {
 impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
         let config = self.context.config.current();
-        let (kinds, domains) = (trained_kinds(&config.train), trained_domains(&config));
+        let (kinds, domains) = (trained_kinds(&config), trained_domains(&config));
         let fresh = self.context.registry.fresh(&kinds, domains.as_ref())?;
         Ok(Waiting { samples: fresh.count, oldest_ms: fresh.oldest_ms })
     }

@@ -129,8 +129,8 @@ impl StateCycles {
     /// Names how far a cycle is: the last phase, and within training and evaluation what is on disk of them.
     fn progress(&self, cycle: &Cycle) -> String {
         let folder = CycleFolder::new(self.context.state.cycle(cycle.id));
-        let checkpoints =
-            [Objective::Sft, Objective::Grpo].map(|objective| newest_checkpoint(&folder.checkpoints_of(objective)));
+        let checkpoints: Vec<Option<u64>> =
+            Objective::all().map(|objective| newest_checkpoint(&folder.checkpoints_of(objective.as_str()))).collect();
         let phase = cycle.phase().map_or("begun", Recorded::as_str);
         format!("{phase} {checkpoints:?}")
     }

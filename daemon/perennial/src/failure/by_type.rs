@@ -82,10 +82,11 @@ fn of_training(error: &TrainError) -> Option<Verdict> {
         TrainError::NoLearningRate { .. } => {
             last("set train.warmup_ratio = 0, raise train.epochs, or wait for more samples")
         }
-        TrainError::OtherRun { .. } => last(DEFECT),
-        TrainError::NotFinite { .. } => {
-            last("lower train.learning_rate (and grpo.learning_rate), or train.max_grad_norm")
-        }
+        TrainError::OtherRun { .. } | TrainError::Keys(_) => last(DEFECT),
+        TrainError::TooManyTargets { .. } => last("lower cycle.samples_max or train.max_length"),
+        TrainError::NotFinite { .. } => last(
+            "lower train.learning_rate (or that of the [[train.stage]], or grpo.learning_rate), or train.max_grad_norm",
+        ),
         TrainError::NotBuiltForCuda => last("set train.device = \"cpu\", or build with --features perennial/cuda"),
         TrainError::Adapter(error) => of_adapter(error),
         // Memory for the most part.

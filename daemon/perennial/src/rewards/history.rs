@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, fs, io};
 
 use anyhow::Context as _;
 use perennial_gate::{PluginSummary, RewardTraining, Trend};
-use perennial_learn::train::{METRICS_FILE, grpo::GrpoProgress};
+use perennial_learn::train::{
+    METRICS_FILE,
+    grpo::{self, GrpoProgress},
+};
 use perennial_reward::PluginStatistics;
 use plotters::prelude::*;
 
@@ -12,7 +15,7 @@ use super::{
     FrozenPlugin,
     journal::{self, Entry},
 };
-use crate::{config::Objective, cycle::CycleFolder};
+use crate::cycle::CycleFolder;
 
 /// Shares of what was drawn in a run, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,7 +53,7 @@ impl History {
     /// # Errors
     /// Where a file cannot be read.
     pub(crate) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Self>> {
-        let path = folder.checkpoints_of(Objective::Grpo).join(METRICS_FILE);
+        let path = folder.checkpoints_of(grpo::NAME).join(METRICS_FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

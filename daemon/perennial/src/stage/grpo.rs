@@ -15,7 +15,7 @@ use perennial_types::Domain;
 
 use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Told, Trained};
 use crate::{
-    config::Objective,
+    config::TrainStage,
     cycle::CycleFolder,
     failure::Final,
     rewards::{
@@ -28,10 +28,12 @@ use crate::{
 /// Goes on from `adapter`; the divergence is measured from `reference`, the champion, or else from the base model.
 pub(super) fn run(
     stage: &Stage<'_>,
+    own: &TrainStage,
     adapter: Option<Adapter>,
     reference: Option<&Adapter>,
 ) -> anyhow::Result<ObjectiveEnd> {
     let Stage { folder, manifest, seed, rows, model, stop, telemetry, plugin_cache } = stage;
+    let objective = own.objective;
     let grpo = manifest.grpo.as_ref().context("the manifest does not say how to learn from rewards")?;
     let sandbox = Sandbox::open(&grpo.sandbox, *plugin_cache)?;
     let plugins = Plugins::load_frozen(sandbox, &manifest.plugins, folder)?;
@@ -66,7 +68,7 @@ pub(super) fn run(
         &asked,
         &grpo.config,
         &train,
-        &folder.checkpoints_of(Objective::Grpo),
+        &folder.checkpoints_of(objective.as_str()),
         &flag,
         &mut environment,
         &mut report,
@@ -74,8 +76,7 @@ pub(super) fn run(
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
-            let trained =
-                Trained { objective: Objective::Grpo, steps, loss, items: asked.len(), learned, told: Told::default() };
+            let trained = Trained { objective, steps, loss, items: asked.len(), learned, told: Told::default() };
             if learned {
                 return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
             }

@@ -26,6 +26,10 @@ pub(crate) struct StageManifest {
     pub(crate) prompt_as_chat: bool,
     /// What is minimised, and how to train.
     pub(crate) train: config::Train,
+    /// The objectives one after the other, each with its keys. Manifests from before there were stages say it in `train` and
+    /// `grpo`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stages: Vec<config::TrainStage>,
     /// How to learn from rewards, where that is an objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grpo: Option<GrpoStage>,
@@ -55,6 +59,14 @@ impl StageManifest {
         match serde_json::to_value(self)? {
             Value::Object(fields) => Ok(fields),
             _ => bail!("a manifest is an object"),
+        }
+    }
+
+    /// What training does, one after the other.
+    pub(crate) fn stages(&self) -> Vec<config::TrainStage> {
+        match self.stages.is_empty() {
+            true => config::stages_of(&self.train, self.grpo.as_ref().map(|grpo| &grpo.config)),
+            false => self.stages.clone(),
         }
     }
 

@@ -5,7 +5,7 @@
 mod begin;
 mod grpo;
 mod manifest;
-mod sft;
+mod rows;
 mod told;
 
 use std::{
@@ -13,9 +13,9 @@ use std::{
     path::Path,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use perennial_data::mix;
-use perennial_learn::{adapter::Adapter, compute::Precision, model::Model};
+use perennial_learn::{adapter::Adapter, compute::Precision, model::Model, train as learner};
 use perennial_types::SampleId;
 
 use self::begin::Beginning;
@@ -24,7 +24,7 @@ pub(crate) use self::{
     told::Told,
 };
 use crate::{
-    config::Objective,
+    config::{Objective, TrainStage},
     cycle::CycleFolder,
     failure::Final,
     ports::Stop,
@@ -102,6 +102,17 @@ struct Stage<'a> {
     plugin_cache: Option<&'a Path>,
 }
 
+/// Runs an objective from an adapter; the reference is the champion's.
+type Run = fn(&Stage<'_>, &TrainStage, Option<Adapter>, Option<&Adapter>) -> anyhow::Result<ObjectiveEnd>;
+
+/// The objectives that draw what they learn from, each with its own run. All others learn from rows ([`rows`]).
+const DRAWN: [(&str, Run); 1] = [(learner::grpo::NAME, grpo::run)];
+
+fn drawn(objective: Objective) -> anyhow::Result<Run> {
+    let found = DRAWN.iter().find(|(name, _)| *name == objective.as_str());
+    Ok(found.with_context(|| format!("{} has no run", objective.as_str()))?.1)
+}
+
 /// How one objective ended.
 enum ObjectiveEnd {
     /// It went through all its steps; `idle` says why they changed nothing, where they did not.
@@ -157,12 +168,13 @@ pub(crate) fn run(
         Stage { folder, manifest: &manifest, seed: frozen.seed, rows: &rows, model, stop, telemetry, plugin_cache };
     let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
     let mut run = StageRun { adapter: first.clone(), notes: note.into_iter().collect(), ..StageRun::default() };
-    for objective in &manifest.train.objectives {
-        let end = match objective {
-            Objective::Sft => sft::run(&stage, run.adapter.clone())?,
-            Objective::Grpo => grpo::run(&stage, run.adapter.clone(), parent.as_ref())?,
+    for own in &manifest.stages() {
+        let (objective, adapter) = (own.objective, run.adapter.clone());
+        let end = match objective.kind().rows() {
+            Some(trainer) => rows::run(&stage, own, trainer, adapter, parent.as_ref())?,
+            None => drawn(objective)?(&stage, own, adapter, parent.as_ref())?,
         };
-        if run.take(*objective, end, telemetry) == Progress::Stopped {
+        if run.take(objective, end, telemetry) == Progress::Stopped {
             return Ok(StageEnd::Stopped);
         }
     }

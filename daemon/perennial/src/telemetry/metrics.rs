@@ -75,6 +75,7 @@ pub(crate) struct TrainMetrics {
     pub(crate) tokens: IntCounter,
     pub(crate) told: IntCounterVec,
     pub(crate) nothing_learned: IntCounterVec,
+    pub(crate) figure: GaugeVec,
 }
 
 /// Learning from rewards, at the last step.
@@ -224,7 +225,7 @@ impl TrainMetrics {
             "Training stages in which an objective learned nothing.",
             "objective",
         )?;
-        zero(&nothing_learned, &[Objective::Sft, Objective::Grpo].map(Objective::as_str));
+        zero(&nothing_learned, &Objective::all().map(Objective::as_str).collect::<Vec<_>>());
         let told = counters(
             registry,
             "perennial_train_samples_told_total",
@@ -232,6 +233,7 @@ impl TrainMetrics {
             "what",
         )?;
         zero(&told, &Told::names().collect::<Vec<_>>());
+        let figure = Opts::new("perennial_train_figure", "What an objective measured at its last step, by its name.");
         Ok(Self {
             loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
             tokens_per_second: register(
@@ -243,6 +245,7 @@ impl TrainMetrics {
             tokens: register(registry, IntCounter::new("perennial_train_tokens_total", "Tokens trained on.")?)?,
             told,
             nothing_learned,
+            figure: register(registry, GaugeVec::new(figure, &["objective", "figure"])?)?,
         })
     }
 }

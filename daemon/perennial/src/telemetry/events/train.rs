@@ -1,14 +1,42 @@
 //! Steps of training.
 
-use perennial_learn::train::grpo::GrpoProgress;
+use perennial_learn::train::{Progress, grpo::GrpoProgress};
 use prometheus::Gauge;
 use tracing::{debug, info, warn};
 
 use super::whole;
 use crate::{
+    config::Objective,
     stage::Told,
     telemetry::{Event, Telemetry},
 };
+
+/// A step of an objective that learns from rows was taken.
+pub(crate) struct RowStep<'a> {
+    /// The objective.
+    pub(crate) objective: Objective,
+    /// What it says of the step.
+    pub(crate) progress: &'a Progress,
+}
+
+impl Event for RowStep<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { objective, progress } = self;
+        telemetry.emit(TrainStep {
+            step: progress.step,
+            steps: progress.steps,
+            loss: progress.loss,
+            learning_rate: progress.learning_rate,
+            tokens: progress.tokens,
+            tokens_per_second: progress.tokens_per_second,
+        });
+        // The names are the objective's own list.
+        for figure in objective.kind().figures() {
+            let Some(value) = progress.figures.get(*figure) else { continue };
+            telemetry.metrics().train.figure.with_label_values(&[objective.as_str(), figure]).set(*value);
+        }
+    }
+}
 
 /// A training step was taken.
 pub(crate) struct TrainStep {

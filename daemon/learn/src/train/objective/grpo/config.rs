@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::super::{TrainConfig, TrainError};
+use crate::train::{TrainConfig, TrainError};
 
 /// How the losses of tokens become the loss of a step, by TRL's names (`GRPOTrainer._compute_loss`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@
 //! count in the loss's divisor all the same. A step in which nothing is left still is one: the optimiser's momentum goes on.
 
 mod advantages;
+mod canonical;
 mod config;
 mod correction;
 mod environment;
@@ -21,14 +22,17 @@ mod generation;
 mod objective;
 mod progress;
 mod prompts;
+mod run;
 mod sample;
 mod step;
-mod trainer;
 
 pub use advantages::{Advantages, advantages};
 pub use config::{Estimator, GrpoConfig, ImportanceSamplingLevel, LossType, SamplingCorrection, ScaleRewards};
 pub use environment::{Completion, Environment, EnvironmentError, GrpoPrompt, ScoredGroup};
 pub use progress::{GrpoProgress, PolicyStats, RolloutStats};
+pub use run::train_grpo;
 pub use sample::{GrpoSample, completion_logprobs};
 pub use step::grpo_loss_and_gradients;
-pub use trainer::train_grpo;
+
+/// The name in the configuration.
+pub const NAME: &str = "grpo";

@@ -1,12 +1,18 @@
 use super::{
-    super::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward, passes::Passes},
     Environment, GrpoConfig, GrpoPrompt, GrpoSample, RolloutStats, ScoredGroup,
     advantages::{advantages, varies},
     prompts::PromptOrder,
 };
-use crate::{adapter::Adapter, model::Model, rollout::ActivationMemory, tokenize::Encoded};
+use crate::{
+    adapter::Adapter,
+    model::Model,
+    rollout::ActivationMemory,
+    tokenize::Encoded,
+    train::{StopFlag, TrainConfig, TrainError, batches::shuffled, forward, passes::Passes},
+};
 
 /// The completions that a few steps learn from.
+#[derive(Default)]
 pub(super) struct Generation {
     pub(super) samples: Vec<GrpoSample>,
     pub(super) stats: RolloutStats,

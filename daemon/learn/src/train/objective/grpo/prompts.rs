@@ -1,4 +1,4 @@
-use super::super::batches::shuffled;
+use crate::train::batches::shuffled;
 
 /// The order in which prompts are drawn: one shuffle of all of them after the other, without end. Depends on the seed alone.
 pub(super) struct PromptOrder {

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use super::{super::forward, Completion, GrpoConfig};
+use super::{Completion, GrpoConfig};
 use crate::{
     adapter::Adapter,
     model::Model,
     rollout::RolloutActivations,
     tokenize::Encoded,
-    train::{StopFlag, TrainDevice, TrainError, passes::Passes},
+    train::{StopFlag, TrainDevice, TrainError, forward, passes::Passes},
 };
 
 /// A completion as a step learns from it.

@@ -1,5 +1,4 @@
 use super::{
-    super::gradients::{Batch, BatchResult, LossAndGradients, Objective, Targets},
     GrpoConfig, GrpoSample, PolicyStats,
     correction::{difference, sampling_weights},
     objective::{Divisor, Tokens, sequence_loss},
@@ -7,9 +6,12 @@ use super::{
 use crate::{
     adapter::Adapter,
     model::Model,
-    rollout::RolloutActivations,
-    tokenize::Encoded,
-    train::{StopFlag, TrainDevice, TrainError, parameters::Parameters, passes::Passes},
+    train::{
+        StopFlag, TrainDevice, TrainError,
+        gradients::{Batch, Loss, LossAndGradients, Targets, Unit},
+        parameters::Parameters,
+        passes::Passes,
+    },
 };
 
 /// Loss and gradients of one step on a device over the samples, which are the whole generation, and what is measured along
@@ -30,73 +32,59 @@ pub fn grpo_loss_and_gradients(
     let parameters = Parameters::from_adapter(adapter)?;
     let generation_tokens = samples.iter().map(|sample| sample.tokens(config)).sum();
     let chosen: Vec<usize> = (0..samples.len()).collect();
-    let step = Step { samples, chosen: &chosen, generation_tokens, config, tokens_per_micro_batch, step: 1 };
+    let mut loss = PolicyLoss::new(samples, &chosen, generation_tokens, config);
+    let batch = Batch { units: &loss.units(), temperature: config.temperature, tokens_per_micro_batch, step: 1 };
     let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
-    let (result, stats) = step.run(&mut passes, &parameters, &never)?.ok_or(TrainError::NoExamples)?;
-    Ok((result.named(&parameters)?, stats))
+    let result = batch.run(&mut passes, &parameters, &mut loss, &never)?.ok_or(TrainError::NoExamples)?;
+    Ok((result.named(&parameters)?, loss.stats()))
 }
 
-/// One optimiser step.
-pub(super) struct Step<'a> {
-    /// The samples of the generation.
-    pub(super) samples: &'a [GrpoSample],
-    /// Those of this step.
-    pub(super) chosen: &'a [usize],
-    /// Tokens of the generation that count in the loss.
-    pub(super) generation_tokens: usize,
-    pub(super) config: &'a GrpoConfig,
-    pub(super) tokens_per_micro_batch: usize,
-    /// From 1, for error messages.
-    pub(super) step: u64,
-}
-
-impl Step<'_> {
-    /// `None` where the flag was raised before it was complete. The log-probabilities of the result are those of the
-    /// chosen samples.
-    pub(super) fn run(
-        &self,
-        passes: &mut Passes<'_>,
-        parameters: &Parameters,
-        stop: &StopFlag,
-    ) -> Result<Option<(BatchResult, PolicyStats)>, TrainError> {
-        let step_tokens = self.chosen.iter().map(|at| self.samples[*at].tokens(self.config)).sum();
-        let (generation_tokens, completions) = (self.generation_tokens, self.chosen.len());
-        let learned = |at: &usize| self.samples[*at].is_learned_from(self.config);
-        let names: Vec<usize> = self.chosen.iter().copied().filter(learned).collect();
-        let mut objective = PolicyObjective {
-            samples: names.iter().map(|at| &self.samples[*at]).collect(),
-            divisor: Divisor { completions, step_tokens, generation_tokens },
-            config: self.config,
-            sums: Sums::default(),
-        };
-        let examples: Vec<&Encoded> = objective.samples.iter().map(|sample| &sample.example).collect();
-        let activations: Vec<Option<&RolloutActivations>> =
-            objective.samples.iter().map(|sample| sample.recalled()).collect();
-        let batch = Batch {
-            examples: &examples,
-            activations: &activations,
-            names: &names,
-            temperature: self.config.temperature,
-            tokens_per_micro_batch: self.tokens_per_micro_batch,
-            step: self.step,
-        };
-        let result = batch.run(passes, parameters, &mut objective, stop)?;
-        let stats = objective.sums.stats(self.config);
-        Ok(result.map(|result| (result, stats)))
-    }
-}
-
-/// The loss of a step's samples, and what is measured along the way.
-struct PolicyObjective<'a> {
-    samples: Vec<&'a GrpoSample>,
+/// The loss of a step's samples, and what is measured along the way. Each sample is a unit: an advantage already says how it
+/// compares with its group.
+pub(super) struct PolicyLoss<'s> {
+    /// Those that are learned from, each with its place in the generation.
+    samples: Vec<(usize, &'s GrpoSample)>,
     divisor: Divisor,
-    config: &'a GrpoConfig,
+    config: &'s GrpoConfig,
     sums: Sums,
 }
 
-impl Objective for PolicyObjective<'_> {
-    fn add(&mut self, at: usize, targets: &Targets<'_>, slopes: &mut Vec<f32>) -> f64 {
-        let sample = self.samples[at];
+impl<'s> PolicyLoss<'s> {
+    /// Of the `chosen` samples of a generation that has so many tokens that count in the loss.
+    pub(super) fn new(
+        samples: &'s [GrpoSample],
+        chosen: &[usize],
+        generation_tokens: usize,
+        config: &'s GrpoConfig,
+    ) -> Self {
+        let step_tokens = chosen.iter().map(|at| samples[*at].tokens(config)).sum();
+        let learned = chosen.iter().map(|at| (*at, &samples[*at])).filter(|(_, sample)| sample.is_learned_from(config));
+        let divisor = Divisor { completions: chosen.len(), step_tokens, generation_tokens };
+        Self { samples: learned.collect(), divisor, config, sums: Sums::default() }
+    }
+
+    pub(super) fn units(&self) -> Vec<Unit<'s>> {
+        let unit = |(name, sample): &(usize, &'s GrpoSample)| {
+            let sample: &'s GrpoSample = sample;
+            Unit { sequences: vec![&sample.example], activations: sample.recalled(), name: *name }
+        };
+        self.samples.iter().map(unit).collect()
+    }
+
+    pub(super) fn stats(&self) -> PolicyStats {
+        self.sums.stats(self.config)
+    }
+}
+
+impl Loss for PolicyLoss<'_> {
+    fn add(&mut self, at: usize, sequences: &[Targets<'_>], slopes: &mut Vec<f32>) -> f64 {
+        let (_, sample) = self.samples[at];
+        sequences.iter().map(|targets| self.add_sample(sample, targets, slopes)).sum()
+    }
+}
+
+impl PolicyLoss<'_> {
+    fn add_sample(&mut self, sample: &GrpoSample, targets: &Targets<'_>, slopes: &mut Vec<f32>) -> f64 {
         let old = sample.old_logprobs.as_deref().unwrap_or(targets.logprobs);
         let weights = sampling_weights(old, &sample.rollout_logprobs, self.config);
         let tokens = Tokens {

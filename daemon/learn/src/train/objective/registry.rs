@@ -1,0 +1,237 @@
+use std::{collections::BTreeMap, marker::PhantomData, path::Path};
+
+use perennial_types::{Body, Kind};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{
+    OBJECTIVES,
+    grpo::GrpoConfig,
+    rows::{self, ObjectiveConfig, RowLoss, RowObjective},
+};
+use crate::{
+    adapter::Adapter,
+    model::Model,
+    tokenize::{EncodeError, Encoded, Notes},
+    train::{
+        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
+        forward::logprobs,
+        gradients::{Batch, Unit},
+        parameters::Parameters,
+        passes::Passes,
+    },
+};
+
+/// The keys of an objective, by their names.
+pub type Keys = Map<String, Value>;
+
+/// A key that is unknown, or whose value has another type: its name in backticks comes first.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+/// An objective by its name: what is known of it before anything is trained.
+pub trait ObjectiveKind: Sync {
+    /// The name in the configuration, in metrics and of the folder of its checkpoints.
+    fn name(&self) -> &'static str;
+
+    /// The shapes of rows that it learns from.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// What it measures besides the loss, by the names of metrics.jsonl.
+    fn figures(&self) -> &'static [&'static str];
+
+    /// All of its keys: those that are given, and its defaults for the others. A key without a value is left out.
+    ///
+    /// # Errors
+    /// Where a key is unknown or has another type.
+    fn complete(&self, keys: &Keys) -> Result<Keys, KeyError>;
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`], which names the first key that makes no sense; [`TrainError::Keys`].
+    fn check(&self, keys: &Keys) -> Result<(), TrainError>;
+
+    /// How it learns from rows; `None` where it draws what it learns from.
+    fn rows(&self) -> Option<&dyn RowTrainer>;
+}
+
+/// What learns from rows.
+pub trait RowTrainer: Sync {
+    /// A row as the sequences of a unit, with what is to be told of it.
+    ///
+    /// # Errors
+    /// [`EncodeError`], notably where nothing to learn is left.
+    fn encode(&self, model: &Model, body: &Body, length_max: usize) -> Result<(Vec<Encoded>, Notes), EncodeError>;
+
+    /// Trains an adapter, from the parent or afresh. Checkpoints and metrics go to the folder, and a run that was interrupted
+    /// goes on from there and ends with the same bytes. `on_step` hears of every optimiser step.
+    ///
+    /// # Errors
+    /// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
+    fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError>;
+
+    /// Loss, gradients and figures of one step over the units on a device: exactly what a step of [`train`](Self::train) computes
+    /// before clipping. The reference is the base model where there is no adapter for it.
+    ///
+    /// # Errors
+    /// [`TrainError`]
+    #[expect(clippy::too_many_arguments, reason = "all of them are what a step is made of")]
+    fn loss_and_gradients(
+        &self,
+        model: &Model,
+        adapter: &Adapter,
+        reference: Option<&Adapter>,
+        units: &[Vec<Encoded>],
+        keys: &Keys,
+        tokens_per_micro_batch: usize,
+        device: TrainDevice,
+    ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError>;
+}
+
+/// All that a run over rows is made of.
+pub struct RowRun<'a> {
+    /// The base model.
+    pub model: &'a Model,
+    /// What it goes on from; a fresh adapter where there is none.
+    pub parent: Option<Adapter>,
+    /// What objectives that compare compare with: the champion's adapter, or the base model without one.
+    pub reference: Option<&'a Adapter>,
+    /// The encoded rows: the sequences of each.
+    pub units: Vec<Vec<Encoded>>,
+    /// The objective's own keys.
+    pub keys: &'a Keys,
+    /// Everything else about the optimisation. What the keys say stands above it.
+    pub train: &'a TrainConfig,
+    /// For checkpoints and metrics.
+    pub checkpoint_dir: &'a Path,
+    /// Asks it to stop.
+    pub stop: &'a StopFlag,
+}
+
+/// The objective of a name.
+pub fn objective_of(name: &str) -> Option<&'static dyn ObjectiveKind> {
+    OBJECTIVES.iter().copied().find(|objective| objective.name() == name)
+}
+
+/// An objective that learns from rows.
+pub(super) struct OfRows<R>(PhantomData<fn() -> R>);
+
+impl<R> OfRows<R> {
+    pub(super) const NEW: Self = Self(PhantomData);
+}
+
+/// Learning from rewards, which draws what it learns from.
+pub(super) struct Drawn;
+
+fn read<C: DeserializeOwned>(keys: &Keys) -> Result<C, serde_json::Error> {
+    serde_json::from_value(Value::Object(keys.clone()))
+}
+
+fn complete<C: DeserializeOwned + Serialize>(keys: &Keys) -> Result<Keys, KeyError> {
+    // One after the other, so that a wrong one is known by its name.
+    for (key, value) in keys {
+        let alone = Keys::from_iter([(key.clone(), value.clone())]);
+        if let Err(error) = read::<C>(&alone) {
+            let error = error.to_string();
+            let problem = if error.starts_with("unknown") { error } else { format!("`{key}`: {error}") };
+            return Err(KeyError(problem));
+        }
+    }
+    match read::<C>(keys).and_then(serde_json::to_value) {
+        Ok(Value::Object(keys)) => Ok(keys.into_iter().filter(|(_, value)| !value.is_null()).collect()),
+        Ok(_) => Ok(Keys::new()),
+        Err(error) => Err(KeyError(error.to_string())),
+    }
+}
+
+impl<R: RowObjective> ObjectiveKind for OfRows<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        R::KINDS
+    }
+
+    fn figures(&self) -> &'static [&'static str] {
+        R::FIGURES
+    }
+
+    fn complete(&self, keys: &Keys) -> Result<Keys, KeyError> {
+        complete::<R::Config>(keys)
+    }
+
+    fn check(&self, keys: &Keys) -> Result<(), TrainError> {
+        let config: R::Config = read(keys)?;
+        config.check()?;
+        config.over(&TrainConfig::default()).check()
+    }
+
+    fn rows(&self) -> Option<&dyn RowTrainer> {
+        Some(self)
+    }
+}
+
+impl ObjectiveKind for Drawn {
+    fn name(&self) -> &'static str {
+        super::grpo::NAME
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Messages, Kind::PromptCompletion, Kind::PromptOnly]
+    }
+
+    fn figures(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn complete(&self, keys: &Keys) -> Result<Keys, KeyError> {
+        complete::<GrpoConfig>(keys)
+    }
+
+    fn check(&self, keys: &Keys) -> Result<(), TrainError> {
+        read::<GrpoConfig>(keys)?.check()
+    }
+
+    fn rows(&self) -> Option<&dyn RowTrainer> {
+        None
+    }
+}
+
+impl<R: RowObjective> RowTrainer for OfRows<R> {
+    fn encode(&self, model: &Model, body: &Body, length_max: usize) -> Result<(Vec<Encoded>, Notes), EncodeError> {
+        R::encode(model, body, length_max)
+    }
+
+    fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError> {
+        let config = read(run.keys)?;
+        rows::train::<R>(run, &config, on_step)
+    }
+
+    fn loss_and_gradients(
+        &self,
+        model: &Model,
+        adapter: &Adapter,
+        reference: Option<&Adapter>,
+        units: &[Vec<Encoded>],
+        keys: &Keys,
+        tokens_per_micro_batch: usize,
+        device: TrainDevice,
+    ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError> {
+        let (config, parameters): (R::Config, _) = (read(keys)?, Parameters::from_adapter(adapter)?);
+        let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
+        let mut compared: Vec<Vec<Vec<f32>>> = Vec::new();
+        for unit in units.iter().filter(|_| R::COMPARES) {
+            let sequences: Vec<&Encoded> = unit.iter().collect();
+            let found = logprobs(&mut passes, reference, &sequences, 1.0, tokens_per_micro_batch, &never)?;
+            compared.push(found.unwrap_or_default());
+        }
+        let named: Vec<Unit<'_>> = units.iter().enumerate().map(|(name, unit)| Unit::of(name, unit)).collect();
+        let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect());
+        let batch = Batch { units: &named, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+        let result = batch.run(&mut passes, &parameters, &mut loss, &never)?.ok_or(TrainError::NoExamples)?;
+        Ok((result.named(&parameters)?, loss.figures()))
+    }
+}

@@ -1,0 +1,106 @@
+//! Learning from the rows of the mix: the same for every objective that does.
+
+use perennial_data::mix::MixRow;
+use perennial_learn::{
+    adapter::Adapter,
+    model::Model,
+    tokenize::Encoded,
+    train::{
+        self as learner, Outcome, Progress, StopFlag,
+        objective::{RowRun, RowTrainer},
+    },
+};
+use tracing::warn;
+
+use super::{Lessons, ObjectiveEnd, Stage, Told, Trained};
+use crate::{
+    config::{Objective, TrainStage},
+    failure::{Final, caught},
+    telemetry::{RowStep, SamplesTold},
+};
+
+/// Goes on from `adapter`; an objective that compares does so with `reference`, the champion, or else with the base model.
+pub(super) fn run(
+    stage: &Stage<'_>,
+    own: &TrainStage,
+    trainer: &dyn RowTrainer,
+    adapter: Option<Adapter>,
+    reference: Option<&Adapter>,
+) -> anyhow::Result<ObjectiveEnd> {
+    let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
+    let objective = own.objective;
+    let (units, lessons, told) = encode(model, rows, objective, trainer, manifest.train.max_length);
+    telemetry.emit(SamplesTold(&told));
+    if units.is_empty() {
+        return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_learn(objective, &lessons), lessons });
+    }
+    let items = units.len();
+    let run = RowRun {
+        model,
+        parent: adapter,
+        reference,
+        units,
+        keys: &own.keys,
+        train: &manifest.train.learner(*seed),
+        checkpoint_dir: &folder.checkpoints_of(objective.as_str()),
+        stop: &StopFlag::from(stop.flag()),
+    };
+    let mut report = |progress: &Progress| telemetry.emit(RowStep { objective, progress });
+    Ok(match trainer.train(run, &mut report)? {
+        Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
+        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
+            let idle = (!learned).then(|| {
+                let reason = format!("in none of {steps} steps was there a gradient to follow");
+                Final::new(reason, "send samples that the model cannot answer yet")
+            });
+            let trained = Trained { objective, steps, loss, items, learned, told };
+            ObjectiveEnd::Trained { adapter, trained, lessons, idle }
+        }
+    })
+}
+
+fn nothing_to_learn(objective: Objective, lessons: &Lessons) -> Final {
+    let kinds: Vec<&str> = objective.kind().kinds().iter().map(|kind| kind.as_str()).collect();
+    let reason = match lessons.skipped.values().next() {
+        Some(first) => format!("no sample has anything to learn; the first of {}: {first}", lessons.skipped.len()),
+        None => format!("no sample is of a kind that it learns from: {}", kinds.join(", ")),
+    };
+    let remedy = "raise train.max_length, or send samples of these kinds; those that were set aside come back with \
+                  `perennial requeue`";
+    Final::new(reason, remedy)
+}
+
+fn encode(
+    model: &Model,
+    rows: &[MixRow],
+    objective: Objective,
+    trainer: &dyn RowTrainer,
+    length_max: usize,
+) -> (Vec<Vec<Encoded>>, Lessons, Told) {
+    let length_max = length_max.min(model.config.positions_max);
+    let (mut units, mut lessons) = (Vec::with_capacity(rows.len()), Lessons::default());
+    let mut told = Told::default();
+    let kinds = objective.kind().kinds();
+    for MixRow { sample, .. } in rows.iter().filter(|row| kinds.contains(&row.sample.body.kind())) {
+        let encoded = caught(|| trainer.encode(model, &sample.body, length_max));
+        let encoded = encoded.map_err(|panicked| panicked.to_string()).and_then(|encoded| {
+            encoded.map_err(|error| {
+                told.add_refusal(&error);
+                error.to_string()
+            })
+        });
+        // Whatever is wrong with a sample costs that sample alone.
+        match encoded {
+            Ok((unit, notes)) => {
+                told.add(notes);
+                units.push(unit);
+                lessons.learned_from.insert(sample.id);
+            }
+            Err(reason) => {
+                warn!(sample = %sample.id, objective = objective.as_str(), reason, "sample not trained on");
+                lessons.skipped.insert(sample.id, reason);
+            }
+        }
+    }
+    (units, lessons, told)
+}
