@@ -57,7 +57,7 @@ impl ReplayBuffer {
     }
 
     /// Opens the buffer in this folder as it is, whatever its embeddings, for those who look at no embedding. `None` where
-    /// there is none.
+    /// there is none, or none of it was ever durable: it is made anew by whoever writes to it next.
     ///
     /// # Errors
     /// Where it cannot be opened.
@@ -66,6 +66,9 @@ impl ReplayBuffer {
             return Ok(None);
         }
         let settled = Settled::open(folder, TABLE)?;
+        if settled.version().is_none() {
+            return Ok(None);
+        }
         let Some(table) = find_table(&connect(folder).await?).await? else { return Ok(None) };
         let dim = dim_of(&table).await?;
         Ok(Some(Self { table, settled, dim }))
@@ -79,9 +82,11 @@ impl ReplayBuffer {
     /// Where the folder cannot be removed or made.
     pub async fn rebuild(folder: &Path, dim: usize) -> Result<(Self, Vec<ReplayRow>), ReplayError> {
         let settled = Settled::open(folder, TABLE)?;
-        let rows = match open_table(folder, dim).await {
-            Ok((table, dim)) => Self { table, settled, dim }.rows().await.unwrap_or_default(),
-            Err(_) => Vec::new(),
+        // A table that was never durable may be torn anywhere, which LanceDB does not look for: it panics.
+        let old = if settled.version().is_some() { open_table(folder, dim).await.ok() } else { None };
+        let rows = match old {
+            Some((table, dim)) => Self { table, settled, dim }.rows().await.unwrap_or_default(),
+            None => Vec::new(),
         };
         if folder.exists() {
             fs::remove_dir_all(folder).map_err(durable::failed("remove", folder))?;

@@ -192,3 +192,21 @@ async fn versions_that_were_not_settled_are_let_go_and_what_they_held_is_written
     assert_eq!(buffer.count().await.unwrap(), 15);
     assert_eq!(one(&buffer, 3).await.trained_cycle, Some(CycleId(1)));
 }
+
+#[tokio::test]
+async fn a_buffer_of_which_nothing_was_ever_durable_is_made_anew_whatever_is_left_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 5).await);
+    std::fs::remove_file(folder.path().join("settled")).unwrap();
+    // As a power cut leaves it: the end of the newest version was written back, the rest was not. LanceDB reads a length there.
+    for entry in std::fs::read_dir(folder.path().join("samples.lance/_versions")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = bytes.len().saturating_sub(16);
+        bytes[..end].fill(0xff);
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert!(ReplayBuffer::find(folder.path()).await.unwrap().is_none());
+    let (rebuilt, rows) = ReplayBuffer::rebuild(folder.path(), DIM).await.unwrap();
+    assert_eq!((rows.len(), rebuilt.count().await.unwrap()), (0, 0));
+}
