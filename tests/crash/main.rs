@@ -181,7 +181,7 @@ fn assert_same(expected: &Cycle, disturbed: &Fixture) -> Result<()> {
     let adapter = found.candidate.context("the cycle has no candidate")?;
     let registry = disturbed.registry()?;
     let files = registry.adapter(&adapter)?.context("the candidate is not in the registry")?.files;
-    perennial_registry::publish::verify_adapter(&disturbed.state().join("adapters"), &files)?;
+    perennial_registry::store::verify_adapter(&disturbed.state().join("adapters"), &files)?;
     let champion = registry.champion()?.map(|champion| champion.to_string());
     ensure!(disturbed.published() == champion, "{:?} is published, not {champion:?}", disturbed.published());
     Ok(())

@@ -200,8 +200,10 @@ impl Trial<'_> {
         ensure!(found.candidate == expected.candidate, "adapter {:?}, not {:?}", found.candidate, expected.candidate);
         ensure!(found.suites == expected.suites, "suites {:?}, not {:?}", found.suites, expected.suites);
         ensure!(found.outcome == expected.outcome, "{:?}, not {:?}", found.outcome, expected.outcome);
-        registry
-            .read(|connection| invariants::champion_is_published(connection, &self.fixture.state().join("export")))?;
+        let astray = perennial_publish::astray(&self.fixture.state().join("export"), registry.champion()?.as_ref());
+        ensure!(astray.is_none(), "{astray:?}");
+        let served = registry.publication("folder")?.context("nothing is known of what the folder serves")?;
+        ensure!(!served.is_behind() && served.served_adapter == registry.champion()?, "{served:?}");
         let report = self.fixture.state().join("cycles").join(found.id.to_string()).join("report.json");
         ensure!(report.is_file(), "{} is gone", report.display());
         Ok(())

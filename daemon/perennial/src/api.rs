@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use perennial_registry::{Adapter, AdapterState, Cycle, CycleOutcome, Phase, Registry, publish};
-use perennial_types::{AdapterId, CycleId, Domain};
+use perennial_registry::{Adapter, AdapterState, Cycle, CycleOutcome, Phase, Registry};
+use perennial_types::{AdapterId, CycleId, Domain, Publication};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ports::{Cycles, Waiting},
+    ports::{Context, Cycles, Waiting},
     state::StateDir,
     stuck::{self, Stuck},
     telemetry::{Activity, IntakeTrouble},
@@ -44,6 +44,9 @@ pub(crate) struct Status {
     /// Why production reads another adapter than the champion; `None` where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unpublished: Option<String>,
+    /// How each target of publishing stands.
+    #[serde(default)]
+    pub(crate) targets: Vec<Publication>,
     /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
     #[serde(default)]
     pub(crate) doubts: Vec<String>,
@@ -144,12 +147,12 @@ impl From<&Cycle> for CycleRow {
 ///
 /// # Errors
 /// Where the registry fails.
-pub(crate) fn status(
-    state: &StateDir,
-    registry: &Registry,
-    cycles: &dyn Cycles,
-    activity: Option<Activity>,
-) -> anyhow::Result<Status> {
+pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Activity>) -> anyhow::Result<Status> {
+    let Context { state, registry, publishing, .. } = context;
+    // Looked at anew, so that a command says it as well where no daemon runs.
+    let targets = publishing.standings()?;
+    let mut doubts = cycles.doubts()?;
+    doubts.extend(publishing.forgotten(state)?);
     let mut domains: BTreeMap<Domain, DomainSamples> = BTreeMap::new();
     for count in registry.sample_counts()? {
         let samples = domains.entry(count.domain).or_default();
@@ -160,14 +163,14 @@ pub(crate) fn status(
     let champion = registry.champion()?;
     Ok(Status {
         stuck,
-        doubts: cycles.doubts()?,
+        doubts,
         set_aside: registry.set_aside_count()?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.root().display().to_string(),
         activity,
         intake: None,
-        // Looked at anew, so that a command says it as well where no daemon runs.
-        unpublished: publish::astray(&state.export(), champion.as_ref()),
+        unpublished: publishing.astray(&targets),
+        targets,
         champion,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
         waiting,

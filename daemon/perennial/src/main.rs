@@ -20,6 +20,7 @@ mod models;
 mod ports;
 mod preflight;
 mod prune;
+mod publishing;
 mod quarantine;
 mod questions;
 mod replay;

@@ -14,12 +14,13 @@ use std::{
 };
 
 use perennial_data::rows::source_name;
-use perennial_registry::{Registry, publish::Publisher};
+use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, SharedConfig},
+    publishing::Publishing,
     state::StateDir,
     telemetry::Telemetry,
 };
@@ -34,7 +35,7 @@ pub(crate) struct Context {
     /// What is known of everything there.
     pub(crate) registry: Registry,
     /// Changes the champion, and what production reads with it.
-    pub(crate) publisher: Publisher,
+    pub(crate) publishing: Publishing,
     /// Where events go: log, metrics, status, watchdog.
     pub(crate) telemetry: Telemetry,
     /// For what only exists as async code (LanceDB). Ports are called on plain threads, where `block_on` is allowed.

@@ -5,20 +5,20 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use perennial_data::segment;
 use perennial_durable as durable;
-use perennial_registry::{Registry, publish::Publisher};
-use tracing::warn;
+use perennial_registry::Registry;
+use tracing::{error, warn};
 
 use crate::{
-    clock,
     config::{Config, SharedConfig},
     cycle::StateCycles,
     engine::Engine,
     indexer::StateIndexer,
     intake::StateIntake,
     ports::{Context, Ports},
+    publishing::Publishing,
     replay::BufferLock,
     state::StateDir,
-    telemetry::{ChampionPublished, Telemetry},
+    telemetry::Telemetry,
 };
 
 /// The parts of a state directory, whose lock the caller holds if anything is to be written.
@@ -32,8 +32,8 @@ pub(crate) fn wire(
     runtime: tokio::runtime::Handle,
 ) -> anyhow::Result<(Context, Ports)> {
     let registry = Registry::open(&state.database())?;
-    let publisher = Publisher::new(registry.clone(), state.adapters(), state.export());
-    let context = Context { config: SharedConfig::new(config), state, registry, publisher, telemetry, runtime };
+    let publishing = Publishing::new(&config, &state, registry.clone(), telemetry.clone(), runtime.clone());
+    let context = Context { config: SharedConfig::new(config), state, registry, publishing, telemetry, runtime };
     let (engine, buffer) = (Engine::default(), BufferLock::default());
     let ports = Ports {
         intake: Arc::new(StateIntake::new(context.clone())),
@@ -76,13 +76,8 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     for folder in [state.scores(), state.cycles()] {
         durable::sweep_tree(&folder, durable::is_temporary)?;
     }
-    keep_published(context);
+    if let Err(problem) = context.publishing.follow_local() {
+        error!(error = %problem, "production cannot read the champion; tried again");
+    }
     Ok(())
-}
-
-/// Makes production read the champion where it does not, and tells where that cannot be.
-pub(crate) fn keep_published(context: &Context) {
-    let published = context.publisher.publish(clock::now_ms());
-    let unpublished = published.err().and(context.publisher.unpublished());
-    context.telemetry.emit(ChampionPublished { unpublished: unpublished.as_ref() });
 }

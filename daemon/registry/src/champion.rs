@@ -1,5 +1,5 @@
 use perennial_types::{AdapterId, CycleId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::{Registry, RegistryError, column, invariants};
@@ -63,7 +63,7 @@ impl Registry {
         read(&self.lock())
     }
 
-    /// Makes an adapter the champion by hand (for production to read it too: [`Publisher`](crate::publish::Publisher)), whatever the gate said, and records that it was forced, and why.
+    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why.
     ///
     /// # Errors
     /// Where there is no such adapter, or it is the champion already.
@@ -98,6 +98,16 @@ impl Registry {
     /// Where that would refuse.
     pub fn roll_back_target(&self, to: Option<&AdapterId>) -> Result<Option<AdapterId>, RegistryError> {
         target(&self.lock(), to)
+    }
+
+    /// The last change of the champion with its number, from 1; `None` before the first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn last_promotion(&self) -> Result<Option<(u64, Promotion)>, RegistryError> {
+        let sql = "SELECT * FROM promotions ORDER BY number DESC LIMIT 1";
+        let last = |row: &Row<'_>| Ok((row.get("number")?, promotion(row)?));
+        Ok(self.lock().query_row(sql, [], last).optional()?)
     }
 
     /// Every change of the champion, oldest first.

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use perennial_types::{AdapterId, Fingerprint};
 use rusqlite::Connection;
 
-use crate::{RegistryError, champion, column, publish};
+use crate::{RegistryError, champion, column, store};
 
 /// Exactly one champion, which may be the base model: the pointer, the adapters' states and the history of promotions
 /// name the same one.
@@ -151,23 +151,12 @@ pub fn adapters_match_lineage(connection: &Connection, adapters: &Path) -> Resul
     let stored: Vec<Fingerprint> =
         statement.query_map([], |row| column::parsed(row, "files"))?.collect::<Result<_, _>>()?;
     for files in stored {
-        publish::verify_adapter(adapters, &files).map_err(|error| RegistryError::Invariant {
+        store::verify_adapter(adapters, &files).map_err(|error| RegistryError::Invariant {
             property: "a stored adapter's bytes match its lineage",
             detail: error.to_string(),
         })?;
     }
     Ok(())
-}
-
-/// Production reads the champion: the link in `export` leads to it, or is not there where the base model is in service.
-///
-/// # Errors
-/// Where it leads elsewhere.
-pub fn champion_is_published(connection: &Connection, export: &Path) -> Result<(), RegistryError> {
-    match publish::astray(export, champion::read(connection)?.as_ref()) {
-        None => Ok(()),
-        Some(detail) => Err(RegistryError::Invariant { property: "production reads the champion", detail }),
-    }
 }
 
 /// SQLite's own structures are whole, and every reference points at something.

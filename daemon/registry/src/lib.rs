@@ -1,11 +1,12 @@
-//! Cycles, adapters and lineage in SQLite, and publishing.
+//! Cycles, adapters and lineage in SQLite, and the folders of adapters.
 //!
 //! - [`Registry`]: the catalogue of segments and samples, the ingest ledger, cycles with their phases, adapters with their
 //!   lineage, and the champion, in one SQLite database. Every function that writes is one transaction that is on disk when
 //!   it returns.
 //! - [`invariants`]: each safety property as one function, which the code that could break it calls before it commits, and
 //!   which tests and [`Registry::check`] call too.
-//! - [`publish`]: adapter folders that never change, and the link to the one in service.
+//! - [`store`]: adapter folders that never change.
+//! - [`ChampionKeeper`]: who changes the champion, each time after its files were verified.
 //!
 //! Times are milliseconds since the Unix epoch and are given by the caller: nothing here reads a clock.
 
@@ -20,11 +21,13 @@ mod database;
 mod ending;
 mod error;
 pub mod invariants;
-pub mod publish;
+mod keeper;
+mod publications;
 mod questions;
 mod samples;
 mod set_aside;
 mod sources;
+pub mod store;
 
 pub use adapter::{Adapter, AdapterState, GateRecord, Lineage};
 pub use catalogue::{NewSample, NewSegment};
@@ -32,6 +35,7 @@ pub use champion::{Promotion, PromotionReason};
 pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, PhaseRecord, Product, Trouble};
 pub use database::Registry;
 pub use error::RegistryError;
+pub use keeper::{ChampionKeeper, ChangeError};
 pub use samples::{DomainCounts, Fresh, SampleCount, SampleRecord};
 pub use set_aside::SetAsideRecord;
 pub use sources::{Source, Taken};

@@ -3,6 +3,7 @@
 //! - [`Sample`]: one ingested record, in canonical form, named by the hash of what it teaches.
 //! - [`Row`]: one line of input, in one of the forms of `dialect/`, judged and turned into the parts of a sample.
 //! - [`Fingerprint`]: blake3 of canonical content; [`SampleId`], [`CycleId`], [`AdapterId`] name things.
+//! - [`Publication`]: what a target of publishing serves.
 
 mod dialect;
 mod domain;
@@ -11,6 +12,7 @@ mod ids;
 mod json;
 mod message;
 mod prompt;
+mod publication;
 mod question;
 mod row;
 mod sample;
@@ -22,6 +24,7 @@ pub use ids::{AdapterId, CycleId, IdError, SampleId};
 pub use json::{JsonError, NESTING_MAX};
 pub use message::{Content, Message, MessageError, Role};
 pub use prompt::{Prompt, TemplateInputs};
+pub use publication::Publication;
 pub use row::{Row, RowError};
 pub use sample::{Body, Kind, Sample};
 pub use text::{panic_text, shortened};

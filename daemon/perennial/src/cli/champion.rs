@@ -28,7 +28,10 @@ impl Promote {
             bail!("promoting is the gate's to decide: to put {adapter} in service without its word, add --force");
         }
         match session.to_write("perennial promote")? {
-            Answerer::Here(parts) => parts.ports.cycles.promote(&adapter, &reason)?,
+            Answerer::Here(parts) => {
+                parts.ports.cycles.promote(&adapter, &reason)?;
+                parts.context.publishing.follow_remote();
+            }
             Answerer::Daemon(client) => {
                 let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &http::Promote { reason })?;
             }
@@ -49,7 +52,11 @@ pub(super) struct Rollback {
 impl Rollback {
     pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
         let champion = match session.to_write("perennial rollback")? {
-            Answerer::Here(parts) => parts.ports.cycles.roll_back(self.to.as_ref())?,
+            Answerer::Here(parts) => {
+                let champion = parts.ports.cycles.roll_back(self.to.as_ref())?;
+                parts.context.publishing.follow_remote();
+                champion
+            }
             Answerer::Daemon(client) => {
                 let http::RollBack { to } = client.post("/v1/rollback", &http::RollBack { to: self.to })?;
                 to

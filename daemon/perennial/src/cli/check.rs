@@ -6,7 +6,9 @@ use perennial_learn::{
     model::{LoraWeights, Model},
     train::ActivationPlan,
 };
+use perennial_publish::Surroundings;
 use perennial_registry::Registry;
+use tokio::runtime::Builder;
 
 use super::{model_tokens, output, readings, session::Session};
 use crate::{
@@ -41,6 +43,7 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         ("champion", champion(session)),
         ("plugins", plugins.map(|plugins| described(plugins.as_ref()))),
         ("suites", suites(session)),
+        ("publish", targets(session)),
     ];
     let mut wrong = 0;
     for (name, outcome) in checks {
@@ -211,6 +214,20 @@ fn suites(session: &Session) -> anyhow::Result<String> {
     let found: Vec<String> = cycle::check_golden(config)?.into_iter().map(described).collect();
     if found.is_empty() {
         return Ok("no golden suites: only held-out samples guard the champion".to_owned());
+    }
+    Ok(found.join(", "))
+}
+
+/// Where the champion goes, and whether it could.
+fn targets(session: &Session) -> anyhow::Result<String> {
+    let (state, runtime) = (session.state(), Builder::new_current_thread().build()?);
+    let surroundings =
+        Surroundings { adapters: state.adapters(), export: state.export(), runtime: runtime.handle().clone() };
+    let mut found = Vec::new();
+    for target in session.config().targets() {
+        let publisher = target.settings().open(&surroundings);
+        let place = publisher.check().with_context(|| format!("the target {}", publisher.name()))?;
+        found.push(format!("{} ({place})", publisher.name()));
     }
     Ok(found.join(", "))
 }

@@ -108,6 +108,7 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
     let (running, told) = (cycles.clone(), stop.clone());
     let work = on_thread("cycle", move || running.run(cycle, &told));
     let end = parts.runtime.block_on(interruptible(&stop, work))??;
+    parts.context.publishing.follow_remote();
     telemetry.emit(CycleEnded { cycle, end: end.as_ref() });
     match end? {
         CycleEnd::Promoted(adapter) => output::line(format_args!("cycle {cycle}: {adapter} is the champion now")),

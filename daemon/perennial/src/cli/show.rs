@@ -1,4 +1,4 @@
-use perennial_types::{AdapterId, CycleId};
+use perennial_types::{AdapterId, CycleId, Publication};
 use serde_json::Value;
 
 use super::{
@@ -60,7 +60,7 @@ pub(super) fn status(session: &Session, json: bool) -> anyhow::Result<()> {
         Answerer::Daemon(client) => client.get("/v1/status")?,
         Answerer::Here(parts) => {
             let context = &parts.context;
-            api::status(&context.state, &context.registry, &*parts.ports.cycles, None)?
+            api::status(context, &*parts.ports.cycles, None)?
         }
     };
     if json {
@@ -105,8 +105,8 @@ fn status_text(status: &Status) -> String {
             status.set_aside
         ));
     }
-    if let Some(unpublished) = &status.unpublished {
-        text.push_str(&format!("\nproduction  {unpublished}"));
+    for target in &status.targets {
+        text.push_str(&format!("\npublish     {}", target_text(target)));
     }
     if status.unindexed > 0 {
         text.push_str(&format!("\nto index    {} samples", status.unindexed));
@@ -117,6 +117,29 @@ fn status_text(status: &Status) -> String {
             table.row([domain.to_string(), samples.training.to_string(), samples.held_out.to_string()]);
         }
         text.push_str(&format!("\n\n{table}"));
+    }
+    text
+}
+
+/// How a target of publishing stands.
+fn target_text(target: &Publication) -> String {
+    let Publication { target: name, attempts, .. } = target;
+    let since = time(target.since_ms);
+    if !target.is_behind() {
+        return format!("{name} serves the champion, since {since}");
+    }
+    let mut text = format!("{name} does not serve the champion, since {since}");
+    if let Some(error) = &target.error {
+        text.push_str(&format!(": {error}"));
+    }
+    match target.next_ms {
+        Some(next_ms) => text.push_str(&format!(" (try {attempts}, the next at {})", time(next_ms))),
+        None if target.is_given_up() => {
+            text.push_str(&format!(
+                " (given up after {attempts} tries: tried again with the next champion, at a reload and at the next start)"
+            ));
+        }
+        None => {}
     }
     text
 }
@@ -199,10 +222,26 @@ pub(super) fn adapters(session: &Session, json: bool) -> anyhow::Result<()> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use perennial_types::Domain;
+    use perennial_types::{Domain, Fingerprint};
 
     use super::*;
     use crate::{api::DomainSamples, ports::Waiting, stuck::Stuck};
+
+    /// One that follows, or that failed and is tried again at this time.
+    fn publication(target: &str, behind: Option<(Option<&str>, Option<i64>)>) -> Publication {
+        Publication {
+            target: target.to_owned(),
+            place: Fingerprint::of(b""),
+            wished: 2,
+            wished_adapter: None,
+            served: Some(if behind.is_some() { 1 } else { 2 }),
+            served_adapter: None,
+            since_ms: 3_000,
+            attempts: 4,
+            next_ms: behind.and_then(|(_, next_ms)| next_ms),
+            error: behind.and_then(|(error, _)| error.map(str::to_owned)),
+        }
+    }
 
     #[test]
     fn status_reads_well() {
@@ -227,6 +266,12 @@ mod tests {
                 retry_ms: Some(90_000),
             }),
             unpublished: Some("production reads the base model, the champion is 0123456789ab".into()),
+            targets: vec![
+                publication("folder", None),
+                publication("near", Some((Some("no answer"), Some(5_000)))),
+                publication("far", Some((Some("no answer"), None))),
+                publication("new", Some((None, None))),
+            ],
             doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
             set_aside: 2,

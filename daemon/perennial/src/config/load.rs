@@ -3,6 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use perennial_publish::PathKey;
 use toml::{Table, Value, de::DeTable};
 
 use super::{
@@ -19,6 +20,9 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// … and the one among them that is `http.tokens_file` where the configuration names none.
 const TOKENS_CREDENTIAL: &str = "http-tokens";
+
+/// … and what stands before a target's name in the one that is its secret.
+const PUBLISH_CREDENTIAL: &str = "publish-";
 
 /// Read where no `--config` is given, if it is there.
 const DEFAULT_FILE: &str = "/etc/perennial/perennial.toml";
@@ -119,11 +123,20 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
 
 /// What systemd hands over takes effect without a key, unless the key is set.
 fn take_credentials(config: &mut Config, origins: &mut Origins, environment: &[(String, String)]) {
-    let folder = environment.iter().find(|(name, _)| name == CREDENTIALS_VARIABLE);
-    let tokens = folder.map(|(_, folder)| Path::new(folder).join(TOKENS_CREDENTIAL)).filter(|file| file.is_file());
-    if let (Some(file), None) = (tokens, &config.http.tokens_file) {
-        config.http.tokens_file = Some(file);
-        origins.insert("http.tokens_file".to_owned(), Origin::Environment(CREDENTIALS_VARIABLE.to_owned()));
+    let Some((_, folder)) = environment.iter().find(|(name, _)| name == CREDENTIALS_VARIABLE) else { return };
+    let mut take = |key: String, path: &mut Option<PathBuf>, credential: &str| {
+        let file = Path::new(folder).join(credential);
+        if path.is_none() && file.is_file() {
+            *path = Some(file);
+            origins.insert(key, Origin::Environment(CREDENTIALS_VARIABLE.to_owned()));
+        }
+    };
+    take("http.tokens_file".to_owned(), &mut config.http.tokens_file, TOKENS_CREDENTIAL);
+    for (at, target) in config.publish.iter_mut().enumerate() {
+        let credential = format!("{PUBLISH_CREDENTIAL}{}", target.settings().name());
+        for PathKey { key, path, .. } in target.settings_mut().paths().into_iter().filter(|key| key.is_secret) {
+            take(format!("publish[{at}].{key}"), path, &credential);
+        }
     }
 }
 
@@ -241,6 +254,11 @@ fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, wor
     }
     if let Some(server) = &mut config.rollout.server {
         server.adapter_dir = server.adapter_dir.take().map(|dir| resolve("rollout.server.adapter_dir", &dir));
+    }
+    for (at, target) in config.publish.iter_mut().enumerate() {
+        for PathKey { key, path, .. } in target.settings_mut().paths() {
+            *path = path.take().map(|path| resolve(&format!("publish[{at}].{key}"), &path));
+        }
     }
     for (at, plugin) in config.reward.plugin.iter_mut().enumerate() {
         plugin.file = resolve(&format!("reward.plugin[{at}].file"), &plugin.file);

@@ -12,6 +12,7 @@ mod learner;
 mod listen;
 mod load;
 mod place;
+mod publish;
 mod reload;
 mod rewards;
 mod sections;

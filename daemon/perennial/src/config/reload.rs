@@ -61,6 +61,10 @@ impl Reload {
             resources.isa,
             log.format,
         );
+        if running.publish != new.publish {
+            new.publish.clone_from(&running.publish);
+            needs_restart.push("publish");
+        }
         let applied = changed!(
             running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, http, resources,
             log, shutdown,

@@ -9,6 +9,7 @@ use std::{
 use perennial_data::replay::PolicyKind;
 use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
 use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
+use perennial_publish::TargetConfig;
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) rollout: Rollout,
     pub(crate) reward: Reward,
     pub(crate) gate: Gate,
+    /// The folder in the state directory alone where it is empty.
+    pub(crate) publish: Vec<TargetConfig>,
     pub(crate) http: Http,
     pub(crate) resources: Resources,
     pub(crate) log: Log,

@@ -6,6 +6,7 @@ use serde::{Deserialize, de};
 
 use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
+use perennial_publish::FolderConfig;
 
 use super::*;
 
@@ -38,6 +39,8 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
         ("gate.suite", keys::<Suite>()),
+        ("publish", &["kind"]),
+        ("publish", keys::<FolderConfig>()),
         ("http", keys::<Http>()),
         ("resources", keys::<Resources>()),
         ("log", keys::<Log>()),

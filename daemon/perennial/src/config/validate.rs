@@ -9,6 +9,7 @@ use perennial_learn::{
 use super::{
     Config, Embedding, Objective, Rollout, Train,
     ceilings::{self, SECONDS_MAX},
+    publish,
 };
 
 /// A value that makes no sense.
@@ -39,6 +40,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     if let Err(error) = crate::telemetry::log_filter(&config.log.level) {
         found.add("log.level", &error.to_string());
     }
+    found.0.extend(publish::problems(config));
     http(config, &mut found);
     found.at_least("shutdown.stop_seconds", config.shutdown.stop_seconds as f64, 1.0);
     let mut found = found.0;

@@ -16,7 +16,7 @@ use super::{
     notes, suites,
 };
 use crate::{
-    clock, config,
+    config,
     rewards::{History, chart},
     stage::StageManifest,
     telemetry::{Decided, SuitesScored},
@@ -48,7 +48,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         consumed: consumed(scope)?,
     };
     let detail = json!({ "passed": decision.passed });
-    parts.context.publisher.decide(cycle.id, &decision, &detail, clock::now_ms()).map_err(super::refused)?;
+    parts.context.publishing.decide(cycle.id, &decision, &detail)?;
     announce(scope, &report);
     Ok(Step::Done)
 }

@@ -12,7 +12,7 @@ use perennial_data::mix;
 use perennial_durable as durable;
 use perennial_gate::{EvaluateError, Item, ItemScore, Judge, Suite, SuiteScores, evaluate_items};
 use perennial_learn::{adapter::Adapter, model::Model};
-use perennial_registry::{Product, publish};
+use perennial_registry::{Product, store};
 use perennial_types::{AdapterId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -139,7 +139,7 @@ fn is_stop(error: &anyhow::Error) -> bool {
 
 fn load_adapter(scope: &Scope<'_>, model: &Model, id: &AdapterId, files: &Fingerprint) -> anyhow::Result<Adapter> {
     let state = &scope.parts.context.state;
-    publish::verify_adapter(&state.adapters(), files)?;
+    store::verify_adapter(&state.adapters(), files)?;
     let adapter = Adapter::load_peft(&state.adapter(id))?;
     adapter.check_fits(&model.config)?;
     Ok(adapter)

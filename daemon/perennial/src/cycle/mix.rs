@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use anyhow::Context as _;
 use perennial_data::mix::{self, MixConfig, MixPlan, NewSample, Origin};
-use perennial_registry::{Product, SampleRecord, publish};
+use perennial_registry::{Product, SampleRecord, store};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::json;
 
@@ -132,10 +132,10 @@ fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
     let adapters = scope.parts.context.state.adapters();
     let known =
         scope.parts.context.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
-    publish::verify_adapter(&adapters, &known.files)?;
+    store::verify_adapter(&adapters, &known.files)?;
     let to = scope.folder.parent();
     if !to.exists() {
-        publish::copy_adapter(&adapters.join(parent.as_str()), &to)?;
+        store::copy_adapter(&adapters.join(parent.as_str()), &to)?;
     }
     Ok(())
 }

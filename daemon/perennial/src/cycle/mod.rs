@@ -25,7 +25,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use perennial_learn::model::Model;
-use perennial_registry::{Cycle, NewCycle, Phase as Recorded, publish::ChangeError};
+use perennial_registry::{Cycle, NewCycle, Phase as Recorded};
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
@@ -166,13 +166,13 @@ impl Cycles for StateCycles {
                 "the files of adapter {adapter} are gone: it was rejected, and cycle.adapters_keep newer ones were too"
             );
         }
-        self.context.publisher.promote(adapter, reason, clock::now_ms()).map_err(refused)?;
+        self.context.publishing.promote(adapter, reason)?;
         self.context.telemetry.emit(Decided::Forced(adapter));
         Ok(())
     }
 
     fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>> {
-        let champion = self.context.publisher.roll_back(to, clock::now_ms()).map_err(refused)?;
+        let champion = self.context.publishing.roll_back(to)?;
         self.context.telemetry.emit(Decided::RolledBack(champion.as_ref()));
         Ok(champion)
     }
@@ -196,14 +196,6 @@ impl Scope<'_> {
             telemetry.emit(PhaseEnded { cycle, phase, took: started.elapsed() });
         }
         Ok(step)
-    }
-}
-
-/// What the registry says is told in its own words: HTTP answers by its kinds.
-fn refused(error: ChangeError) -> anyhow::Error {
-    match error {
-        ChangeError::Registry(error) => error.into(),
-        error => error.into(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{clock, replay};
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, .. } = scope;
-    let champion = parts.context.publisher.publish(clock::now_ms())?;
+    let champion = parts.context.publishing.publish()?;
     mark_buffer(scope)?;
     remove_checkpoints(scope)?;
     parts.context.registry.record_phase(

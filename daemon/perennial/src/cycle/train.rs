@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use perennial_data::mix::{self, Origin};
-use perennial_registry::{NewAdapter, Product, publish};
+use perennial_registry::{NewAdapter, Product, store};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     };
     let skipped = trained.skipped.len();
     set_aside_new(scope, trained.skipped.clone())?;
-    let files = publish::store_adapter(&parts.context.state.adapters(), &folder.candidate())?;
+    let files = store::store_adapter(&parts.context.state.adapters(), &folder.candidate())?;
     let adapter = NewAdapter {
         files,
         parent: trained.manifest.parent.clone(),

@@ -41,7 +41,7 @@ pub(super) async fn ready(
     if handle.context().telemetry.board().storage_full() {
         return Err(ApiError::unavailable("the disk is full: nothing is taken in until there is room"));
     }
-    if let Some(unpublished) = handle.context().publisher.unpublished() {
+    if let Some(unpublished) = handle.context().publishing.unpublished() {
         let known = caller.may(Role::Read).then(|| unpublished.to_string());
         return Err(ApiError::unavailable(known.unwrap_or_else(|| "the champion is not published".to_owned())));
     }

@@ -6,13 +6,14 @@ use std::{
 };
 
 use perennial_data::quarantine::{QuarantineKind, QuarantineLine};
-use perennial_registry::{Registry, publish::Publisher};
+use perennial_registry::Registry;
 use perennial_types::{Domain, Row, Sample};
 use tempfile::TempDir;
 
 use super::{commit::Batch, *};
 use crate::{
     config::{Config, SharedConfig},
+    publishing::Publishing,
     state::StateDir,
     telemetry::{ProgressBar, Telemetry},
 };
@@ -28,14 +29,10 @@ impl Place {
         let state = StateDir::new(folder.path(), None);
         state.create().unwrap();
         let registry = Registry::open(&state.database()).unwrap();
-        let context = Context {
-            config: SharedConfig::new(Config::default()),
-            publisher: Publisher::new(registry.clone(), state.adapters(), state.export()),
-            registry,
-            state,
-            telemetry: Telemetry::new(ProgressBar::hidden()).unwrap(),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let (config, telemetry) = (Config::default(), Telemetry::new(ProgressBar::hidden()).unwrap());
+        let runtime = tokio::runtime::Handle::current();
+        let publishing = Publishing::new(&config, &state, registry.clone(), telemetry.clone(), runtime.clone());
+        let context = Context { config: SharedConfig::new(config), publishing, registry, state, telemetry, runtime };
         Self { folder, intake: StateIntake::new(context) }
     }
 

@@ -92,8 +92,7 @@ impl Handle {
     pub(crate) async fn status(&self) -> anyhow::Result<Status> {
         self.ask(|context, ports| {
             let board = context.telemetry.board();
-            let mut status =
-                crate::api::status(&context.state, &context.registry, &*ports.cycles, Some(board.current()))?;
+            let mut status = crate::api::status(context, &*ports.cycles, Some(board.current()))?;
             status.intake = Some(board.intake());
             Ok(status)
         })

@@ -13,6 +13,7 @@ mod request_body;
 mod signals;
 mod situation;
 mod systemd;
+mod targets;
 mod watch;
 mod work;
 
@@ -51,6 +52,7 @@ use self::{
     reload::Reloaded,
     signals::Request,
     systemd::Pulse,
+    targets::Targets,
     watch::Watcher,
 };
 use crate::{
@@ -59,7 +61,6 @@ use crate::{
     ports::{Cause, Context, CycleEnd, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
     told::told,
-    wire::keep_published,
 };
 
 /// The loop takes a turn at least this often, for the watchdog.
@@ -70,12 +71,6 @@ const LOOP_QUESTIONS_MAX: usize = 1;
 
 /// While it stops, systemd is asked for this much more time, again and again.
 const STOP_EXTENSION: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether production reads the champion, and made so.
-const PUBLISH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The same where it could not be made so.
-const PUBLISH_AGAIN: Duration = Duration::from_secs(10);
 
 /// Reads the configuration again.
 pub(crate) type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
@@ -137,9 +132,7 @@ struct Service {
     index_again: bool,
     failures: u32,
     retry_ms: Option<i64>,
-    publisher_runs: bool,
-    /// When it was last looked what production reads.
-    looked_at_production: Instant,
+    targets: Targets,
 }
 
 /// Work that is over.
@@ -160,8 +153,8 @@ enum Job {
     /// What the next cycle would fail by under the configuration in force.
     Check(anyhow::Result<()>),
     Reload(anyhow::Result<Reloaded>),
-    /// The champion was looked at where production reads it.
-    Published,
+    /// A target of publishing was looked at, and should be again so soon.
+    Followed(String, Duration),
 }
 
 /// What a cycle job begins with.
@@ -205,7 +198,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
         service.pulse.beat(service.cycle_runs);
         service.look_at_inbox();
         service.look_around();
-        service.look_at_production();
+        service.look_at_targets();
         let look = service.next_look();
         tokio::select! {
             request = signals.next() => match request {
@@ -217,6 +210,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
             Some(command) = inbound.recv() => service.command(command),
             Some(job) = service.jobs.join_next() => service.finished(job),
             () = service.desk.taken() => service.rows_came_in(),
+            () = service.context.publishing.changed() => service.publish_now(),
             () = sleep_until(look) => {}
             () = sleep_until(service.look_around_at), if !service.looks_around => {}
             () = sleep(TURN_MAX) => {}
@@ -232,7 +226,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
 impl Service {
     fn new(context: Context, ports: Ports, log: LogControl, reread: Reread, desk: Desk, pulse: Pulse) -> Self {
-        let lanes = Lane::all(&context, &desk);
+        let (lanes, targets) = (Lane::all(&context, &desk), Targets::new(context.publishing.names()));
         Self {
             context,
             ports,
@@ -255,8 +249,7 @@ impl Service {
             index_again: false,
             failures: 0,
             retry_ms: None,
-            publisher_runs: false,
-            looked_at_production: Instant::now(),
+            targets,
         }
     }
 
@@ -351,9 +344,10 @@ impl Service {
         self.lanes.iter_mut().for_each(|lane| lane.changed(renamed));
     }
 
-    /// When a lane of the inbox should be looked at.
+    /// When a lane of the inbox or a target should be looked at.
     fn next_look(&self) -> Instant {
-        self.lanes.iter().filter_map(Lane::due).min().unwrap_or_else(|| Instant::now() + TURN_MAX)
+        let lanes = self.lanes.iter().filter_map(Lane::due);
+        lanes.chain(self.targets.due()).min().unwrap_or_else(|| Instant::now() + TURN_MAX)
     }
 
     fn look_at_inbox(&mut self) {
@@ -384,22 +378,6 @@ impl Service {
         }
     }
 
-    fn look_at_production(&mut self) {
-        let behind = self.context.publisher.unpublished().is_some();
-        let interval = if behind { PUBLISH_AGAIN } else { PUBLISH_INTERVAL };
-        if self.publisher_runs || self.looked_at_production.elapsed() < interval {
-            return;
-        }
-        self.publisher_runs = true;
-        let context = self.context.clone();
-        self.jobs.spawn(async move {
-            if let Err(problem) = on_plain_thread("publisher", move || keep_published(&context)).await {
-                error!(error = %problem, "it cannot be looked what production reads");
-            }
-            Job::Published
-        });
-    }
-
     fn finished(&mut self, job: Result<Job, tokio::task::JoinError>) {
         match job {
             Ok(Job::Cycle { cycle, end }) => self.cycle_finished(cycle, &end),
@@ -427,9 +405,7 @@ impl Service {
             }
             Ok(Job::Check(outcome)) => self.tell_check(&outcome),
             Ok(Job::Reload(outcome)) => self.reloaded(outcome),
-            Ok(Job::Published) => {
-                (self.publisher_runs, self.looked_at_production) = (false, Instant::now());
-            }
+            Ok(Job::Followed(target, again_in)) => self.followed(&target, again_in),
             // Jobs catch their own panics and are never aborted.
             Err(error) => error!(%error, "a job was lost"),
         }

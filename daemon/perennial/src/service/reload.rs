@@ -46,6 +46,7 @@ impl Service {
                 self.context.config.replace(reload.config);
                 // Whoever changes the configuration after a failure does not want to wait out the pause.
                 self.unpause();
+                self.publish_now();
                 self.tell_check(&check);
                 self.look_around_soon();
             }

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use perennial_registry::{Registry, publish::Publisher};
+use perennial_registry::Registry;
 use perennial_types::AdapterId;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +22,7 @@ use crate::{
     clock,
     config::{Config, SharedConfig},
     ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
+    publishing::Publishing,
     state::StateDir,
     telemetry::{ProgressBar, Telemetry},
 };
@@ -192,14 +193,11 @@ impl Running {
         config.ingest.settle_seconds = 0.0;
         change(&mut config);
         let registry = Registry::open(&state.database()).unwrap();
-        let context = Context {
-            config: SharedConfig::new(config.clone()),
-            publisher: Publisher::new(registry.clone(), state.adapters(), state.export()),
-            registry,
-            state,
-            telemetry: Telemetry::new(ProgressBar::hidden()).unwrap(),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let telemetry = Telemetry::new(ProgressBar::hidden()).unwrap();
+        let runtime = tokio::runtime::Handle::current();
+        let publishing = Publishing::new(&config, &state, registry.clone(), telemetry.clone(), runtime.clone());
+        let config_now = SharedConfig::new(config.clone());
+        let context = Context { config: config_now, publishing, registry, state, telemetry, runtime };
         let fake = Arc::new(fake);
         let file = Arc::new(Mutex::new(config));
         let reread = file.clone();

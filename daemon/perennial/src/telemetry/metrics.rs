@@ -9,7 +9,10 @@ use prometheus::{
     core::{Collector, GenericCounterVec},
 };
 
-use super::events::{FileOutcome, Phase};
+use super::{
+    events::{FileOutcome, Phase},
+    publish_metrics::PublishMetrics,
+};
 use crate::{config::Objective, failure::FailureKind, stage::Told};
 
 /// Every metric that the daemon exports, by component.
@@ -31,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) reward: RewardMetrics,
     /// The gate and the champion.
     pub(crate) gate: GateMetrics,
+    /// The targets of publishing.
+    pub(crate) publish: PublishMetrics,
 }
 
 /// The doors.
@@ -129,6 +134,7 @@ impl Metrics {
             grpo: GrpoMetrics::new(&registry)?,
             reward: RewardMetrics::new(&registry)?,
             gate: GateMetrics::new(&registry)?,
+            publish: PublishMetrics::new(&registry)?,
             registry,
         })
     }
@@ -342,7 +348,7 @@ fn zero<P: prometheus::core::Atomic>(counters: &GenericCounterVec<P>, values: &[
     }
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
+pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -6,6 +6,7 @@ mod events;
 mod log;
 mod metrics;
 mod progress;
+mod publish_metrics;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use perennial_durable::{create_folder_durably, failpoint, rename_durably, sync_f
 use perennial_types::{AdapterId, Fingerprint, Fingerprinter};
 
 use super::{
-    PublishError,
+    StoreError,
     error::{changed, io_error},
 };
 
@@ -24,7 +24,7 @@ const FOLDER_MODE: u32 = 0o750;
 ///
 /// # Errors
 /// Where the folder cannot be read, is empty, or holds something else than plain files.
-pub fn fingerprint_files(folder: &Path) -> Result<Fingerprint, PublishError> {
+pub fn fingerprint_files(folder: &Path) -> Result<Fingerprint, StoreError> {
     let mut fingerprinter = Fingerprinter::new();
     for (name, path) in plain_files(folder)? {
         fingerprinter.add(name.as_bytes());
@@ -38,7 +38,7 @@ pub fn fingerprint_files(folder: &Path) -> Result<Fingerprint, PublishError> {
 ///
 /// # Errors
 /// Where the folder cannot be read or written, or a stored adapter of the same name has other bytes.
-pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, PublishError> {
+pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, StoreError> {
     let files = fingerprint_files(from)?;
     let target = adapters.join(AdapterId::of(&files).as_str());
     if target.exists() {
@@ -55,14 +55,14 @@ pub fn store_adapter(adapters: &Path, from: &Path) -> Result<Fingerprint, Publis
 ///
 /// # Errors
 /// Where the folder cannot be read or the copy cannot be written.
-pub fn copy_adapter(from: &Path, to: &Path) -> Result<Fingerprint, PublishError> {
+pub fn copy_adapter(from: &Path, to: &Path) -> Result<Fingerprint, StoreError> {
     let files = fingerprint_files(from)?;
     copy_as(&files, from, to)?;
     Ok(files)
 }
 
 /// The copy gets its name only once its bytes are known to be the ones that were asked for.
-fn copy_as(files: &Fingerprint, from: &Path, to: &Path) -> Result<(), PublishError> {
+fn copy_as(files: &Fingerprint, from: &Path, to: &Path) -> Result<(), StoreError> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     let incoming = to.with_file_name(format!(".incoming-{name}.tmp"));
     if incoming.exists() {
@@ -86,35 +86,35 @@ fn copy_as(files: &Fingerprint, from: &Path, to: &Path) -> Result<(), PublishErr
 ///
 /// # Errors
 /// Where they differ or cannot be read.
-pub fn verify_adapter(adapters: &Path, files: &Fingerprint) -> Result<(), PublishError> {
+pub fn verify_adapter(adapters: &Path, files: &Fingerprint) -> Result<(), StoreError> {
     let folder = adapters.join(AdapterId::of(files).as_str());
     let found = fingerprint_files(&folder)?;
     if found == *files { Ok(()) } else { Err(changed(folder, files, &found)) }
 }
 
 /// The files of a folder, by name.
-fn plain_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, PublishError> {
+fn plain_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error("read", folder))? {
         let entry = entry.map_err(io_error("read", folder))?;
         let path = entry.path();
         let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
         let Some(name) = entry.file_name().to_str().filter(|_| metadata.is_file()).map(str::to_owned) else {
-            return Err(PublishError::NotAPlainFile(path));
+            return Err(StoreError::NotAPlainFile(path));
         };
         if metadata.len() > FILE_BYTES_MAX {
-            return Err(PublishError::TooLarge { path, bytes: metadata.len() });
+            return Err(StoreError::TooLarge { path, bytes: metadata.len() });
         }
         files.push((name, path));
     }
     if files.is_empty() {
-        return Err(PublishError::Empty(folder.to_owned()));
+        return Err(StoreError::Empty(folder.to_owned()));
     }
     files.sort_unstable();
     Ok(files)
 }
 
-fn copy_durably(from: &Path, to: &Path) -> Result<(), PublishError> {
+fn copy_durably(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = File::open(from).map_err(io_error("read", from))?;
     let mut target = OpenOptions::new().write(true).create_new(true).open(to).map_err(io_error("create", to))?;
     io::copy(&mut source, &mut target).map_err(io_error("write", to))?;
@@ -131,7 +131,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A state folder with a trained PEFT folder in it.
-    pub(in crate::publish) fn trained(weights: &str) -> (TempDir, PathBuf) {
+    pub(in crate::store) fn trained(weights: &str) -> (TempDir, PathBuf) {
         let state = TempDir::new().unwrap();
         let peft = state.path().join("peft");
         fs::create_dir(&peft).unwrap();
@@ -162,8 +162,8 @@ pub(super) mod tests {
         let file = adapters.join(AdapterId::of(&files).as_str()).join("adapter_config.json");
         fs::remove_file(&file).unwrap();
         fs::write(&file, "{ }").unwrap();
-        assert!(matches!(verify_adapter(&adapters, &files), Err(PublishError::Changed { .. })));
-        assert!(matches!(store_adapter(&adapters, &peft), Err(PublishError::Changed { .. })));
+        assert!(matches!(verify_adapter(&adapters, &files), Err(StoreError::Changed { .. })));
+        assert!(matches!(store_adapter(&adapters, &peft), Err(StoreError::Changed { .. })));
         assert_eq!(fs::read(&file).unwrap(), b"{ }");
     }
 
@@ -184,11 +184,11 @@ pub(super) mod tests {
     fn folders_and_links_are_no_adapter_files() {
         let (_state, peft) = trained("weights");
         symlink("/etc/hostname", peft.join("extra")).unwrap();
-        assert!(matches!(fingerprint_files(&peft), Err(PublishError::NotAPlainFile(_))));
+        assert!(matches!(fingerprint_files(&peft), Err(StoreError::NotAPlainFile(_))));
         fs::remove_file(peft.join("extra")).unwrap();
         fs::create_dir(peft.join("extra")).unwrap();
-        assert!(matches!(fingerprint_files(&peft), Err(PublishError::NotAPlainFile(_))));
+        assert!(matches!(fingerprint_files(&peft), Err(StoreError::NotAPlainFile(_))));
         let empty = TempDir::new().unwrap();
-        assert!(matches!(fingerprint_files(empty.path()), Err(PublishError::Empty(_))));
+        assert!(matches!(fingerprint_files(empty.path()), Err(StoreError::Empty(_))));
     }
 }

@@ -1,0 +1,90 @@
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
+
+use perennial_durable::DurableError;
+
+use crate::LedgerError;
+
+/// Why a target does not serve the champion, or it cannot be told what it serves.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The file system failed.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The link leads somewhere else than to an adapter.
+    #[error("{}: is not a link to an adapter; move it away", .0.display())]
+    NotALink(PathBuf),
+    /// A file with a secret cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and how to mend it.
+        problem: String,
+    },
+    /// The configured address is none; a configuration with such a one is refused.
+    #[error("the address cannot be used")]
+    NoAddress,
+    /// No answer came, or not in time.
+    #[error("no answer from {place}: {}", innermost(source))]
+    NoAnswer {
+        /// Where the target is, without what may be secret of it.
+        place: String,
+        /// The reason.
+        source: reqwest::Error,
+    },
+    /// The target answers something else than success.
+    #[error("{place} answers {status}{text}")]
+    Refused {
+        /// Where the target is, without what may be secret of it.
+        place: String,
+        /// The status.
+        status: String,
+        /// The beginning of what it says, behind a colon.
+        text: String,
+    },
+    /// A test asked for a failure at this step.
+    #[error("{step}: {source}")]
+    Step {
+        /// The failpoint's name.
+        step: String,
+        /// What it gave.
+        source: io::Error,
+    },
+    /// The champion's files are not what its lineage says.
+    #[error("{0}")]
+    Unfit(#[source] LedgerError),
+    /// The registry could not say who is in service, or keep what became of it.
+    #[error("{0}")]
+    Ledger(#[source] LedgerError),
+}
+
+/// The cause that says most: what stands above it only says that a request was sent.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> PublishError + use<> {
+    let path = path.to_owned();
+    move |source| PublishError::Io { action, path: path.clone(), source }
+}
+
+impl From<DurableError> for PublishError {
+    fn from(DurableError { action, path, source }: DurableError) -> Self {
+        Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,46 @@
+//! The kinds of targets: a file each, and a line in [`kinds!`].
+
+mod folder;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::folder::FolderConfig;
+use crate::Settings;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($config:ty)),+ $(,)?) => {
+        /// `[[publish]]`: a target, by its `kind`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum TargetConfig {
+            $($(#[$doc])* $kind($config),)+
+        }
+
+        impl TargetConfig {
+            /// What its keys can do.
+            pub fn settings(&self) -> &dyn Settings {
+                match self {
+                    $(Self::$kind(config) => config,)+
+                }
+            }
+
+            /// As [`settings`](Self::settings), to be changed.
+            pub fn settings_mut(&mut self) -> &mut dyn Settings {
+                match self {
+                    $(Self::$kind(config) => config,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A folder with a link to the champion's.
+    Folder(FolderConfig),
+}
+
+impl Default for TargetConfig {
+    fn default() -> Self {
+        Self::Folder(FolderConfig::default())
+    }
+}
