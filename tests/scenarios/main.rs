@@ -17,6 +17,7 @@ mod loader;
 mod modes;
 mod one_build;
 mod plugin;
+mod publish;
 mod reading;
 mod rewards;
 mod rollout_server;

@@ -6,7 +6,7 @@ use serde::{Deserialize, de};
 
 use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
-use perennial_publish::FolderConfig;
+use perennial_publish::{FolderConfig, WebhookConfig};
 
 use super::*;
 
@@ -41,6 +41,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("gate.suite", keys::<Suite>()),
         ("publish", &["kind"]),
         ("publish", keys::<FolderConfig>()),
+        ("publish", keys::<WebhookConfig>()),
         ("http", keys::<Http>()),
         ("resources", keys::<Resources>()),
         ("log", keys::<Log>()),

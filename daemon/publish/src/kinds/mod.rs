@@ -1,10 +1,11 @@
 //! The kinds of targets: a file each, and a line in [`kinds!`].
 
 mod folder;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::folder::FolderConfig;
+pub use self::{folder::FolderConfig, webhook::WebhookConfig};
 use crate::Settings;
 
 macro_rules! kinds {
@@ -37,6 +38,8 @@ macro_rules! kinds {
 kinds! {
     /// A folder with a link to the champion's.
     Folder(FolderConfig),
+    /// An address that each change is posted to.
+    Webhook(WebhookConfig),
 }
 
 impl Default for TargetConfig {
