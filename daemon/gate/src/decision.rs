@@ -221,7 +221,8 @@ pub(crate) mod tests {
         let small = SuiteReport { n: 8, items_needed: Some(90), ..suite("old", "protected", Verdict::TooSmall) };
         let suites = [suite("new", "target", Verdict::Improved), small.clone()];
         let (outcome, said) = reasons(&suites, &Policy::default());
-        let expected = "suite old was only reported: of 90 items that it takes to tell a loss from chance it has 8";
+        let expected =
+            "suite old does not speak against it: of 90 items that it takes to tell a loss from chance it has 8";
         assert_eq!((outcome, said[1].as_str()), (Outcome::Promote, expected));
         let policy = Policy { require: Require::NotWorse, ..Policy::default() };
         let expected = "no suite that must not fall has items enough to tell (old): add items, or widen the margin";

@@ -176,7 +176,7 @@ impl fmt::Display for Reason {
             }
             Self::TooSmall { suite, n, items_needed } => write!(
                 f,
-                "suite {suite} was only reported: of {items_needed} items that it takes to tell a loss from chance it has {n}"
+                "suite {suite} does not speak against it: of {items_needed} items that it takes to tell a loss from chance it has {n}"
             ),
             Self::NothingLargeEnough { suites } => write!(
                 f,

@@ -154,7 +154,7 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
     let more = found.len().saturating_sub(SMALL_SUITES_NAMED_MAX);
     if more > 0 {
         found.truncate(SMALL_SUITES_NAMED_MAX);
-        found.push(format!("{more} more suites of held-out samples have no say in the gate"));
+        found.push(format!("{more} more suites of held-out samples are as small"));
     }
     found
 }
@@ -169,7 +169,7 @@ fn small_suite(config: &Config, policy: &Policy, domain: &Domain, items: u64) ->
     let needed = items_needed(metric, None, margin, policy)?;
     (items < needed as u64).then(|| {
         format!(
-            "auto:{domain} has no say in the gate: {items} held-out samples, where {metric} takes {needed}; wait for more, raise \
+            "auto:{domain} is too small to refuse a candidate but for plain harm: {items} held-out samples, where {metric} takes {needed}; wait for more, raise \
              ingest.held_out_fraction or ingest.held_out_min, or add a golden suite"
         )
     })

@@ -223,4 +223,12 @@ mod tests {
             assert_eq!(ModelConfig::from_hf(&text, Path::new("config.json")).unwrap(), config);
         }
     }
+
+    #[test]
+    fn the_table_of_models_names_each_architecture() {
+        let table = include_str!("../../../../docs/models.md");
+        let first_cell = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        let documented: Vec<String> = table.lines().filter_map(first_cell).collect();
+        assert_eq!(documented.join(", "), SUPPORTED_ARCHITECTURES);
+    }
 }

@@ -206,7 +206,7 @@ fn suites(session: &Session) -> anyhow::Result<String> {
         let needed = items_needed(suite.metric, suite.reward.as_ref(), suite.margin, &policy);
         match needed.filter(|needed| items < *needed) {
             Some(needed) => {
-                format!("{} ({items} items, of {needed} that it takes to have a say: only reported)", suite.name)
+                format!("{} ({items} items; with fewer than {needed} it refuses for plain harm alone)", suite.name)
             }
             None => format!("{} ({items} items)", suite.name),
         }
