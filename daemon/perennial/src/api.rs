@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    drift::{self, Drift},
     ports::{Context, Cycles, Waiting},
     state::StateDir,
     stuck::{self, Stuck},
@@ -47,6 +48,9 @@ pub(crate) struct Status {
     /// How each target of publishing stands.
     #[serde(default)]
     pub(crate) targets: Vec<Publication>,
+    /// How far what comes in is from what the champion learned.
+    #[serde(default)]
+    pub(crate) drift: Drift,
     /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
     #[serde(default)]
     pub(crate) doubts: Vec<String>,
@@ -171,6 +175,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         intake: None,
         unpublished: publishing.astray(&targets),
         targets,
+        drift: drift::measure(registry)?,
         champion,
         champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
         waiting,

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod config;
 mod cycle;
+mod drift;
 mod engine;
 mod failure;
 mod http;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use perennial_data::rows::source_name;
+use perennial_drift::Cause;
 use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 use serde::{Deserialize, Serialize};
@@ -223,18 +224,6 @@ pub(crate) struct Waiting {
     pub(crate) samples: u64,
     /// When the oldest of them came in, in milliseconds since the Unix epoch.
     pub(crate) oldest_ms: Option<i64>,
-}
-
-/// Why a cycle was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Cause {
-    /// Enough new samples (`cycle.samples_min`).
-    Samples,
-    /// The oldest new sample has waited long enough (`cycle.age_max_seconds`).
-    Age,
-    /// Somebody asked for it.
-    Manual,
 }
 
 /// How a run of a cycle ended.

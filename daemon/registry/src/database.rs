@@ -13,11 +13,12 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
 use crate::{RegistryError, invariants};
 
 /// Step `n` brings a database from version `n` to `n + 1`. Steps are only ever added.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
     include_str!("migrations/004.sql"),
+    include_str!("migrations/005.sql"),
 ];
 
 /// Marks the file as Perennial's ("PERN"), so that another program's database is not taken for an empty one.

@@ -18,6 +18,7 @@ mod column;
 mod cycle;
 mod cycles;
 mod database;
+mod domains;
 mod ending;
 mod error;
 pub mod invariants;

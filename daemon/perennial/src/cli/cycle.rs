@@ -1,6 +1,7 @@
 use std::{pin::pin, thread, time::Duration};
 
 use anyhow::{Context as _, bail};
+use perennial_drift::MANUAL;
 use perennial_registry::CycleOutcome;
 use perennial_types::CycleId;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::{
     api::{CycleRow, Status},
     failure::sentence,
     http::{self, Abort, Aborting, Started},
-    ports::{Cause, CycleEnd, Stop},
+    ports::{CycleEnd, Stop},
     service::{Signals, on_thread},
     telemetry::{CycleEnded, CycleStarted},
 };
@@ -101,7 +102,7 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
     let (cycles, telemetry) = (&parts.ports.cycles, &parts.context.telemetry);
     let (cycle, cause) = match cycles.unfinished()? {
         Some(cycle) => (cycle, None),
-        None => (cycles.begin(Cause::Manual)?, Some(Cause::Manual)),
+        None => (cycles.begin(MANUAL)?, Some(MANUAL)),
     };
     telemetry.emit(CycleStarted { cycle, cause });
     let stop = Stop::default();

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     api::{self, AdapterRow, CycleRow, Status},
+    drift::{Drift, DriftScore},
     telemetry::{IntakeTrouble, SetAside},
 };
 
@@ -108,6 +109,7 @@ fn status_text(status: &Status) -> String {
     for target in &status.targets {
         text.push_str(&format!("\npublish     {}", target_text(target)));
     }
+    text.push_str(&drift_text(&status.drift));
     if status.unindexed > 0 {
         text.push_str(&format!("\nto index    {} samples", status.unindexed));
     }
@@ -119,6 +121,19 @@ fn status_text(status: &Status) -> String {
         text.push_str(&format!("\n\n{table}"));
     }
     text
+}
+
+/// What the detectors say, where they can say anything.
+fn drift_text(drift: &Drift) -> String {
+    let Drift { reference_samples, current_samples, scores } = drift;
+    let line = |(known, score): (&DriftScore, f64)| {
+        let DriftScore { detector, meaning, .. } = known;
+        format!(
+            "\ndrift       {detector} {score:.3} of the last {current_samples} samples against {reference_samples} that the champion \
+             learned ({meaning})"
+        )
+    };
+    scores.iter().filter_map(|known| Some((known, known.score?))).map(line).collect()
 }
 
 /// How a target of publishing stands.
@@ -272,6 +287,14 @@ mod tests {
                 publication("far", Some((Some("no answer"), None))),
                 publication("new", Some((None, None))),
             ],
+            drift: Drift {
+                reference_samples: 200,
+                current_samples: 1000,
+                scores: vec![
+                    DriftScore { detector: "mix".into(), meaning: "far above 1".into(), score: Some(0.1234) },
+                    DriftScore { detector: "other".into(), meaning: "far above 2".into(), score: None },
+                ],
+            },
             doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
             set_aside: 2,

@@ -24,6 +24,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use perennial_drift::Cause;
 use perennial_learn::model::Model;
 use perennial_registry::{Cycle, NewCycle, Phase as Recorded};
 use perennial_types::{AdapterId, CycleId};
@@ -33,7 +34,7 @@ use crate::{
     config::Config,
     engine::Engine,
     indexer::StateIndexer,
-    ports::{Cause, Context, CycleEnd, Cycles, Stop, Waiting},
+    ports::{Context, CycleEnd, Cycles, Stop, Waiting},
     preflight,
     replay::BufferLock,
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
@@ -137,7 +138,7 @@ impl Cycles for StateCycles {
         preflight::base(&model, &self.context.registry)?;
         let number = self.context.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
         let new = NewCycle {
-            reason: serde_json::to_value(cause)?.as_str().unwrap_or_default().to_owned(),
+            reason: cause.as_str().to_owned(),
             config: serde_json::to_value(&*config)?,
             seed: config.cycle.seed.wrapping_add(number),
         };

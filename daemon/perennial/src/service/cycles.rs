@@ -1,5 +1,7 @@
 //! Cycles as the loop runs them: begun, carried on, ended, and paused after a failure.
 
+use anyhow::bail;
+use perennial_drift::Cause;
 use perennial_types::CycleId;
 use tokio::sync::oneshot;
 use tracing::info;
@@ -7,12 +9,12 @@ use tracing::info;
 use super::{
     Job, Service, Which,
     handle::{Command, Refusal},
-    policy,
+    policy::{self, Situation, Step},
     work::on_thread,
 };
 use crate::{
-    clock,
-    ports::{Cause, CycleEnd, Cycles, Stop},
+    clock, config,
+    ports::{CycleEnd, Cycles, Stop},
     telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree},
     told::told,
 };
@@ -31,12 +33,12 @@ impl Service {
         self.cycle_runs = true;
         self.cycle_stop = Stop::default();
         let (cycles, telemetry) = (self.ports.cycles.clone(), self.context.telemetry.clone());
-        let stop = self.cycle_stop.clone();
+        let (stop, limits) = (self.cycle_stop.clone(), self.context.config.current());
         let work = move || {
             let (chosen, reply) = match which {
                 Which::Continue(cycle) => (Ok((cycle, None)), None),
                 Which::Begin(cause) => (cycles.begin(cause).map(|cycle| (cycle, Some(cause))), None),
-                Which::Asked(reply) => (unfinished_or_new(&*cycles), Some(reply)),
+                Which::Asked(reply) => (unfinished_or_new(&*cycles, &limits.cycle), Some(reply)),
             };
             let (cycle, cause) = match chosen {
                 Ok(chosen) => chosen,
@@ -113,10 +115,12 @@ impl Service {
     }
 }
 
-fn unfinished_or_new(cycles: &dyn Cycles) -> anyhow::Result<(CycleId, Option<Cause>)> {
-    match cycles.unfinished()? {
-        Some(cycle) => Ok((cycle, None)),
-        None => Ok((cycles.begin(Cause::Manual)?, Some(Cause::Manual))),
+fn unfinished_or_new(cycles: &dyn Cycles, limits: &config::Cycle) -> anyhow::Result<(CycleId, Option<Cause>)> {
+    let asked = Situation { unfinished: cycles.unfinished()?, is_asked: true, ..Default::default() };
+    match policy::next(limits, &asked) {
+        Step::Continue(cycle) => Ok((cycle, None)),
+        Step::Begin(cause) => Ok((cycles.begin(cause)?, Some(cause))),
+        Step::Wait { .. } => bail!("no cycle is due, though one was asked for"),
     }
 }
 

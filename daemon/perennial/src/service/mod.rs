@@ -28,6 +28,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use perennial_drift::Cause;
 use perennial_types::CycleId;
 use sd_notify::NotifyState;
 use tokio::{
@@ -58,7 +59,7 @@ use self::{
 use crate::{
     config::{ConfigError, Loaded},
     http,
-    ports::{Cause, Context, CycleEnd, Ports, Stop},
+    ports::{Context, CycleEnd, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
     told::told,
 };
@@ -68,6 +69,9 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// One after the other, so that what they tell comes in the order in which it was asked.
 const LOOP_QUESTIONS_MAX: usize = 1;
+
+/// How often it is measured what moved in what comes in.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// While it stops, systemd is asked for this much more time, again and again.
 const STOP_EXTENSION: Duration = Duration::from_secs(10);
@@ -123,6 +127,8 @@ struct Service {
     looks_around: bool,
     /// When to ask it next.
     look_around_at: Instant,
+    /// When to measure next what moved in what comes in.
+    measure_at: Instant,
     /// What it will answer may be out of date.
     look_around_again: bool,
     reload_runs: bool,
@@ -244,6 +250,7 @@ impl Service {
             looks_around: false,
             look_around_at: Instant::now(),
             look_around_again: false,
+            measure_at: Instant::now(),
             reload_runs: false,
             reload_again: false,
             index_again: false,
@@ -285,7 +292,11 @@ impl Service {
         }
         self.looks_around = true;
         let (context, cycles, retry_ms) = (self.context.clone(), self.ports.cycles.clone(), self.retry_ms);
-        self.ask("schedule", move || situation::look(&context, &*cycles, retry_ms), Job::LookAround);
+        let measures = self.measure_at <= Instant::now();
+        if measures {
+            self.measure_at = Instant::now() + MEASURE_INTERVAL;
+        }
+        self.ask("schedule", move || situation::look(&context, &*cycles, retry_ms, measures), Job::LookAround);
     }
 
     /// Something changed: the registry is asked at once, and an answer on its way does not count.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use perennial_types::CycleId;
 
-use crate::{config, ports::Cause};
+use perennial_drift::{Cause, Limits, Next, Standing};
+
+use crate::config;
 
 /// What the decision depends on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +19,8 @@ pub(crate) struct Situation {
     pub(crate) oldest_ms: Option<i64>,
     /// The cycle that was begun and not ended.
     pub(crate) unfinished: Option<CycleId>,
+    /// Whether somebody asks for a cycle.
+    pub(crate) is_asked: bool,
     /// After a failure, nothing starts of itself before this time.
     pub(crate) retry_ms: Option<i64>,
 }
@@ -37,22 +41,18 @@ pub(crate) enum Step {
 
 /// What the policy says.
 pub(crate) fn next(policy: &config::Cycle, situation: &Situation) -> Step {
-    let Situation { now_ms, waiting, oldest_ms, unfinished, retry_ms } = *situation;
+    let Situation { now_ms, waiting, oldest_ms, unfinished, is_asked, retry_ms } = *situation;
     if let Some(retry_ms) = retry_ms.filter(|&retry_ms| retry_ms > now_ms) {
         return Step::Wait { until_ms: Some(retry_ms) };
     }
     if let Some(cycle) = unfinished {
         return Step::Continue(cycle);
     }
-    if waiting >= policy.samples_min {
-        return Step::Begin(Cause::Samples);
-    }
-    let due_ms = oldest_ms
-        .filter(|_| waiting >= policy.age_samples_min)
-        .map(|oldest_ms| oldest_ms.saturating_add_unsigned(policy.age_max_seconds.saturating_mul(1000)));
-    match due_ms {
-        Some(due_ms) if due_ms <= now_ms => Step::Begin(Cause::Age),
-        until_ms => Step::Wait { until_ms },
+    let config::Cycle { samples_min, age_max_seconds, age_samples_min, .. } = *policy;
+    let limits = Limits { samples_min, age_max_seconds, age_samples_min };
+    match perennial_drift::next(&limits, &Standing { now_ms, waiting, oldest_ms, is_asked }) {
+        Next::Begin(cause) => Step::Begin(cause),
+        Next::Wait { until_ms } => Step::Wait { until_ms },
     }
 }
 
@@ -85,17 +85,16 @@ mod tests {
     }
 
     #[test]
-    fn enough_samples_start_a_cycle_at_once() {
-        assert_eq!(step(Situation { waiting: 100, ..Default::default() }), Step::Begin(Cause::Samples));
-        assert_eq!(step(Situation { waiting: 9, ..Default::default() }), Step::Wait { until_ms: None });
-    }
-
-    #[test]
-    fn few_samples_start_one_when_the_oldest_is_old_enough() {
+    fn triggers_begin_a_cycle_by_their_names_and_say_when_to_look_again() {
+        let begun = |situation| match step(situation) {
+            Step::Begin(cause) => Ok(cause.as_str()),
+            other => Err(other),
+        };
+        assert_eq!(begun(Situation { waiting: 100, ..Default::default() }), Ok("samples"));
         let young = Situation { now_ms: 60_999, waiting: 10, oldest_ms: Some(1_000), ..Default::default() };
-        assert_eq!(step(young), Step::Wait { until_ms: Some(61_000) });
-        assert_eq!(step(Situation { now_ms: 61_000, ..young }), Step::Begin(Cause::Age));
-        assert_eq!(step(Situation { waiting: 9, now_ms: 61_000, ..young }), Step::Wait { until_ms: None });
+        assert_eq!(begun(young), Err(Step::Wait { until_ms: Some(61_000) }));
+        assert_eq!(begun(Situation { now_ms: 61_000, ..young }), Ok("age"));
+        assert_eq!(begun(Situation { is_asked: true, ..young }), Ok("manual"));
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::{
     sync::Mutex,
 };
 
+use perennial_drift::DETECTORS;
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result, TextEncoder,
@@ -36,6 +37,13 @@ pub(crate) struct Metrics {
     pub(crate) gate: GateMetrics,
     /// The targets of publishing.
     pub(crate) publish: PublishMetrics,
+    /// What moved in what comes in.
+    pub(crate) drift: DriftMetrics,
+}
+
+/// What moved in what comes in.
+pub(crate) struct DriftMetrics {
+    pub(crate) score: GaugeVec,
 }
 
 /// The doors.
@@ -135,6 +143,7 @@ impl Metrics {
             reward: RewardMetrics::new(&registry)?,
             gate: GateMetrics::new(&registry)?,
             publish: PublishMetrics::new(&registry)?,
+            drift: DriftMetrics::new(&registry)?,
             registry,
         })
     }
@@ -328,6 +337,20 @@ impl GateMetrics {
                 )?,
             )?,
         })
+    }
+}
+
+impl DriftMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        let score = Opts::new(
+            "perennial_drift_score",
+            "How far what comes in is from what the champion learned; NaN: not known.",
+        );
+        let score = register(registry, GaugeVec::new(score, &["detector"])?)?;
+        for detector in DETECTORS {
+            score.with_label_values(&[detector.name()]).set(f64::NAN);
+        }
+        Ok(Self { score })
     }
 }
 

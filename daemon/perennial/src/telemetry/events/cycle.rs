@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use perennial_drift::Cause;
 use perennial_registry::Phase as State;
 use perennial_types::CycleId;
 use tracing::{error, info, warn};
 
 use crate::{
     failure::sentence,
-    ports::{Cause, CycleEnd},
+    ports::CycleEnd,
     telemetry::{Activity, Event, Telemetry},
     told::told,
 };
@@ -74,7 +75,7 @@ impl Event for CycleStarted {
     fn emit(self, telemetry: &Telemetry) {
         let Self { cycle, cause } = self;
         match cause {
-            Some(cause) => info!(%cycle, ?cause, "cycle begun"),
+            Some(cause) => info!(%cycle, %cause, "cycle begun"),
             None => info!(%cycle, "cycle goes on"),
         }
         telemetry.board().update(|activity| {

@@ -1,6 +1,7 @@
 //! What can happen, a file an area.
 
 mod cycle;
+mod drift;
 mod failure;
 mod gate;
 mod http;
@@ -9,7 +10,7 @@ mod publish;
 mod reward;
 mod train;
 
-pub(crate) use self::{cycle::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*};
+pub(crate) use self::{cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*};
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
