@@ -4,6 +4,7 @@
 
 mod config;
 mod cycle;
+mod drift;
 mod gate;
 mod generate;
 mod http;

@@ -1,11 +1,13 @@
 //! The detectors: a file each, and a line in [`DETECTORS`].
 
+mod domain_mix;
+
 use std::collections::BTreeMap;
 
 use perennial_types::Domain;
 
 /// All detectors.
-pub static DETECTORS: &[&dyn Detector] = &[];
+pub static DETECTORS: &[&dyn Detector] = &[&domain_mix::DomainMix];
 
 /// Tells how far one window of samples is from another.
 pub trait Detector: Sync {
