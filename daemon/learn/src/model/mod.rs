@@ -90,6 +90,14 @@ impl Model {
         tokenize::encode_with_notes(body, &self.tokenizer, &self.template, length_max)
     }
 
+    /// [`tokenize::encode_preference`] with this model's tokenizer and template.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_preference(&self, body: &Body, length_max: usize) -> Result<([Encoded; 2], Notes), EncodeError> {
+        tokenize::encode_preference(body, &self.tokenizer, &self.template, length_max)
+    }
+
     /// [`tokenize::encode_prompt`] with this model's tokenizer and template.
     ///
     /// # Errors

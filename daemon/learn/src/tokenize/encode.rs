@@ -23,7 +23,7 @@ impl Encoded {
         self.supervised.iter().filter(|&&supervised| supervised).count()
     }
 
-    fn new(tokens: Vec<u32>, targets: &[Range<usize>]) -> Self {
+    pub(super) fn new(tokens: Vec<u32>, targets: &[Range<usize>]) -> Self {
         let mut supervised = vec![false; tokens.len()];
         for range in targets {
             supervised[range.clone()].fill(true);
@@ -35,7 +35,7 @@ impl Encoded {
     }
 
     /// Cut to so many tokens, and whether a target was lost.
-    fn cut_to(mut self, length_max: usize) -> Result<(Self, bool), EncodeError> {
+    pub(super) fn cut_to(mut self, length_max: usize) -> Result<(Self, bool), EncodeError> {
         let lost = self.supervised.iter().skip(length_max).any(|supervised| *supervised);
         self.tokens.truncate(length_max);
         self.supervised.truncate(length_max);
@@ -155,13 +155,16 @@ pub fn encode_prompt(prompt: &Prompt, tokenizer: &Tokenizer, template: &ChatTemp
     }
 }
 
-fn encode_text(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Result<(Encoded, Notes), EncodeError> {
-    let mut answer = completion.to_owned();
-    if let Some(eos) = &tokenizer.special().eos
-        && !completion.ends_with(eos.as_str())
-    {
-        answer.push_str(eos);
+/// A text that the EOS token ends, where there is one.
+pub(super) fn with_eos(text: &str, tokenizer: &Tokenizer) -> String {
+    match &tokenizer.special().eos {
+        Some(eos) if !text.ends_with(eos.as_str()) => [text, eos].concat(),
+        _ => text.to_owned(),
     }
+}
+
+fn encode_text(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Result<(Encoded, Notes), EncodeError> {
+    let answer = with_eos(completion, tokenizer);
     let whole = tokenizer.spans(&[prompt, &answer].concat(), true)?.tokens;
     let mut notes = Notes::default();
     if prompt.is_empty() {

@@ -69,8 +69,11 @@ pub enum EncodeError {
         /// The turn, from 0.
         turn: usize,
     },
-    /// The shape has no one right answer.
-    #[error("samples of kind `{}` are not for supervised fine-tuning", .0.as_str())]
+    /// The answers of a preference begin with different turns, and no prompt is given.
+    #[error("`chosen` and `rejected` have no turn in common that could be the prompt: give `prompt`")]
+    NoPromptInCommon,
+    /// The shape is not what the objective learns from.
+    #[error("samples of kind `{}` are not for this objective", .0.as_str())]
     NotSupervised(Kind),
     /// Nothing to learn is left.
     #[error("nothing to learn is left within {length_max} tokens: the answer is empty, or starts after them")]

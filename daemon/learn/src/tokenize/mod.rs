@@ -10,6 +10,7 @@ mod gguf;
 mod jinja;
 mod pieces;
 mod pre_tokenizer;
+mod preference;
 mod splice;
 mod template;
 #[cfg(test)]
@@ -23,5 +24,6 @@ pub use encode::{Encoded, Notes, encode, encode_prompt, encode_with_notes};
 pub use ends::{EndReason, EndToken};
 pub use error::{EncodeError, TokenizerError};
 pub(crate) use gguf::from_gguf;
+pub use preference::encode_preference;
 pub use template::ChatTemplate;
 pub use tokenizer::{SpecialTokens, Tokenizer};
