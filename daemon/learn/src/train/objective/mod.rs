@@ -5,6 +5,7 @@
 //!   `RowObjective`, and a line in [`OBJECTIVES`]. Its keys, its metrics and its stage in the program follow from that.
 //! - [`grpo`]: learning from rewards, which draws what it learns from.
 
+mod dpo;
 pub mod grpo;
 mod reference;
 mod registry;
@@ -28,7 +29,7 @@ pub use sft::train;
 pub(super) use sft::{Sft, SftConfig};
 
 /// Every objective, in the order in which one may follow another.
-pub static OBJECTIVES: [&dyn ObjectiveKind; 2] = [&OfRows::<Sft>::NEW, &Drawn];
+pub static OBJECTIVES: [&dyn ObjectiveKind; 3] = [&OfRows::<Sft>::NEW, &OfRows::<dpo::Dpo>::NEW, &Drawn];
 
 /// What the trainer asks of an objective, from the first step of a run to its last.
 pub(super) trait Objective {
