@@ -98,10 +98,11 @@ impl Reconciler {
         let publisher = &*target.publisher;
         let known = self.ledger.publication(name).map_err(PublishError::Ledger)?;
         let mut publication = towards(known, publisher, &wish, now_ms);
-        if publisher.reach() == Reach::Remote {
-            return Ok(Some(publication));
-        }
-        match publisher.observe() {
+        let observed = match publisher.reach() {
+            Reach::Local => publisher.observe(),
+            Reach::Remote => Ok(Observed::Untold),
+        };
+        match observed {
             Ok(observed) => note(&mut publication, &wish, observed, now_ms),
             Err(error) => publication.error = Some(error.to_string()),
         }
@@ -239,6 +240,7 @@ mod tests {
     fn one_that_cannot_be_asked_is_told_of_each_change_once() {
         let (memory, fake) = (Memory::default(), Fake::default());
         let targets = reconciler(&memory, &fake);
+        assert!(!targets.standing("fake", 0).unwrap().unwrap().is_behind());
         assert!(matches!(look(&targets, When::Due, 0).outcome, Outcome::Follows));
         assert_eq!(fake.told(), [0; 0], "before the first champion there is nothing to tell");
         for change in [1, 2] {

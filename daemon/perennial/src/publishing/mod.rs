@@ -143,7 +143,7 @@ impl Publishing {
         match self.look(target, when) {
             Ok(look) => look.map_or(LOOK_INTERVAL, |look| until(&look.publication)),
             Err(problem) => {
-                error!(target, error = %problem, "it cannot be looked what a target serves; tried again");
+                error!(to = target, error = %problem, "it cannot be looked what a target serves; tried again");
                 LOOK_AGAIN
             }
         }

@@ -71,7 +71,7 @@ impl Service {
                 let target = name.clone();
                 let followed = on_plain_thread("publisher", move || publishing.follow(&target, when)).await;
                 let again_in = followed.unwrap_or_else(|problem| {
-                    error!(target = name, error = %problem, "it cannot be looked what a target serves; tried again");
+                    error!(to = name, error = %problem, "it cannot be looked what a target serves; tried again");
                     AGAIN
                 });
                 Job::Followed(name, again_in)

@@ -30,16 +30,18 @@ impl Event for TargetLooked<'_> {
         let attempts = publication.attempts;
         let adapter = publication.served_adapter.as_ref().map_or("the base model", |adapter| adapter.as_str());
         match outcome {
-            Outcome::Published => info!(target, adapter, change = publication.wished, "the target serves the champion"),
+            Outcome::Published => {
+                info!(to = target, adapter, change = publication.wished, "the target serves the champion")
+            }
             Outcome::Failed(problem) if publication.is_given_up() => {
-                error!(target, attempts, error = %problem, "a target cannot follow the champion and is given up: tried again with the \
+                error!(to = target, attempts, error = %problem, "a target cannot follow the champion and is given up: tried again with the \
                        next champion, at a reload and at the next start");
             }
             Outcome::Failed(problem) if is_unpublished => {
-                error!(target, attempts, error = %problem, "the champion cannot be published; tried again");
+                error!(to = target, attempts, error = %problem, "the champion cannot be published; tried again");
             }
             Outcome::Failed(problem) => {
-                warn!(target, attempts, error = %problem, "a target cannot follow the champion; tried again");
+                warn!(to = target, attempts, error = %problem, "a target cannot follow the champion; tried again");
             }
             Outcome::Follows | Outcome::Waits => {}
         }
