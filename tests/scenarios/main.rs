@@ -18,6 +18,7 @@ mod loader;
 mod modes;
 mod one_build;
 mod plugin;
+mod preferences;
 mod publish;
 mod reading;
 mod rewards;
