@@ -167,8 +167,8 @@ fn the_composed_passes_train_nearly_the_same_adapter() {
     let ((by_hand, loss), (composed, composed_loss)) = (run(TrainDevice::Cpu), run(TrainDevice::CpuComposed));
     assert!((loss - composed_loss).abs() < 1e-3 * loss, "{composed_loss}, by hand {loss}");
     let (mut difference, mut whole) = (0.0, 0.0);
-    for ((_, one), (_, other)) in by_hand.slots().zip(composed.slots()) {
-        for (one, other) in [(&one.a, &other.a), (&one.b, &other.b)] {
+    for ((_, one), (_, other)) in by_hand.sites().zip(composed.sites()) {
+        for (one, other) in one.tensors().iter().zip(other.tensors()) {
             for (one, other) in common::flat(one).iter().zip(common::flat(other)) {
                 difference += (one - other).powi(2);
                 whole += one.powi(2);

@@ -11,12 +11,12 @@ use std::{
 
 use perennial_gate::{Metric, Policy, items_needed};
 use perennial_learn::{
-    adapter::Adapter,
+    adapter::{Adapter, check_rebase},
     model::{Model, ModelConfig},
     train::check_shape,
 };
 use perennial_registry::{Registry, SampleCount};
-use perennial_types::Domain;
+use perennial_types::{AdapterId, Domain};
 
 use crate::{
     config::{Config, Start},
@@ -56,15 +56,25 @@ pub(crate) fn champion(config: &Config, state: &StateDir, registry: &Registry) -
     let shape = Adapter::shape_of(&state.adapter(&champion))?;
     let lora = config.train.lora();
     if config.train.start == Start::Rebase && !shape.differences(&lora).is_empty() {
+        check_rebase(&shape, &lora).map_err(|error| not_trained_on(&champion, error.into()))?;
         return Ok(format!("{champion}, re-based from rank {} to {}", shape.r, lora.r));
     }
-    match check_shape(&shape, &lora) {
-        Ok(()) => Ok(format!("{champion}, rank {}", shape.r)),
-        Err(error) => {
-            let Failure { reason, remedy, .. } = Failure::of(&error.into());
-            Err(Final::new(format!("the champion {champion} cannot be trained on: {reason}; {remedy}"), remedy).into())
-        }
-    }
+    check_shape(&shape, &lora).map_err(|error| not_trained_on(&champion, error.into()))?;
+    Ok(format!("{champion}, rank {}", shape.r))
+}
+
+fn not_trained_on(champion: &AdapterId, error: anyhow::Error) -> anyhow::Error {
+    let Failure { reason, remedy, .. } = Failure::of(&error);
+    Final::new(format!("the champion {champion} cannot be trained on: {reason}; {remedy}"), remedy).into()
+}
+
+/// The servers of adapters that do not load what is trained as configured.
+pub(crate) fn servers(config: &Config) -> Option<String> {
+    let kind = config.train.lora().kind;
+    let servers = kind.not_served_by();
+    (!servers.is_empty()).then(|| {
+        format!("adapters of the kind {} are not loaded by {}, only by PEFT", kind.name(), servers.join(" and "))
+    })
 }
 
 /// That the champion was trained on this base model: an adapter fits no other.
@@ -110,7 +120,7 @@ pub(crate) fn plugins(config: &Config, cache: Option<&Path>) -> anyhow::Result<O
 /// Where the registry fails.
 pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec<String>> {
     let counts = registry.sample_counts()?;
-    let mut found = small_suites(config, &counts);
+    let mut found: Vec<String> = servers(config).into_iter().chain(small_suites(config, &counts)).collect();
     if !config.learns_from_rewards() {
         return Ok(found);
     }

@@ -2,9 +2,9 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterError, Projection};
+use super::{AdapterError, Kind, Projection};
 
-/// The shape of a LoRA adapter.
+/// The shape of an adapter: of LoRA, or of a kind that has its matrices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
@@ -16,11 +16,14 @@ pub struct LoraConfig {
     pub use_rslora: bool,
     /// The linear layers that carry an adapter. Default all.
     pub target_modules: BTreeSet<Projection>,
+    /// What it is. Default plain LoRA.
+    #[serde(skip_serializing_if = "Kind::is_default")]
+    pub kind: Kind,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { r: 16, alpha: 32.0, use_rslora: false, target_modules: Projection::ALL.into() }
+        Self { r: 16, alpha: 32.0, use_rslora: false, target_modules: Projection::ALL.into(), kind: Kind::default() }
     }
 }
 
@@ -67,7 +70,10 @@ impl LoraConfig {
             ("use_rslora", self.use_rslora.to_string(), config.use_rslora.to_string()),
             ("target_modules", modules(self), modules(config)),
         ];
-        let differs = settings.into_iter().filter(|(_, adapter, config)| adapter != config);
+        let flags = Kind::ALL.into_iter().filter_map(|kind| kind.delta().flag());
+        let asks = |shape: &Self, flag| (shape.kind.delta().flag() == Some(flag)).to_string();
+        let kinds = flags.map(|flag| (flag, asks(self, flag), asks(config, flag)));
+        let differs = kinds.chain(settings).filter(|(_, adapter, config)| adapter != config);
         differs.map(|(key, adapter, config)| ShapeDifference { key, adapter, config }).collect()
     }
 

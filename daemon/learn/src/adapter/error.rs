@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use perennial_durable::DurableError;
 
+use super::Kind;
+
 /// Why an adapter could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
@@ -24,7 +26,10 @@ pub enum AdapterError {
         source: serde_json::Error,
     },
     /// The adapter uses something that this program cannot serve.
-    #[error("{path}: {feature} is not supported; only plain LoRA on the linear layers of the decoder is", path = path.display())]
+    #[error(
+        "{path}: {feature} is not supported; only adapters on the linear layers of the decoder are, of the kinds {kinds}",
+        path = path.display(), kinds = Kind::names()
+    )]
     Unsupported {
         /// The configuration.
         path: PathBuf,
@@ -55,6 +60,22 @@ pub enum AdapterError {
     /// The configuration of a new adapter makes no sense.
     #[error("cannot make an adapter: {0}")]
     Invalid(String),
+    /// A kind of adapter that needs the weights of its base model was to be made by that model's shape alone.
+    #[error("an adapter of the kind {kind} cannot be made without the weights of its base model")]
+    NeedsWeights {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The adapter is of a kind that cannot be brought into another shape, or is to become one.
+    #[error(
+        "an adapter of the kind {adapter} cannot be re-based into one of the kind {config}: only lora into lora can"
+    )]
+    NotRebased {
+        /// The kind that it is.
+        adapter: &'static str,
+        /// The kind that is wanted.
+        config: &'static str,
+    },
     /// A computation on the weights failed.
     #[error("the adapter's weights: {0}")]
     Tensors(#[from] candle_core::Error),

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{AdapterError, LoraConfig, targets::Targets};
+use super::{AdapterError, Kind, LoraConfig, targets::Targets};
 
 /// The version of PEFT whose form the files have.
 const PEFT_VERSION: &str = "0.17.0";
@@ -34,10 +34,11 @@ const HARMLESS_INITS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 /// The configuration in PEFT's form.
 pub(super) fn to_json(config: &LoraConfig, base_name: &str) -> Value {
+    let kind = config.kind.delta();
     // PEFT types lora_alpha as an integer; a fraction is written as it is.
     let alpha = if config.alpha.fract() == 0.0 { json!(config.alpha as i64) } else { json!(config.alpha) };
     let targets: Vec<&str> = config.target_modules.iter().map(|projection| projection.as_str()).collect();
-    json!({
+    let mut written = json!({
         "alpha_pattern": {},
         "auto_mapping": null,
         "base_model_name_or_path": base_name,
@@ -56,7 +57,7 @@ pub(super) fn to_json(config: &LoraConfig, base_name: &str) -> Value {
         "megatron_config": null,
         "megatron_core": "megatron.core",
         "modules_to_save": null,
-        "peft_type": "LORA",
+        "peft_type": kind.peft_type(),
         "peft_version": PEFT_VERSION,
         "r": config.r,
         "rank_pattern": {},
@@ -67,26 +68,30 @@ pub(super) fn to_json(config: &LoraConfig, base_name: &str) -> Value {
         "trainable_token_indices": null,
         "use_dora": false,
         "use_rslora": config.use_rslora,
-    })
+    });
+    if let Some(flag) = kind.flag() {
+        written[flag] = json!(true);
+    }
+    written
 }
 
-/// Reads PEFT's form. Whatever asks for more than plain LoRA is refused, known or not: an adapter that is served
+/// Reads PEFT's form. Whatever asks for more than one of the kinds is refused, known or not: an adapter that is served
 /// otherwise than it was trained fails silently. `target_modules` stays empty: which projections have matrices is told by
 /// [`Targets`] and the weights together.
 pub(super) fn parse(path: &Path, text: &str) -> Result<(LoraConfig, Targets), AdapterError> {
     let map: Map<String, Value> =
         serde_json::from_str(text).map_err(|source| AdapterError::Config { path: path.to_owned(), source })?;
     let unsupported = |feature: String| AdapterError::Unsupported { path: path.to_owned(), feature };
-    if map.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+    let Some(kind) = kind_of(&map) else {
         return Err(unsupported(format!("peft_type {}", shown(map.get("peft_type")))));
-    }
+    };
     for (key, value) in &map {
         let plain = match key.as_str() {
             "bias" => value == "none",
             "init_lora_weights" => {
                 value.is_boolean() || value.as_str().is_some_and(|init| HARMLESS_INITS.contains(&init))
             }
-            key => HARMLESS_KEYS.contains(&key) || is_off(value),
+            key => HARMLESS_KEYS.contains(&key) || kind.delta().flag() == Some(key) || is_off(value),
         };
         if !plain {
             return Err(unsupported(format!("{key} = {value}")));
@@ -97,8 +102,17 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<(LoraConfig, Targets), Ad
     let alpha = map.get("lora_alpha").and_then(Value::as_f64).filter(|alpha| alpha.is_finite());
     let Some(alpha) = alpha else { return Err(unsupported(format!("lora_alpha = {}", shown(map.get("lora_alpha"))))) };
     let use_rslora = map.get("use_rslora").and_then(Value::as_bool).unwrap_or(false);
-    let config = LoraConfig { r: r as usize, alpha, use_rslora, target_modules: Default::default() };
+    let config = LoraConfig { r: r as usize, alpha, use_rslora, target_modules: Default::default(), kind };
     Ok((config, Targets::parse(path, &map)?))
+}
+
+/// The kind of that `peft_type` whose flag is on, else the one that has no flag.
+fn kind_of(map: &Map<String, Value>) -> Option<Kind> {
+    let peft_type = map.get("peft_type")?.as_str()?;
+    let of_type = || Kind::ALL.into_iter().filter(|kind| kind.delta().peft_type() == peft_type);
+    let asked =
+        of_type().find(|kind| kind.delta().flag().is_some_and(|flag| map.get(flag) == Some(&Value::Bool(true))));
+    asked.or_else(|| of_type().find(|kind| kind.delta().flag().is_none()))
 }
 
 /// Whether a value switches nothing on.
@@ -130,7 +144,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let config = LoraConfig { r: 4, alpha: 0.5, use_rslora: true, target_modules: [Projection::VProj].into() };
+        let config = LoraConfig {
+            r: 4,
+            alpha: 0.5,
+            use_rslora: true,
+            target_modules: [Projection::VProj].into(),
+            ..LoraConfig::default()
+        };
         let (read, targets) = parse(Path::new("c"), &to_json(&config, "base").to_string()).unwrap();
         assert_eq!(LoraConfig { target_modules: config.target_modules.clone(), ..read }, config);
         assert!(targets.cover(7, Projection::VProj) && !targets.cover(7, Projection::QProj));

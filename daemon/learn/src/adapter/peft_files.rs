@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tracing::warn;
 
 use super::{
-    Adapter, AdapterError, CONFIG_FILE, LoraConfig, LoraSlot, Projection, WEIGHTS_FILE, peft_config, targets::Targets,
+    Adapter, AdapterError, CONFIG_FILE, LoraConfig, Projection, Site, WEIGHTS_FILE, peft_config, targets::Targets,
 };
 
 /// An `adapter_config.json` is a page long; with a pattern for each module it may have more.
@@ -23,19 +23,16 @@ const WEIGHTS_BYTES_MAX: u64 = 16 << 30;
 /// What PEFT puts before the path of a module.
 const PREFIX: &str = "base_model.model.";
 
-/// The name of a matrix in PEFT's file; `part` is `A` or `B`.
-pub(crate) fn tensor_name(layer: usize, projection: Projection, part: char) -> String {
-    format!("{PREFIX}{}.lora_{part}.weight", projection.module_path(layer))
+/// The name of a tensor in PEFT's file; `part` is one of [`Adapter::parts`].
+pub(crate) fn tensor_name((layer, projection): (usize, Projection), part: &str) -> String {
+    format!("{PREFIX}{}.{part}", projection.module_path(layer))
 }
 
 /// The layer, projection and part that a tensor's name means.
-fn parse_name(name: &str) -> Option<(usize, Projection, char)> {
-    let (path, part) = name.strip_prefix(PREFIX)?.strip_suffix(".weight")?.rsplit_once(".lora_")?;
-    let part = match part {
-        "A" => 'A',
-        "B" => 'B',
-        _ => return None,
-    };
+fn parse_name(name: &str, parts: &'static [&'static str]) -> Option<(usize, Projection, usize)> {
+    let name = name.strip_prefix(PREFIX)?;
+    let of_part = |part: &&str| name.strip_suffix(*part)?.strip_suffix('.');
+    let (part, path) = parts.iter().enumerate().find_map(|(at, part)| Some((at, of_part(part)?)))?;
     let (layer, module) = path.strip_prefix("model.layers.")?.split_once('.')?;
     let (layer, projection) = (layer.parse().ok()?, Projection::from_name(module.rsplit('.').next()?)?);
     (projection.module_path(layer) == path).then_some((layer, projection, part))
@@ -55,11 +52,10 @@ pub(super) fn save(adapter: &Adapter, dir: &Path, base_name: &str) -> Result<(),
 /// The bytes of the weights file: the same for the same adapter.
 fn serialize(adapter: &Adapter) -> Result<Vec<u8>, AdapterError> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for ((layer, projection), slot) in adapter.slots() {
-        for (part, tensor) in [('A', &slot.a), ('B', &slot.b)] {
-            let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+    for (at, site) in adapter.sites() {
+        for ((part, tensor), values) in adapter.parts().iter().zip(site.tensors()).zip(site.values()?) {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((tensor_name(layer, projection, part), tensor.dims().to_vec(), bytes));
+            tensors.push((tensor_name(at, part), tensor.dims().to_vec(), bytes));
         }
     }
     let failed = |source| AdapterError::Safetensors { path: WEIGHTS_FILE.into(), source };
@@ -111,59 +107,72 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn adapter(&self, mut config: LoraConfig) -> Result<Adapter, AdapterError> {
-        let (mut parts, mut left_out) = (BTreeMap::new(), 0_usize);
+        let (kind, mut found, mut left_out) = (config.kind, BTreeMap::new(), 0_usize);
         for name in self.tensors.names() {
-            let at = parse_name(name)
-                .ok_or_else(|| self.problem(name, "is not a LoRA matrix of a decoder's linear layer".to_owned()))?;
+            let at = parse_name(name, kind.delta().parts()).ok_or_else(|| {
+                self.problem(
+                    name,
+                    format!("is not of a decoder's linear layer, in an adapter of the kind {}", kind.name()),
+                )
+            })?;
             if self.targets.cover(at.0, at.1) {
-                parts.insert(at, self.matrix(name)?);
+                found.insert(at, self.tensor(name)?);
             } else {
                 left_out += 1;
             }
         }
         if left_out > 0 {
             let path = self.path.display();
-            warn!(%path, left_out, "matrices of modules that the configuration leaves out are not used, as in PEFT");
+            warn!(%path, left_out, "tensors of modules that the configuration leaves out are not used, as in PEFT");
         }
-        let mut slots = BTreeMap::new();
-        for (layer, projection) in parts.keys().map(|(layer, projection, _)| (*layer, *projection)) {
-            let part = |part: char| {
-                let missing = || self.problem(&tensor_name(layer, projection, part), "is missing".to_owned());
-                parts.get(&(layer, projection, part)).cloned().ok_or_else(missing)
-            };
-            let (a, b) = (part('A')?, part('B')?);
-            if a.dim(0)? != config.r || b.dim(1)? != config.r {
-                let problem = format!("is not of rank {}: {:?} and {:?}", config.r, a.dims(), b.dims());
-                return Err(self.problem(&tensor_name(layer, projection, 'A'), problem));
-            }
-            slots.insert((layer, projection), LoraSlot { a, b, scale: config.scale() });
+        let mut sites = BTreeMap::new();
+        for at in found.keys().map(|(layer, projection, _)| (*layer, *projection)).collect::<BTreeSet<_>>() {
+            sites.insert(at, self.site(&config, at, &found)?);
         }
-        let found: BTreeSet<Projection> = slots.keys().map(|(_, projection)| *projection).collect();
-        let layers: BTreeSet<usize> = slots.keys().map(|(layer, _)| *layer).collect();
+        let found: BTreeSet<Projection> = sites.keys().map(|(_, projection)| *projection).collect();
+        let layers: BTreeSet<usize> = sites.keys().map(|(layer, _)| *layer).collect();
         let wanted = |projection: &Projection| layers.iter().any(|layer| self.targets.cover(*layer, *projection));
         config.target_modules = Projection::ALL.into_iter().filter(wanted).collect();
-        if slots.is_empty() || config.target_modules != found {
+        if sites.is_empty() || config.target_modules != found {
             let problem = format!("target_modules are {:?}, but the weights have {found:?}", config.target_modules);
             return Err(AdapterError::Mismatch(problem));
         }
-        Ok(Adapter::from_slots(config, slots))
+        Ok(Adapter::from_sites(config, sites))
     }
 
-    fn matrix(&self, name: &str) -> Result<Tensor, AdapterError> {
+    fn site(
+        &self,
+        config: &LoraConfig,
+        at: (usize, Projection),
+        found: &BTreeMap<(usize, Projection, usize), Tensor>,
+    ) -> Result<Site, AdapterError> {
+        let kind = config.kind.delta();
+        let tensor = |(place, part): (usize, &&str)| {
+            let missing = || self.problem(&tensor_name(at, part), "is missing".to_owned());
+            found.get(&(at.0, at.1, place)).cloned().ok_or_else(missing)
+        };
+        let site = Site::new(kind.parts().iter().enumerate().map(tensor).collect::<Result<_, _>>()?);
+        let shapes = site.shapes();
+        let fits = |(inputs, outputs)| shapes == kind.shapes(config, inputs, outputs);
+        if !kind.widths(&shapes).is_some_and(fits) {
+            let name = tensor_name(at, kind.parts()[0]);
+            return Err(self.problem(&name, format!("and its like are not of rank {}: {shapes:?}", config.r)));
+        }
+        Ok(site)
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor, AdapterError> {
         let view = self
             .tensors
             .tensor(name)
             .map_err(|source| AdapterError::Safetensors { path: self.path.to_owned(), source })?;
-        let [rows, cols] = view.shape() else {
-            return Err(self.problem(name, format!("has the shape {:?}, a matrix was expected", view.shape())));
-        };
         let values = widen(&view).ok_or_else(|| {
             self.problem(name, format!("has the type {:?}, one of F32, F16 and BF16 was expected", view.dtype()))
         })?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(self.problem(name, "holds a value that is not finite".to_owned()));
         }
-        Ok(Tensor::from_slice(&values, (*rows, *cols), &Device::Cpu)?)
+        Ok(Tensor::from_slice(&values, view.shape(), &Device::Cpu)?)
     }
 
     fn problem(&self, name: &str, problem: String) -> AdapterError {
@@ -192,14 +201,16 @@ mod tests {
         let fresh = Adapter::init(&config, &tiny_model(), 1).unwrap();
         let other = Adapter::init(&config, &tiny_model(), 2).unwrap();
         // Something other than zero in B.
-        let slots = fresh.slots().zip(other.slots()).map(|((at, slot), (_, other))| {
-            let (outputs, inputs) = (slot.b.dim(0).unwrap(), other.a.dim(1).unwrap());
+        let sites = fresh.sites().zip(other.sites()).map(|((at, site), (_, other))| {
+            let (a, b) = (&site.tensors()[0], &site.tensors()[1]);
+            let other = &other.tensors()[0];
+            let (outputs, inputs) = (b.dim(0).unwrap(), other.dim(1).unwrap());
             let columns: Vec<u32> = (0..outputs).map(|i| (i % inputs) as u32).collect();
             let columns = Tensor::from_vec(columns, outputs, &Device::Cpu).unwrap();
-            let b = other.a.index_select(&columns, 1).unwrap().t().unwrap().contiguous().unwrap();
-            (at, LoraSlot { a: slot.a.clone(), b, scale: slot.scale })
+            let b = other.index_select(&columns, 1).unwrap().t().unwrap().contiguous().unwrap();
+            (at, Site::new(vec![a.clone(), b]))
         });
-        Adapter::from_slots(config, slots.collect())
+        Adapter::from_sites(config, sites.collect())
     }
 
     fn saved() -> tempfile::TempDir {
@@ -232,17 +243,17 @@ mod tests {
     #[test]
     fn half_precision_is_widened() {
         let dir = saved();
-        let name = tensor_name(0, Projection::QProj, 'A');
+        let name = tensor_name((0, Projection::QProj), "lora_A.weight");
         let bytes: Vec<u8> = (0..36).flat_map(|i| bf16::from_f32(i as f32).to_le_bytes()).collect();
         rewrite(dir.path(), |n| n != name, Some((&name, TensorView::new(Dtype::BF16, vec![3, 12], &bytes).unwrap())));
         let loaded = Adapter::load_peft(dir.path()).unwrap();
-        let a: Vec<f32> = loaded.get(0, Projection::QProj).unwrap().a.flatten_all().unwrap().to_vec1().unwrap();
-        assert_eq!(a, (0..36).map(|i| i as f32).collect::<Vec<_>>());
+        let values = loaded.get(0, Projection::QProj).unwrap().values().unwrap();
+        assert_eq!(values[0], (0..36).map(|i| i as f32).collect::<Vec<_>>());
     }
 
     #[test]
     fn damaged_weights_are_refused_by_name() {
-        let missing = tensor_name(1, Projection::UpProj, 'B');
+        let missing = tensor_name((1, Projection::UpProj), "lora_B.weight");
         let dir = saved();
         rewrite(dir.path(), |name| name != missing, None);
         assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains(&missing));
@@ -254,7 +265,7 @@ mod tests {
         assert!(Adapter::load_peft(dir.path()).unwrap_err().to_string().contains("lm_head"));
 
         let dir = saved();
-        let name = tensor_name(0, Projection::QProj, 'A');
+        let name = tensor_name((0, Projection::QProj), "lora_A.weight");
         let bytes = f32::NAN.to_le_bytes().repeat(36);
         let view = TensorView::new(Dtype::F32, vec![3, 12], &bytes).unwrap();
         rewrite(dir.path(), |n| n != name, Some((&name, view)));

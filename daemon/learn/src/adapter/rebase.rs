@@ -3,11 +3,22 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 
-use super::{Adapter, AdapterError, LoraConfig, LoraSlot};
+use super::{Adapter, AdapterError, Kind, LoraConfig, Site};
 use crate::model::ModelConfig;
 
 /// Sweeps of the decomposition per row of its matrix, after which it is given up. It takes a handful.
 const SWEEPS_MAX: usize = 1000;
+
+/// That an adapter of one shape can be brought into another at all.
+///
+/// # Errors
+/// [`AdapterError::NotRebased`], where either is not plain LoRA.
+pub fn check_rebase(adapter: &LoraConfig, config: &LoraConfig) -> Result<(), AdapterError> {
+    if [adapter.kind, config.kind] == [Kind::LORA; 2] {
+        return Ok(());
+    }
+    Err(AdapterError::NotRebased { adapter: adapter.kind.name(), config: config.kind.name() })
+}
 
 /// An adapter in another shape.
 #[derive(Clone, Debug)]
@@ -26,30 +37,31 @@ impl Adapter {
     /// more to learn with. Layers that had no adapter get a fresh one. The root of each singular value goes to either side.
     ///
     /// # Errors
-    /// [`AdapterError::Invalid`] for a senseless configuration, [`AdapterError::Mismatch`] where a layer would lose its
+    /// [`AdapterError::NotRebased`] for other kinds than LoRA, [`AdapterError::Invalid`] for a senseless configuration, [`AdapterError::Mismatch`] where a layer would lose its
     /// adapter, the adapter is not of this model, or a change cannot be decomposed (it is not finite).
     pub fn rebased(&self, config: &LoraConfig, model: &ModelConfig, seed: u64) -> Result<Rebased, AdapterError> {
+        check_rebase(self.config(), config)?;
         self.check_fits(model)?;
         let fresh = Self::init(config, model, seed)?;
         let (mut whole, mut kept) = (0.0, 0.0);
-        let mut slots: BTreeMap<_, _> = fresh.slots().map(|(at, slot)| (at, slot.clone())).collect();
-        for ((layer, projection), slot) in self.slots() {
+        let mut pairs: BTreeMap<_, _> = fresh.sites().map(|(at, site)| (at, site.clone())).collect();
+        for ((layer, projection), site) in self.sites() {
             let path = projection.module_path(layer);
-            let Some(fresh) = slots.get_mut(&(layer, projection)) else {
+            let Some(fresh) = pairs.get_mut(&(layer, projection)) else {
                 let problem = format!("{path} has an adapter, and none in the shape that is wanted");
                 return Err(AdapterError::Mismatch(problem));
             };
-            let change = Change::of(slot)?.ok_or_else(|| {
+            let change = Change::of(site, self.config().scale())?.ok_or_else(|| {
                 AdapterError::Mismatch(format!("the change of {path} has no singular values: it is not finite"))
             })?;
             let squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
             let rank = config.r.min(change.values.len());
             whole += squares(&change.values);
             kept += squares(&change.values[..rank]);
-            *fresh = change.written_into(fresh, rank)?;
+            *fresh = change.written_into(fresh, config.scale(), rank)?;
         }
         let kept = if whole > 0.0 { kept / whole } else { 1.0 };
-        Ok(Rebased { adapter: Self::from_slots(config.clone(), slots), kept })
+        Ok(Rebased { adapter: Self::from_sites(config.clone(), pairs), kept })
     }
 }
 
@@ -65,8 +77,9 @@ struct Change {
 impl Change {
     /// The product is never formed: both factors are reduced to their triangles first, and what is decomposed is as wide as
     /// the rank. `None` where that has no end.
-    fn of(slot: &LoraSlot) -> Result<Option<Self>, AdapterError> {
-        let (b, a) = (matrix(&slot.b)? * f64::from(slot.scale), matrix(&slot.a)?);
+    fn of(site: &Site, scale: f32) -> Result<Option<Self>, AdapterError> {
+        let [a, b] = matrices(site)?;
+        let b = b * f64::from(scale);
         if !b.iter().chain(&a).all(|number| number.is_finite()) {
             return Ok(None);
         }
@@ -80,15 +93,23 @@ impl Change {
     }
 
     /// The first `rank` of its values in the place of as many rows of A and columns of B.
-    fn written_into(&self, fresh: &LoraSlot, rank: usize) -> Result<LoraSlot, AdapterError> {
-        let (mut a, mut b) = (matrix(&fresh.a)?, matrix(&fresh.b)?);
+    fn written_into(&self, fresh: &Site, scale: f32, rank: usize) -> Result<Site, AdapterError> {
+        let [mut a, mut b] = matrices(fresh)?;
         for (at, value) in self.values.iter().take(rank).enumerate() {
-            let root = (value / f64::from(fresh.scale)).sqrt();
+            let root = (value / f64::from(scale)).sqrt();
             a.row_mut(at).copy_from(&(self.right.row(at) * root));
             b.column_mut(at).copy_from(&(self.left.column(at) * root));
         }
-        Ok(LoraSlot { a: tensor(&a)?, b: tensor(&b)?, scale: fresh.scale })
+        Ok(Site::new(vec![tensor(&a)?, tensor(&b)?]))
     }
+}
+
+/// A and B.
+fn matrices(site: &Site) -> Result<[DMatrix<f64>; 2], AdapterError> {
+    let [a, b] = site.tensors() else {
+        return Err(AdapterError::Mismatch(format!("a layer has {} tensors, LoRA has two", site.tensors().len())));
+    };
+    Ok([matrix(a)?, matrix(b)?])
 }
 
 fn matrix(tensor: &Tensor) -> Result<DMatrix<f64>, AdapterError> {
@@ -120,16 +141,25 @@ mod tests {
     fn trained(config: &LoraConfig, seed: u64) -> Adapter {
         let fresh = Adapter::init(config, &tiny_model(), seed).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let slots = fresh.slots().map(|(at, slot)| {
-            let numbers: Vec<f32> = (0..slot.b.elem_count()).map(|_| random.random_range(-0.1..0.1)).collect();
-            (at, LoraSlot { b: Tensor::from_vec(numbers, slot.b.shape(), &Device::Cpu).unwrap(), ..slot.clone() })
+        with_b(&fresh, |_| random.random_range(-0.1..0.1))
+    }
+
+    /// The adapter with other numbers in B.
+    fn with_b(adapter: &Adapter, mut number: impl FnMut(f32) -> f32) -> Adapter {
+        let sites = adapter.sites().map(|(at, site)| {
+            let (values, [a, b]) = (site.values().unwrap(), site.tensors()) else { panic!("two matrices") };
+            let numbers: Vec<f32> = values[1].iter().map(|value| number(*value)).collect();
+            (at, Site::new(vec![a.clone(), Tensor::from_vec(numbers, b.shape(), &Device::Cpu).unwrap()]))
         });
-        Adapter::from_slots(config.clone(), slots.collect())
+        Adapter::from_sites(adapter.config().clone(), sites.collect())
     }
 
     fn changes(adapter: &Adapter) -> Vec<DMatrix<f64>> {
-        let change = |slot: &LoraSlot| matrix(&slot.b).unwrap() * matrix(&slot.a).unwrap() * f64::from(slot.scale);
-        adapter.slots().map(|(_, slot)| change(slot)).collect()
+        let change = |site: &Site| {
+            let [a, b] = matrices(site).unwrap();
+            b * a * f64::from(adapter.config().scale())
+        };
+        adapter.sites().map(|(_, site)| change(site)).collect()
     }
 
     fn rebased(adapter: &Adapter, config: &LoraConfig) -> Rebased {
@@ -171,8 +201,8 @@ mod tests {
     fn what_is_added_can_learn_and_is_seeded() {
         let adapter = trained(&shape(2, 4.0), 1);
         let wide = rebased(&adapter, &shape(4, 8.0)).adapter;
-        let (_, slot) = wide.slots().next().unwrap();
-        let rows: Vec<Vec<f32>> = slot.a.to_vec2().unwrap();
+        let (_, site) = wide.sites().next().unwrap();
+        let rows: Vec<Vec<f32>> = site.tensors()[0].to_vec2().unwrap();
         assert!(rows.iter().all(|row| row.iter().any(|number| *number != 0.0)), "a row of zeros learns nothing");
         let same = rebased(&adapter, &shape(4, 8.0)).adapter;
         assert_eq!(wide.fingerprint().unwrap(), same.fingerprint().unwrap());
@@ -182,7 +212,7 @@ mod tests {
     fn an_adapter_without_effect_keeps_having_none() {
         let fresh = Adapter::init(&shape(4, 8.0), &tiny_model(), 1).unwrap();
         let Rebased { adapter, kept } = rebased(&fresh, &shape(2, 4.0));
-        assert!(adapter.has_no_effect().unwrap() && kept == 1.0);
+        assert!(adapter.has_no_effect(&tiny_model()).unwrap() && kept == 1.0);
     }
 
     #[test]
@@ -190,7 +220,7 @@ mod tests {
         let few = LoraConfig { target_modules: [Projection::QProj].into(), ..shape(4, 8.0) };
         let all = shape(4, 8.0);
         let adapter = trained(&few, 1);
-        assert_eq!(rebased(&adapter, &all).adapter.slots().count(), 14);
+        assert_eq!(rebased(&adapter, &all).adapter.sites().count(), 14);
         let refused = trained(&all, 1).rebased(&few, &tiny_model(), 3).unwrap_err();
         assert!(refused.to_string().contains("has an adapter, and none in the shape"), "{refused}");
     }
@@ -198,8 +228,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_refused() {
         let adapter = trained(&shape(2, 4.0), 1);
-        let broken = adapter.slots().map(|(at, slot)| (at, LoraSlot { scale: f32::INFINITY, ..slot.clone() }));
-        let broken = Adapter::from_slots(adapter.config().clone(), broken.collect());
+        let broken = with_b(&adapter, |_| f32::INFINITY);
         let refused = broken.rebased(&shape(1, 2.0), &tiny_model(), 3).unwrap_err();
         assert!(refused.to_string().contains("not finite"), "{refused}");
     }

@@ -1,61 +1,47 @@
 use std::{collections::BTreeMap, path::Path};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use perennial_types::Fingerprint;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{AdapterError, LoraConfig, Projection, fingerprint, peft_files};
+use super::{AdapterError, BaseModel, LoraConfig, Projection, Site, fingerprint, peft_files};
 use crate::model::ModelConfig;
 
-/// The adapter of one linear layer.
-#[derive(Clone, Debug)]
-pub struct LoraSlot {
-    /// `[r, in]`
-    pub a: Tensor,
-    /// `[out, r]`
-    pub b: Tensor,
-    /// What the product is multiplied by.
-    pub scale: f32,
-}
-
-/// LoRA matrices for a base model. Cloning is cheap: tensors are shared.
+/// The tensors of an adapter for a base model. Cloning is cheap: tensors are shared.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     config: LoraConfig,
-    slots: BTreeMap<(usize, Projection), LoraSlot>,
+    sites: BTreeMap<(usize, Projection), Site>,
 }
 
 impl Adapter {
-    /// A fresh adapter, which changes nothing yet: A from PEFT's `kaiming_uniform(a = √5)`, which is uniform in
-    /// ±1/√in; B zero. Depends on the seed, the configuration and the model's shape alone.
+    /// A fresh adapter, which changes nothing yet. Depends on the seed, the configuration and the base model alone: on its shape,
+    /// and on its weights where the kind of adapter begins with them.
     ///
     /// # Errors
-    /// [`AdapterError::Invalid`], where the configuration has rank 0 or no target.
-    pub fn init(config: &LoraConfig, model: &ModelConfig, seed: u64) -> Result<Self, AdapterError> {
+    /// [`AdapterError::Invalid`], where the configuration has rank 0 or no target; [`AdapterError::NeedsWeights`].
+    pub fn init(config: &LoraConfig, base: &dyn BaseModel, seed: u64) -> Result<Self, AdapterError> {
         config.check()?;
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut slots = BTreeMap::new();
-        for layer in 0..model.layers {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut sites = BTreeMap::new();
+        for layer in 0..base.shape().layers {
             for projection in &config.target_modules {
-                let (inputs, outputs) = projection.width(model);
-                let bound = 1.0 / (inputs as f32).sqrt();
-                let a: Vec<f32> = (0..config.r * inputs).map(|_| rng.random_range(-bound..bound)).collect();
-                let slot = LoraSlot {
-                    a: Tensor::from_vec(a, (config.r, inputs), &Device::Cpu)?,
-                    b: Tensor::zeros((outputs, config.r), DType::F32, &Device::Cpu)?,
-                    scale: config.scale(),
-                };
-                slots.insert((layer, *projection), slot);
+                let (kind, of_base) = (config.kind.delta(), base.site(layer, *projection));
+                let shapes = kind.shapes(config, of_base.inputs, of_base.outputs);
+                let values = kind.init(config, of_base, &mut random)?;
+                let tensors = values.into_iter().zip(shapes);
+                let tensors = tensors.map(|(values, shape)| Tensor::from_vec(values, shape, &Device::Cpu));
+                sites.insert((layer, *projection), Site::new(tensors.collect::<candle_core::Result<_>>()?));
             }
         }
-        Ok(Self { config: config.clone(), slots })
+        Ok(Self { config: config.clone(), sites })
     }
 
     /// Reads a PEFT folder: `adapter_config.json` and `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// [`AdapterError`], where a file is missing or damaged, or the adapter is not plain LoRA on linear layers.
+    /// [`AdapterError`], where a file is missing or damaged, or the adapter is of no known [kind](super::Kind) on linear layers.
     pub fn load_peft(dir: &Path) -> Result<Self, AdapterError> {
         peft_files::load(dir)
     }
@@ -69,13 +55,13 @@ impl Adapter {
         if config.target_modules.is_empty() { Ok(Self::load_peft(dir)?.config) } else { Ok(config) }
     }
 
-    /// Whether it leaves its base as it is: every B is zero, as in a fresh one.
+    /// Whether it leaves its base as it is, as a fresh one does.
     ///
     /// # Errors
-    /// Where a tensor cannot be read.
-    pub fn has_no_effect(&self) -> Result<bool, AdapterError> {
-        for slot in self.slots.values() {
-            if slot.b.abs()?.max_all()?.to_scalar::<f32>()? != 0.0 {
+    /// Where a tensor cannot be read; [`AdapterError::NeedsWeights`].
+    pub fn has_no_effect(&self, base: &dyn BaseModel) -> Result<bool, AdapterError> {
+        for ((layer, projection), site) in self.sites() {
+            if !self.config.kind.delta().has_no_effect(base.site(layer, projection), &site.values()?)? {
                 return Ok(false);
             }
         }
@@ -91,13 +77,13 @@ impl Adapter {
         peft_files::save(self, dir, base_name)
     }
 
-    pub(crate) fn from_slots(config: LoraConfig, slots: BTreeMap<(usize, Projection), LoraSlot>) -> Self {
-        Self { config, slots }
+    pub(crate) fn from_sites(config: LoraConfig, sites: BTreeMap<(usize, Projection), Site>) -> Self {
+        Self { config, sites }
     }
 
     /// The adapter of one linear layer, if it has one.
-    pub fn get(&self, layer: usize, projection: Projection) -> Option<&LoraSlot> {
-        self.slots.get(&(layer, projection))
+    pub fn get(&self, layer: usize, projection: Projection) -> Option<&Site> {
+        self.sites.get(&(layer, projection))
     }
 
     /// The shape.
@@ -105,14 +91,19 @@ impl Adapter {
         &self.config
     }
 
-    /// Every slot, by layer and then in the order of [`Projection::ALL`].
-    pub fn slots(&self) -> impl Iterator<Item = ((usize, Projection), &LoraSlot)> {
-        self.slots.iter().map(|(at, slot)| (*at, slot))
+    /// The names of a layer's tensors in PEFT's file, after the path of the layer.
+    pub fn parts(&self) -> &'static [&'static str] {
+        self.config.kind.delta().parts()
+    }
+
+    /// Every layer that has one, by layer and then in the order of [`Projection::ALL`].
+    pub fn sites(&self) -> impl Iterator<Item = ((usize, Projection), &Site)> {
+        self.sites.iter().map(|(at, site)| (*at, site))
     }
 
     /// How many numbers it holds.
     pub fn parameters(&self) -> usize {
-        self.slots.values().map(|slot| slot.a.elem_count() + slot.b.elem_count()).sum()
+        self.sites.values().flat_map(Site::tensors).map(Tensor::elem_count).sum()
     }
 
     /// Checks that the adapter has exactly the layers and widths of a model.
@@ -120,7 +111,7 @@ impl Adapter {
     /// # Errors
     /// [`AdapterError::Mismatch`], which names the first layer that does not fit.
     pub fn check_fits(&self, model: &ModelConfig) -> Result<(), AdapterError> {
-        for ((layer, projection), slot) in self.slots() {
+        for ((layer, projection), site) in self.sites() {
             let path = projection.module_path(layer);
             if layer >= model.layers {
                 return Err(AdapterError::Mismatch(format!(
@@ -129,10 +120,9 @@ impl Adapter {
                 )));
             }
             let (inputs, outputs) = projection.width(model);
-            let (a, b) = (slot.a.dims(), slot.b.dims());
-            if a != [self.config.r, inputs] || b != [outputs, self.config.r] {
-                let problem =
-                    format!("{path} is {a:?} and {b:?}, but the layer has {inputs} inputs and {outputs} outputs");
+            let found = site.shapes();
+            if found != self.config.kind.delta().shapes(&self.config, inputs, outputs) {
+                let problem = format!("{path} has {found:?}, but the layer has {inputs} inputs and {outputs} outputs");
                 return Err(AdapterError::Mismatch(problem));
             }
         }
@@ -178,15 +168,16 @@ pub(crate) mod tests {
     fn a_fresh_adapter_is_seeded_bounded_and_without_effect() {
         let (config, model) = (LoraConfig::default(), tiny_model());
         let adapter = Adapter::init(&config, &model, 7).unwrap();
-        assert_eq!(adapter.slots().count(), 14);
+        assert_eq!(adapter.sites().count(), 14);
         adapter.check_fits(&model).unwrap();
-        for ((_, projection), slot) in adapter.slots() {
+        for ((_, projection), site) in adapter.sites() {
             let bound = 1.0 / (projection.width(&model).0 as f32).sqrt();
-            let a: Vec<f32> = slot.a.flatten_all().unwrap().to_vec1().unwrap();
+            let [a, b] = &site.values().unwrap()[..] else { panic!("two matrices") };
             let greatest = a.iter().fold(0.0_f32, |max, a| max.max(a.abs()));
             assert!(greatest <= bound && greatest > 0.8 * bound);
-            assert_eq!(slot.b.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+            assert!(b.iter().all(|b| *b == 0.0));
         }
+        assert!(adapter.has_no_effect(&model).unwrap());
         let same = Adapter::init(&config, &model, 7).unwrap();
         let other = Adapter::init(&config, &model, 8).unwrap();
         assert_eq!(adapter.fingerprint().unwrap(), same.fingerprint().unwrap());

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{GenerateError, GenerateOptions, sequence::Sequence};
 use crate::{
     adapter::Adapter,
-    model::{Attention, Decoder, LoraWeights, Model, Rows, Workspace},
+    model::{AdapterWeights, Attention, Decoder, Model, Rows, Workspace},
     rollout::{ActivationMemory, ActivationStore, Rollout, RolloutActivations, StoredRow},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Batch<'a> {
     model: &'a Model,
     /// The model's, packed where that pays.
     decoder: &'a Decoder,
-    lora: Option<LoraWeights>,
+    lora: Option<AdapterWeights>,
     options: &'a GenerateOptions,
     prompts: &'a [Vec<u32>],
     /// Completions per prompt.
@@ -65,8 +65,8 @@ impl<'a> Batch<'a> {
         let steps = turns.saturating_mul(options.max_new_tokens);
         let packs = steps >= STEPS_TO_PACK_FOR;
         let decoder = if packs { model.decoder.for_few_rows() } else { &model.decoder };
-        let lora = adapter.map(|adapter| LoraWeights::new(adapter, decoder.precision())).transpose()?;
-        let lora = if packs { lora.map(LoraWeights::for_few_rows) } else { lora };
+        let lora = adapter.map(|adapter| AdapterWeights::new(adapter, decoder)).transpose()?;
+        let lora = if packs { lora.map(AdapterWeights::for_few_rows) } else { lora };
         let cache = decoder.cache();
         Ok(Self {
             model,

@@ -3,7 +3,7 @@ use perennial_kernels::token_logprobs;
 use super::GenerateError;
 use crate::{
     adapter::Adapter,
-    model::{Attention, LoraWeights, Model, Rows, Workspace},
+    model::{AdapterWeights, Attention, Model, Rows, Workspace},
     tokenize::Encoded,
 };
 
@@ -29,7 +29,7 @@ pub fn score(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> R
     if let Some(index) = too_long {
         return Err(GenerateError::TooLong { index, tokens: samples[index].tokens.len(), tokens_max });
     }
-    let lora = adapter.map(|adapter| LoraWeights::new(adapter, model.decoder.precision())).transpose()?;
+    let lora = adapter.map(|adapter| AdapterWeights::new(adapter, &model.decoder)).transpose()?;
     let mut workspace = Workspace::default();
     let mut scores = Vec::with_capacity(samples.len());
     let mut rest = samples;
@@ -52,7 +52,7 @@ fn pass_len(samples: &[Encoded]) -> usize {
 
 fn score_pass(
     model: &Model,
-    lora: Option<&LoraWeights>,
+    lora: Option<&AdapterWeights>,
     samples: &[Encoded],
     workspace: &mut Workspace,
 ) -> Result<Vec<Scored>, GenerateError> {

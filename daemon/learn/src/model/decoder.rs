@@ -9,10 +9,11 @@ use perennial_kernels::{
 use tracing::warn;
 
 use super::{
-    Branches, LoraWeights, Matrix, ModelConfig, Rows,
+    AdapterWeights, Branches, Matrix, ModelConfig, Rows,
     layer::{Context, Kept, KeptIn, KeptRow, KeptStart, KeptWidths, Layer},
     workspace::Workspace,
 };
+use crate::adapter::Projection;
 
 /// The weights of a model and its passes, by hand on the CPU. Cloning is cheap: weights are shared.
 ///
@@ -72,7 +73,7 @@ pub struct Tape<'a> {
     decoder: &'a Decoder,
     rows: &'a Rows,
     packing: Packing<'a>,
-    lora: &'a LoraWeights,
+    adapter: &'a AdapterWeights,
     kept: Record<'a>,
     /// The residual stream before the final norm.
     last: Vec<f32>,
@@ -106,10 +107,10 @@ impl Decoder {
         &self,
         rows: &Rows,
         attention: Attention<'_>,
-        lora: Option<&LoraWeights>,
+        adapter: Option<&AdapterWeights>,
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
-        self.hidden_keeping(rows, attention, lora, &mut [], workspace)
+        self.hidden_keeping(rows, attention, adapter, &mut [], workspace)
     }
 
     /// As [`hidden`](Self::hidden), and what some of the rows leave behind for a backward pass, which [`recall`](Self::recall)
@@ -121,12 +122,12 @@ impl Decoder {
         &self,
         rows: &Rows,
         attention: Attention<'_>,
-        lora: Option<&LoraWeights>,
+        adapter: Option<&AdapterWeights>,
         kept_rows: &mut [(usize, KeptRow)],
         workspace: &mut Workspace,
     ) -> Result<Matrix> {
         in_pool(|| {
-            let residual = self.residual(self.layers.len(), rows, attention, lora, kept_rows, workspace)?;
+            let residual = self.residual(self.layers.len(), rows, attention, adapter, kept_rows, workspace)?;
             for (row, kept) in kept_rows {
                 kept.push_stream(&residual[*row * self.norm.len()..][..self.norm.len()]);
             }
@@ -161,22 +162,22 @@ impl Decoder {
         &'a self,
         rows: &'a Rows,
         packing: Packing<'a>,
-        lora: &'a LoraWeights,
+        adapter: &'a AdapterWeights,
         layers_kept: usize,
         workspace: &mut Workspace,
     ) -> Result<(Matrix, Tape<'a>)> {
         let (kept, last) = in_pool(|| match self.precision {
             Precision::F32 => {
-                let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
+                let (kept, last) = self.record(rows, packing, adapter, layers_kept, workspace)?;
                 Ok::<_, candle_core::Error>((Record::F32(kept), last))
             }
             Precision::Bf16 => {
-                let (kept, last) = self.record(rows, packing, lora, layers_kept, workspace)?;
+                let (kept, last) = self.record(rows, packing, adapter, layers_kept, workspace)?;
                 Ok((Record::Bf16(kept), last))
             }
         })?;
         let hidden = self.normed(&last);
-        Ok((hidden, Tape { decoder: self, rows, packing, lora, kept, last }))
+        Ok((hidden, Tape { decoder: self, rows, packing, adapter, kept, last }))
     }
 
     /// The forward pass of sequences all of whose rows were kept by [`hidden_keeping`](Self::hidden_keeping), with the same
@@ -188,11 +189,11 @@ impl Decoder {
         &'a self,
         kept_rows: &'a [&'a KeptRow],
         branches: &'a Branches,
-        lora: &'a LoraWeights,
+        adapter: &'a AdapterWeights,
         workspace: &mut Workspace,
     ) -> Result<(Matrix, Tape<'a>)> {
         let (rows, hidden) = (branches.rows(), self.norm.len());
-        let end = self.kept_starts(lora).last().copied().unwrap_or_default();
+        let end = self.kept_starts(adapter).last().copied().unwrap_or_default();
         if kept_rows.len() != rows.len() || kept_rows.iter().any(|row| row.stream(end).map(<[_]>::len) != Some(hidden))
         {
             bail!("{} rows that were kept do not make up the {} rows of a pass", kept_rows.len(), rows.len());
@@ -207,12 +208,12 @@ impl Decoder {
             (_, None) => kept_rows.to_vec(),
         };
         let (packing, kept) = (Packing::Branches(branches), Record::Rows { rows: kept_rows, seen });
-        Ok((normed, Tape { decoder: self, rows, packing, lora, kept, last }))
+        Ok((normed, Tape { decoder: self, rows, packing, adapter, kept, last }))
     }
 
     /// A row to be kept, with nothing in it yet.
-    pub fn empty_row(&self, lora: Option<&LoraWeights>) -> KeptRow {
-        let end = self.kept_starts(lora.unwrap_or(&LoraWeights::default())).last().copied().unwrap_or_default();
+    pub fn empty_row(&self, adapter: Option<&AdapterWeights>) -> KeptRow {
+        let end = self.kept_starts(adapter.unwrap_or(&AdapterWeights::default())).last().copied().unwrap_or_default();
         match self.precision {
             Precision::F32 => KeptRow::with_capacity::<f32>(end, self.norm.len()),
             Precision::Bf16 => KeptRow::with_capacity::<bf16>(end, self.norm.len()),
@@ -236,6 +237,11 @@ impl Decoder {
     /// The embedding table, `[vocab, hidden]`.
     pub fn embeddings(&self) -> &Weight {
         &self.embeddings
+    }
+
+    /// The weight of a linear layer, `[out, in]`; `None` where there is no such layer.
+    pub fn weight(&self, layer: usize, projection: Projection) -> Option<&Weight> {
+        Some(&self.layers.get(layer)?.linear(projection).weight)
     }
 
     /// What operands of products are rounded to.
@@ -264,8 +270,8 @@ impl Decoder {
     }
 
     /// The bytes that a layer's backward pass needs of each row of the forward pass, and those of the residual stream alone.
-    pub fn row_bytes(&self, lora: &LoraWeights) -> [usize; 2] {
-        let layers = self.kept_widths(lora).map(|widths| match self.precision {
+    pub fn row_bytes(&self, adapter: &AdapterWeights) -> [usize; 2] {
+        let layers = self.kept_widths(adapter).map(|widths| match self.precision {
             Precision::F32 => widths.bytes::<f32>(),
             Precision::Bf16 => widths.bytes::<bf16>(),
         });
@@ -273,21 +279,22 @@ impl Decoder {
     }
 
     /// The bytes of a [`KeptRow`].
-    pub fn kept_row_bytes(&self, lora: &LoraWeights) -> usize {
-        let [layer, stream] = self.row_bytes(lora);
+    pub fn kept_row_bytes(&self, adapter: &AdapterWeights) -> usize {
+        let [layer, stream] = self.row_bytes(adapter);
         self.layers.len() * layer + stream
     }
 
-    fn kept_widths(&self, lora: &LoraWeights) -> impl Iterator<Item = KeptWidths> {
-        self.layers.iter().enumerate().map(|(index, layer)| {
-            layer.kept_widths(self.heads, |projection| Some(lora.get(index, projection)?.a.outputs()))
-        })
+    fn kept_widths(&self, adapter: &AdapterWeights) -> impl Iterator<Item = KeptWidths> {
+        self.layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| layer.kept_widths(self.heads, |projection| adapter.kept_widths(index, projection)))
     }
 
     /// Where each layer begins in a [`KeptRow`], and where they end.
-    fn kept_starts(&self, lora: &LoraWeights) -> Vec<KeptStart> {
+    fn kept_starts(&self, adapter: &AdapterWeights) -> Vec<KeptStart> {
         let mut starts = vec![KeptStart::default()];
-        for (at, widths) in self.kept_widths(lora).enumerate() {
+        for (at, widths) in self.kept_widths(adapter).enumerate() {
             starts.push(widths.end(starts[at]));
         }
         starts
@@ -298,8 +305,8 @@ impl Decoder {
         KvCache::new(self.precision, self.layers.len(), self.heads.kv_heads, self.heads.dim)
     }
 
-    fn context<'a>(&'a self, rows: &'a Rows, lora: Option<&'a LoraWeights>) -> Context<'a> {
-        Context { heads: self.heads, eps: self.eps, rope: &self.rope, rows, lora }
+    fn context<'a>(&'a self, rows: &'a Rows, adapter: Option<&'a AdapterWeights>) -> Context<'a> {
+        Context { heads: self.heads, eps: self.eps, rope: &self.rope, rows, adapter }
     }
 
     fn normed(&self, residual: &[f32]) -> Matrix {
@@ -313,14 +320,14 @@ impl Decoder {
         layers: usize,
         rows: &Rows,
         mut attention: Attention<'_>,
-        lora: Option<&LoraWeights>,
+        adapter: Option<&AdapterWeights>,
         kept_rows: &mut [(usize, KeptRow)],
         workspace: &mut Workspace,
     ) -> Result<Vec<f32>> {
         let Some(layers) = self.layers.get(..layers) else {
             bail!("the model has {} layers, not {layers}", self.layers.len());
         };
-        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, lora));
+        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, adapter));
         for (index, layer) in layers.iter().enumerate() {
             let attention = &mut attention;
             residual = match self.precision {
@@ -335,11 +342,11 @@ impl Decoder {
         &self,
         rows: &Rows,
         packing: Packing<'_>,
-        lora: &LoraWeights,
+        adapter: &AdapterWeights,
         layers_kept: usize,
         workspace: &mut Workspace,
     ) -> Result<(Vec<Trace<E>>, Vec<f32>)> {
-        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, Some(lora)));
+        let (mut residual, context) = (self.embed(rows, workspace)?, self.context(rows, Some(adapter)));
         let mut all = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let kept: Kept<E>;
@@ -373,7 +380,7 @@ impl Decoder {
 }
 
 impl Tape<'_> {
-    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`LoraWeights`] has them, given that
+    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`AdapterWeights`] has them, given that
     /// of the hidden states.
     ///
     /// # Errors
@@ -382,18 +389,18 @@ impl Tape<'_> {
     /// # Panics
     /// Where shapes do not fit together.
     pub fn backward(self, d_hidden: &Matrix, gradients: &mut [Vec<f32>], workspace: &mut Workspace) -> Result<()> {
-        let Self { decoder, rows, packing, lora, kept, last } = self;
+        let Self { decoder, rows, packing, adapter, kept, last } = self;
         let mut d: Vec<f32> = workspace.take(last.len());
         rms_norm_backward(&mut d, Into::Set, &last, d_hidden.values(), &decoder.norm, decoder.eps);
         workspace.give(last);
-        let back = Back { decoder, packing, context: decoder.context(rows, Some(lora)) };
+        let back = Back { decoder, packing, context: decoder.context(rows, Some(adapter)) };
         in_pool(|| match kept {
             Record::F32(traces) => back.retrace(traces, &mut d, gradients, workspace),
             Record::Bf16(traces) => back.retrace(traces, &mut d, gradients, workspace),
             Record::Rows { rows, seen } => {
                 match decoder.precision {
-                    Precision::F32 => back.recall::<f32>(rows, &seen, lora, &mut d, gradients, workspace),
-                    Precision::Bf16 => back.recall::<bf16>(rows, &seen, lora, &mut d, gradients, workspace),
+                    Precision::F32 => back.recall::<f32>(rows, &seen, adapter, &mut d, gradients, workspace),
+                    Precision::Bf16 => back.recall::<bf16>(rows, &seen, adapter, &mut d, gradients, workspace),
                 }
                 Ok(())
             }
@@ -439,13 +446,13 @@ impl Back<'_> {
         &self,
         rows: &[&KeptRow],
         seen: &[&KeptRow],
-        lora: &LoraWeights,
+        adapter: &AdapterWeights,
         d: &mut [f32],
         gradients: &mut [Vec<f32>],
         workspace: &mut Workspace,
     ) {
-        let starts = self.decoder.kept_starts(lora);
-        let widths: Vec<KeptWidths> = self.decoder.kept_widths(lora).collect();
+        let starts = self.decoder.kept_starts(adapter);
+        let widths: Vec<KeptWidths> = self.decoder.kept_widths(adapter).collect();
         for (index, layer) in self.decoder.layers.iter().enumerate().rev() {
             let kept = Kept::<E>::of_rows(rows, seen, &widths[index], starts[index], workspace);
             layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
-use perennial_kernels::{Element, Into, Mat, MatMut, Shared, Threads, Weight, WeightProduct, gemm, products};
+use perennial_kernels::{Element, Into, Mat, MatMut, Shared, Weight, WeightProduct, products};
 
-use super::workspace::{Stored, Workspace};
+use super::{
+    adapter_weights::SiteWeights,
+    delta::{Delta, Seen},
+    workspace::{Stored, Workspace},
+};
 
 /// A frozen linear layer: `[out, in]`, and `[out]`.
 #[derive(Clone)]
@@ -11,59 +15,80 @@ pub(super) struct Linear {
     pub(super) bias: Option<Arc<[f32]>>,
 }
 
-/// The adapter of a linear layer: LoRA (arXiv 2106.09685), in the precision of a decoder.
-#[derive(Clone)]
-pub(super) struct Lora {
-    /// `[rank, in]`
-    pub(super) a: Weight,
-    /// `[out, rank]`, times the scale.
-    pub(super) b: Weight,
-    pub(super) scale: f32,
-    /// The place of A's gradient among those of all matrices; B's is the next.
-    pub(super) gradient: usize,
-}
-
 /// A linear layer and where what it makes of its input goes.
 pub(super) struct Output<'a> {
     pub(super) linear: &'a Linear,
-    pub(super) lora: Option<&'a Lora>,
+    pub(super) delta: Option<&'a dyn Delta>,
     /// `[rows, out]`
     pub(super) y: &'a mut [f32],
     pub(super) into: Into,
 }
 
-/// `y (+)= x · wᵀ + bias + scale · (x · aᵀ) · bᵀ` for linear layers that read the same x `[rows, in]`. Gives `x · aᵀ` of each,
-/// which the backward pass needs.
+/// `y (+)= x · wᵀ + bias`, with what an adapter changes about it, for linear layers that read the same x `[rows, in]`. Gives what
+/// the backward pass of each adapter needs, as [`Seen::kept`].
 pub(super) fn forward<E: Stored, const LAYERS: usize>(
     mut layers: [Output<'_>; LAYERS],
     x: &[E],
     rows: usize,
     workspace: &mut Workspace,
-) -> [Option<Vec<E>>; LAYERS] {
-    let mut inner: [Option<Vec<f32>>; LAYERS] =
-        std::array::from_fn(|at| layers[at].lora.map(|lora| workspace.take(rows * lora.a.outputs())));
+) -> [Vec<Vec<E>>; LAYERS] {
+    let pairs = layers.each_ref().map(|layer| layer.delta.and_then(Delta::low_rank));
+    let mut inner = pairs.map(|pair| pair.map(|pair| workspace.take::<f32>(rows * pair.a.outputs())));
     let x = &Shared::new(Mat::new(x, rows, x.len() / rows.max(1)), 2 * LAYERS);
-    let first = layers.iter().zip(&mut inner).filter_map(|(Output { lora, .. }, down)| {
-        let weight = &(*lora)?.a;
+    let first = pairs.iter().zip(&mut inner).filter_map(|(pair, down)| {
+        let weight = &(*pair)?.a;
         let y = MatMut::new(down.as_mut()?, rows, weight.outputs());
         Some(WeightProduct { weight, transposed: false, x, low_rank: None, y, into: Into::Set })
     });
     products(first.collect());
     let downs: [Option<Vec<E>>; LAYERS] = inner.map(|down| Some(E::rounded(down?, workspace)));
+    let mut apart = layers.each_ref().map(|layer| layer.product_apart(workspace));
     let second =
-        layers.iter_mut().zip(&downs).map(|(Output { linear: Linear { weight, .. }, lora, y, into }, down)| {
-            let low_rank = lora.zip(down.as_ref()).map(|(lora, down)| (&lora.b, Mat::new(down, rows, lora.b.inputs())));
+        layers.iter_mut().zip(&mut apart).zip(pairs.iter().zip(&downs)).map(|((layer, apart), (pair, down))| {
+            let Output { linear: Linear { weight, .. }, y, into, .. } = layer;
+            let low_rank = pair.zip(down.as_ref()).map(|(pair, down)| (&pair.b, Mat::new(down, rows, pair.b.inputs())));
+            let (y, into) = match apart {
+                Some(apart) => (apart.as_mut_slice(), Into::Set),
+                None => (&mut **y, *into),
+            };
             let y = MatMut::new(y, rows, weight.outputs());
-            WeightProduct { weight, transposed: false, x, low_rank, y, into: *into }
+            WeightProduct { weight, transposed: false, x, low_rank, y, into }
         });
     products(second.collect());
-    for Output { linear, y, .. } in &mut layers {
-        let Some(bias) = &linear.bias else { continue };
-        for y in y.chunks_exact_mut(bias.len()) {
-            y.iter_mut().zip(bias.iter()).for_each(|(y, bias)| *y += bias);
-        }
+    let mut kept = downs.map(|down| down.into_iter().collect::<Vec<_>>());
+    for ((layer, apart), kept) in layers.iter_mut().zip(apart).zip(&mut kept) {
+        kept.extend(layer.finish(apart, workspace));
     }
-    downs
+    kept
+}
+
+impl Output<'_> {
+    /// Room for the product by itself, where the adapter has to see it so and y holds something else.
+    fn product_apart(&self, workspace: &mut Workspace) -> Option<Vec<f32>> {
+        let apart = self.into == Into::Add && self.delta.is_some_and(Delta::finishes);
+        apart.then(|| workspace.take(self.y.len()))
+    }
+
+    /// What comes after the products.
+    fn finish<E: Stored>(&mut self, apart: Option<Vec<f32>>, workspace: &mut Workspace) -> Vec<Vec<E>> {
+        let finishing = self.delta.filter(|delta| delta.finishes()).map(E::delta);
+        let kept = match (finishing, apart) {
+            (Some(delta), Some(mut apart)) => {
+                let kept = delta.finish(&mut apart, workspace);
+                self.y.iter_mut().zip(&apart).for_each(|(y, product)| *y += product);
+                workspace.give(apart);
+                kept
+            }
+            (Some(delta), None) => delta.finish(self.y, workspace),
+            (None, _) => Vec::new(),
+        };
+        if let Some(bias) = &self.linear.bias {
+            for y in self.y.chunks_exact_mut(bias.len()) {
+                y.iter_mut().zip(bias.iter()).for_each(|(y, bias)| *y += bias);
+            }
+        }
+        kept
+    }
 }
 
 impl Linear {
@@ -73,8 +98,8 @@ impl Linear {
         &self,
         (dx, into): (&mut [f32], Into),
         dy: &[D],
-        x: &[E],
-        lora: Option<(&Lora, &[E])>,
+        site: Option<&SiteWeights>,
+        seen: Seen<'_, E>,
         gradients: &mut [Vec<f32>],
         workspace: &mut Workspace,
     ) {
@@ -84,24 +109,13 @@ impl Linear {
         let rounded: Option<Vec<E>> =
             f32::of_slice(dy).filter(|_| E::of_slice(dy).is_none()).map(|dy| workspace.copy(dy));
         let dy: &[E] = rounded.as_deref().or(E::of_slice(dy)).unwrap_or_default();
-        let (dx, dy) = (MatMut::new(dx, rows, inputs), Mat::new(dy, rows, outputs));
-        if let Some((lora, down)) = lora {
-            let (rank, shared) = (lora.a.outputs(), &Shared::new(dy, 2));
-            let mut d_down: Vec<f32> = workspace.take(rows * rank);
-            let (weight, y) = (&lora.b, MatMut::new(&mut d_down, rows, rank));
-            products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank: None, y, into: Into::Set }]);
-            let d_down_rounded = E::rounded(d_down, workspace);
-            let d_down = Mat::new(&d_down_rounded, rows, rank);
-            let (weight, low_rank) = (&self.weight, Some((&lora.a, d_down)));
-            products(vec![WeightProduct { weight, transposed: true, x: shared, low_rank, y: dx, into }]);
-
-            let da = MatMut::new(&mut gradients[lora.gradient], rank, inputs);
-            gemm(da, Into::Add, 1.0, d_down.t(), Mat::new(x, rows, inputs), E::PRECISION, Threads::Pool);
-            let db = MatMut::new(&mut gradients[lora.gradient + 1], outputs, rank);
-            gemm(db, Into::Add, lora.scale, dy.t(), Mat::new(down, rows, rank), E::PRECISION, Threads::Pool);
-            workspace.give(d_down_rounded);
-        } else {
-            self.weight.transposed_product(dx, into, dy);
+        let dx = MatMut::new(dx, rows, inputs);
+        match site {
+            Some(SiteWeights { delta, gradients: own }) => {
+                let gradients = &mut gradients[own.clone()];
+                E::delta(&**delta).backward(&self.weight, (dx, into), dy, seen, gradients, workspace);
+            }
+            None => self.weight.transposed_product(dx, into, Mat::new(dy, rows, outputs)),
         }
         rounded.into_iter().for_each(|rounded| workspace.give(rounded));
     }

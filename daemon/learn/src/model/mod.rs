@@ -1,5 +1,6 @@
 //! Base models: reading them from Hugging Face folders and GGUF files, and the decoder.
 
+mod adapter_weights;
 mod assemble;
 mod branches;
 pub(crate) mod composed;
@@ -7,6 +8,7 @@ mod config;
 mod config_gguf;
 mod config_hf;
 mod decoder;
+pub(crate) mod delta;
 mod error;
 mod export;
 mod files;
@@ -20,7 +22,6 @@ mod layout;
 mod linear;
 mod load;
 mod loaded;
-mod lora_weights;
 mod matrix;
 pub(crate) mod metadata;
 mod names;
@@ -36,18 +37,19 @@ mod tests;
 mod weight_cache;
 mod workspace;
 
+pub use adapter_weights::AdapterWeights;
 pub use branches::Branches;
 pub use config::{Architecture, Biases, ModelConfig};
 pub use decoder::{Attention, Decoder, Packing, Tape};
 pub use error::ModelError;
 pub use files::ModelSource;
 pub use layer::KeptRow;
-pub use lora_weights::LoraWeights;
 pub use matrix::Matrix;
 use perennial_types::{Body, Fingerprint, Prompt};
 pub use rope::{Rope, RopeScaling, Yarn};
 pub use rows::Rows;
 pub use safetensors::check_safetensors;
+pub(crate) use workspace::Stored;
 pub use workspace::Workspace;
 
 use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Notes, Tokenizer};

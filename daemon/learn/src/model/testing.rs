@@ -12,7 +12,10 @@ use super::{
     Architecture, Biases, Decoder, Model, ModelConfig, Rope, RopeScaling, layout,
     loaded::{Loaded, Tensors},
 };
-use crate::tokenize::testing::{VOCAB_SIZE, byte_tokenizer, chatml};
+use crate::{
+    adapter::{Adapter, Site},
+    tokenize::testing::{VOCAB_SIZE, byte_tokenizer, chatml},
+};
 
 pub(crate) fn tiny_config(architecture: Architecture) -> ModelConfig {
     ModelConfig {
@@ -32,6 +35,17 @@ pub(crate) fn tiny_config(architecture: Architecture) -> ModelConfig {
         qk_norm: architecture == Architecture::Qwen3,
         biases: Biases { qkv: architecture == Architecture::Qwen2, ..Biases::default() },
     }
+}
+
+/// The adapter with a B that is away from zero.
+pub(crate) fn moved(adapter: &Adapter) -> Adapter {
+    let tensor = |(part, tensor): (&&str, &Tensor)| match part.contains("lora_B") {
+        true => (tensor.ones_like().unwrap() * 0.03).unwrap(),
+        false => tensor.clone(),
+    };
+    let site = |site: &Site| Site::new(adapter.parts().iter().zip(site.tensors()).map(tensor).collect());
+    let sites = adapter.sites().map(|(place, own)| (place, site(own))).collect();
+    Adapter::from_sites(adapter.config().clone(), sites)
 }
 
 /// A model of random weights over the byte tokenizer.

@@ -16,11 +16,10 @@ use perennial_kernels::{Precision, Span};
 use rstest::rstest;
 
 use super::{
-    Architecture, Attention, Branches, Decoder, LoraWeights, Matrix, Model, ModelConfig, Packing, Rows, Workspace,
-    gguf,
-    testing::{random_tensors, tiny_config, tiny_decoder, tiny_model},
+    AdapterWeights, Architecture, Attention, Branches, Matrix, Model, ModelConfig, Packing, Rows, Workspace, gguf,
+    testing::{moved, random_tensors, tiny_config, tiny_decoder, tiny_model},
 };
-use crate::adapter::{Adapter, LoraConfig, LoraSlot};
+use crate::adapter::{Adapter, Kind, LoraConfig};
 
 const TOKENS: [u32; 9] = [5, 17, 200, 3, 3, 90, 61, 7, 250];
 
@@ -312,21 +311,24 @@ fn tokens_and_positions_outside_of_the_model_are_errors() {
     assert!(run(0, 256).is_err());
 }
 
-/// The gradients of an adapter's matrices for a fixed gradient of the hidden states.
-fn gradients(decoder: &Decoder, config: &ModelConfig, layers_kept: usize) -> Vec<Vec<f32>> {
-    let lora = LoraConfig { r: 4, ..LoraConfig::default() };
-    let fresh = Adapter::init(&lora, config, 1).unwrap();
-    let moved = |slot: &LoraSlot| LoraSlot { b: (slot.b.ones_like().unwrap() * 0.03).unwrap(), ..slot.clone() };
-    let adapter = Adapter::from_slots(lora, fresh.slots().map(|(place, slot)| (place, moved(slot))).collect());
-    let weights = LoraWeights::new(&adapter, decoder.precision()).unwrap();
+fn tiny_model_in(architecture: Architecture, precision: Precision) -> Model {
+    let model = tiny_model(architecture);
+    Model { decoder: tiny_decoder(&model.config, precision), ..model }
+}
+
+/// The gradients of an adapter's tensors for a fixed gradient of the hidden states.
+fn gradients(model: &Model, kind: Kind, layers_kept: usize) -> Vec<Vec<f32>> {
+    let (decoder, lora) = (&model.decoder, LoraConfig { r: 4, kind, ..LoraConfig::default() });
+    let adapter = moved(&Adapter::init(&lora, model, 1).unwrap());
+    let weights = AdapterWeights::new(&adapter, decoder).unwrap();
     let sequences: [(&[u32], usize); 3] = [(&TOKENS, 4), (&TOKENS[..6], 4), (&[9, 9, 3], 1)];
     let (branches, mut workspace) = (Branches::new(&sequences), Workspace::default());
     let packing = Packing::Branches(&branches);
     let (hidden, tape) = decoder.forward(branches.rows(), packing, &weights, layers_kept, &mut workspace).unwrap();
     let slopes = (0..hidden.values().len()).map(|at| ((at * 37 % 101) as f32 - 50.0) / 500.0).collect();
     let mut gradients: Vec<Vec<f32>> = adapter
-        .slots()
-        .flat_map(|(_, slot)| [vec![0.0; slot.a.elem_count()], vec![0.0; slot.b.elem_count()]])
+        .sites()
+        .flat_map(|(_, site)| site.tensors().iter().map(|tensor| vec![0.0; tensor.elem_count()]))
         .collect();
     tape.backward(&Matrix::new(slopes, hidden.cols()), &mut gradients, &mut workspace).unwrap();
     gradients
@@ -338,11 +340,12 @@ fn layers_that_are_computed_again_give_the_same_gradients(
     architecture: Architecture,
     #[values(Precision::F32, Precision::Bf16)] precision: Precision,
 ) {
-    let config = tiny_config(architecture);
-    let decoder = tiny_decoder(&config, precision);
-    let all_kept = gradients(&decoder, &config, config.layers);
-    for layers_kept in [0, 1, 3] {
-        assert_eq!(gradients(&decoder, &config, layers_kept), all_kept);
+    let model = tiny_model_in(architecture, precision);
+    for kind in Kind::ALL {
+        let all_kept = gradients(&model, kind, model.config.layers);
+        for layers_kept in [0, 1, 3] {
+            assert_eq!(gradients(&model, kind, layers_kept), all_kept, "{kind:?}");
+        }
     }
 }
 
@@ -351,16 +354,23 @@ fn gradients_in_bf16_are_those_in_f32_within_its_rounding(
     #[values(Architecture::Llama, Architecture::Qwen2, Architecture::Qwen3, Architecture::SmolLm3)]
     architecture: Architecture,
 ) {
-    let config = tiny_config(architecture);
-    let exact = gradients(&tiny_decoder(&config, Precision::F32), &config, config.layers);
-    let rounded = gradients(&tiny_decoder(&config, Precision::Bf16), &config, config.layers);
-    let (exact, rounded) = (exact.concat(), rounded.concat());
+    for kind in Kind::ALL {
+        check_rounding(architecture, kind);
+    }
+}
+
+fn check_rounding(architecture: Architecture, kind: Kind) {
+    let gradients = |precision| {
+        let model = tiny_model_in(architecture, precision);
+        gradients(&model, kind, model.config.layers).concat()
+    };
+    let (exact, rounded) = (gradients(Precision::F32), gradients(Precision::Bf16));
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
     let error = norm(&mut exact.iter().zip(&rounded).map(|(exact, rounded)| exact - rounded));
     let share = error / norm(&mut exact.iter().copied());
     // Eight bits of significand are rounded by up to 0.4 %, many times through four layers and back; the weights of this
     // model are noise, so that its gradients are small differences.
-    assert!((1e-5..0.1).contains(&share), "{share}");
+    assert!((1e-5..0.1).contains(&share), "{kind:?}: {share}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 use half::bf16;
 use perennial_kernels::Element;
 
-use super::Matrix;
+use super::{
+    Matrix,
+    delta::{Delta, DeltaIn},
+};
 
 /// Buffers that passes give back when they are done with them and take again. Memory that is new to a process costs more than
 /// most of what a layer computes in it.
@@ -12,16 +15,19 @@ pub struct Workspace {
 }
 
 #[derive(Default)]
-pub(super) struct Pool<T> {
+pub(crate) struct Pool<T> {
     free: Vec<Vec<T>>,
 }
 
 /// The types of numbers that a workspace has buffers of.
-pub(super) trait Stored: Element {
+pub(crate) trait Stored: Element {
     fn pool(workspace: &mut Workspace) -> &mut Pool<Self>;
 
     /// A buffer's values, rounded; the buffer itself where there is nothing to round.
     fn rounded(values: Vec<f32>, workspace: &mut Workspace) -> Vec<Self>;
+
+    /// The passes of an adapter over such numbers.
+    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self>;
 }
 
 impl Stored for f32 {
@@ -31,6 +37,10 @@ impl Stored for f32 {
 
     fn rounded(values: Vec<f32>, _workspace: &mut Workspace) -> Vec<Self> {
         values
+    }
+
+    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
+        delta
     }
 }
 
@@ -44,11 +54,15 @@ impl Stored for bf16 {
         workspace.give(values);
         rounded
     }
+
+    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
+        delta
+    }
 }
 
 impl Workspace {
     /// A buffer of this length, with whatever is in it: none that would be wasted on so few values.
-    pub(super) fn take<T: Stored>(&mut self, len: usize) -> Vec<T> {
+    pub(crate) fn take<T: Stored>(&mut self, len: usize) -> Vec<T> {
         let free = &mut T::pool(self).free;
         let fitting = free.iter().enumerate().filter(|(_, buffer)| (len..=2 * len).contains(&buffer.capacity()));
         let smallest = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at);
@@ -58,7 +72,7 @@ impl Workspace {
     }
 
     /// A buffer that holds the values, rounded.
-    pub(super) fn copy<T: Stored>(&mut self, values: &[f32]) -> Vec<T> {
+    pub(crate) fn copy<T: Stored>(&mut self, values: &[f32]) -> Vec<T> {
         let mut buffer = self.take(values.len());
         perennial_kernels::convert(&mut buffer, values);
         buffer
@@ -69,7 +83,7 @@ impl Workspace {
         self.give(matrix.into_values());
     }
 
-    pub(super) fn give<T: Stored>(&mut self, buffer: Vec<T>) {
+    pub(crate) fn give<T: Stored>(&mut self, buffer: Vec<T>) {
         if buffer.capacity() > 0 {
             T::pool(self).free.push(buffer);
         }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::activations::{ActivationMemory, RolloutActivations, StoredRow};
-use crate::model::{Decoder, KeptRow, LoraWeights};
+use crate::model::{AdapterWeights, Decoder, KeptRow};
 
 /// The indices of prompt and generation.
 type Name = (usize, usize);
@@ -23,8 +23,8 @@ pub(crate) struct ActivationStore {
 
 impl ActivationStore {
     /// For rollouts by a decoder with an adapter.
-    pub(crate) fn new(memory: &ActivationMemory, decoder: &Decoder, lora: &LoraWeights) -> Self {
-        Self { memory: memory.clone(), rows_max: memory.rows_max(decoder, lora), ..Self::default() }
+    pub(crate) fn new(memory: &ActivationMemory, decoder: &Decoder, adapter: &AdapterWeights) -> Self {
+        Self { memory: memory.clone(), rows_max: memory.rows_max(decoder, adapter), ..Self::default() }
     }
 
     /// Whether there is room for rollouts of a prompt of so many tokens, after `tokens_before` of prompts that have yet to join.
@@ -41,8 +41,8 @@ impl ActivationStore {
     }
 
     /// An empty row, of which [`prompt`](Self::prompt) or [`append`](Self::append) is told when it is filled.
-    pub(crate) fn row(&self, decoder: &Decoder, lora: Option<&LoraWeights>) -> KeptRow {
-        self.memory.row(decoder, lora)
+    pub(crate) fn row(&self, decoder: &Decoder, adapter: Option<&AdapterWeights>) -> KeptRow {
+        self.memory.row(decoder, adapter)
     }
 
     /// What is kept of a prompt.

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::model::{Decoder, KeptRow, LoraWeights};
+use crate::model::{AdapterWeights, Decoder, KeptRow};
 
 /// What the passes that drew a rollout leave behind for the backward pass of training, which then needs no forward pass of
 /// its own: of each token but the last, which went through no pass.
@@ -65,14 +65,14 @@ impl ActivationMemory {
     }
 
     /// The rows of a decoder with an adapter that there is room for.
-    pub(crate) fn rows_max(&self, decoder: &Decoder, lora: &LoraWeights) -> usize {
-        let rows = self.bytes_max.checked_div(decoder.kept_row_bytes(lora) as u64);
+    pub(crate) fn rows_max(&self, decoder: &Decoder, adapter: &AdapterWeights) -> usize {
+        let rows = self.bytes_max.checked_div(decoder.kept_row_bytes(adapter) as u64);
         rows.map_or(0, |rows| usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
     /// An empty row, to be given back as a [`StoredRow`].
-    pub(crate) fn row(&self, decoder: &Decoder, lora: Option<&LoraWeights>) -> KeptRow {
-        self.spare().pop().unwrap_or_else(|| decoder.empty_row(lora))
+    pub(crate) fn row(&self, decoder: &Decoder, adapter: Option<&AdapterWeights>) -> KeptRow {
+        self.spare().pop().unwrap_or_else(|| decoder.empty_row(adapter))
     }
 
     pub(crate) fn store(&self, row: KeptRow) -> StoredRow {

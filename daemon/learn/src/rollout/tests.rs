@@ -2,11 +2,11 @@ use perennial_kernels::{Precision, token_logprobs};
 
 use super::{ActivationMemory, Rollout, RolloutOptions, rollouts};
 use crate::{
-    adapter::{Adapter, LoraConfig, LoraSlot},
+    adapter::{Adapter, LoraConfig},
     generate::{Finish, GenerateError},
     model::{
-        Architecture, Attention, LoraWeights, Model, Rows, Workspace,
-        testing::{tiny_config, tiny_decoder, tiny_model},
+        AdapterWeights, Architecture, Attention, Model, Rows, Workspace,
+        testing::{moved, tiny_config, tiny_decoder, tiny_model},
     },
     train::{
         LossAndGradients, StopFlag, TrainDevice,
@@ -30,7 +30,7 @@ fn run(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Vec<Rol
 fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
     let sequence = [prompt, &rollout.tokens].concat();
     let (rows, cu_seqlens) = Rows::packed(&[&sequence]);
-    let lora = LoraWeights::new(adapter, model.decoder.precision()).unwrap();
+    let lora = AdapterWeights::new(adapter, &model.decoder).unwrap();
     let attention = Attention::Packed(&cu_seqlens);
     let hidden = model.decoder.hidden(&rows, attention, Some(&lora), &mut Workspace::default()).unwrap();
     let predicting: Vec<u32> = (prompt.len() as u32 - 1..).take(rollout.tokens.len()).collect();
@@ -42,8 +42,7 @@ fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: 
 fn adapter(model: &Model) -> Adapter {
     let config = LoraConfig { r: 4, ..LoraConfig::default() };
     let fresh = Adapter::init(&config, &model.config, 1).unwrap();
-    let moved = |slot: &LoraSlot| LoraSlot { b: (slot.b.ones_like().unwrap() * 0.03).unwrap(), ..slot.clone() };
-    Adapter::from_slots(config, fresh.slots().map(|(place, slot)| (place, moved(slot))).collect())
+    moved(&fresh)
 }
 
 #[test]
@@ -67,7 +66,7 @@ fn a_rollout_depends_on_nothing_that_runs_beside_it() {
 
 /// Memory for the activations of so many tokens.
 fn memory(model: &Model, adapter: &Adapter, tokens: usize) -> ActivationMemory {
-    let lora = LoraWeights::new(adapter, model.decoder.precision()).unwrap();
+    let lora = AdapterWeights::new(adapter, &model.decoder).unwrap();
     ActivationMemory::bounded((tokens * model.decoder.kept_row_bytes(&lora)) as u64)
 }
 

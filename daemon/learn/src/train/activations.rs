@@ -1,4 +1,4 @@
-use crate::model::{Decoder, LoraWeights};
+use crate::model::{AdapterWeights, Decoder};
 
 /// What the layers of a micro-batch keep of their forward pass for the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub struct ActivationPlan {
 impl ActivationPlan {
     /// As many layers kept as the bound allows for so many rows. A bound that not even the residual streams fit into is
     /// exceeded: nothing is left to save but smaller micro-batches.
-    pub fn new(decoder: &Decoder, lora: &LoraWeights, rows: usize, bytes_max: Option<u64>) -> Self {
+    pub fn new(decoder: &Decoder, adapter: &AdapterWeights, rows: usize, bytes_max: Option<u64>) -> Self {
         Self::of(
             decoder.layer_count(),
-            decoder.row_bytes(lora).map(|bytes| (bytes as u64).saturating_mul(rows as u64)),
+            decoder.row_bytes(adapter).map(|bytes| (bytes as u64).saturating_mul(rows as u64)),
             bytes_max,
         )
     }

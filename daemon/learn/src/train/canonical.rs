@@ -1,7 +1,7 @@
 use perennial_types::{Fingerprint, Fingerprinter};
 
 use super::{Schedule, TrainConfig, TrainDevice};
-use crate::adapter::{Adapter, AdapterError, LoraConfig};
+use crate::adapter::{Adapter, AdapterError, Kind, LoraConfig};
 
 /// What a run's name begins with, and the version of what follows it.
 const NAME: &[u8] = b"perennial run 2";
@@ -114,12 +114,15 @@ impl Canonical {
     }
 
     fn lora(&mut self, config: &LoraConfig) {
-        let LoraConfig { r, alpha, use_rslora, target_modules } = config;
+        let LoraConfig { r, alpha, use_rslora, target_modules, kind } = config;
         self.count("lora.r", *r as u64);
         self.real("lora.alpha", *alpha);
         self.flag("lora.use_rslora", *use_rslora);
         let modules: Vec<&str> = target_modules.iter().map(|module| module.as_str()).collect();
         self.word("lora.target_modules", &modules.join(","));
+        if *kind != Kind::default() {
+            self.word("adapter.kind", kind.name());
+        }
     }
 }
 
@@ -156,6 +159,9 @@ mod tests {
         ];
         for change in changes {
             assert_ne!(named(change), plain);
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::default()) {
+            assert_ne!(named(|config| config.lora.kind = kind), plain);
         }
     }
 }

@@ -143,7 +143,7 @@ pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainCon
             check_shape(parent.config(), &config.lora)?;
             parent
         }
-        None => Adapter::init(&config.lora, &model.config, config.seed)?,
+        None => Adapter::init(&config.lora, model, config.seed)?,
     };
     adapter.check_fits(&model.config)?;
     let parameters = Parameters::from_adapter(&adapter)?;

@@ -3,7 +3,7 @@ use perennial_gate::{Suite, items_needed};
 use perennial_learn::{
     adapter::Adapter,
     compute::current_isa,
-    model::{LoraWeights, Model},
+    model::{AdapterWeights, Model},
     train::ActivationPlan,
 };
 use perennial_publish::Surroundings;
@@ -150,8 +150,8 @@ fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
     if train.device == config::TrainDevice::Cuda {
         return Ok("trained on a GPU, with every layer computed forth twice".to_owned());
     }
-    let adapter = Adapter::init(&train.lora(), &model.config, 0)?;
-    let weights = LoraWeights::new(&adapter, model.decoder.precision())?;
+    let adapter = Adapter::init(&train.lora(), model, 0)?;
+    let weights = AdapterWeights::new(&adapter, &model.decoder)?;
     let rows = train.micro_batch_tokens;
     let plan = ActivationPlan::new(&model.decoder, &weights, rows, train.memory_bytes_max);
     let gigabytes = plan.bytes as f64 / 1e9;
@@ -179,7 +179,7 @@ fn champion(session: &Session) -> anyhow::Result<String> {
 fn doubts(session: &Session) -> anyhow::Result<Vec<String>> {
     match registry(session)? {
         Some(registry) => preflight::doubts(session.config(), &registry),
-        None => Ok(Vec::new()),
+        None => Ok(preflight::servers(session.config()).into_iter().collect()),
     }
 }
 

@@ -116,6 +116,11 @@ fn of_adapter(error: &AdapterError) -> Option<Verdict> {
         | AdapterError::Mismatch(_) => {
             last("put another adapter in service (`perennial rollback`), or train afresh with train.start = \"fresh\"")
         }
+        // Only a defect makes one by its model's shape alone where that is not enough.
+        AdapterError::NeedsWeights { .. } => last(DEFECT),
+        AdapterError::NotRebased { .. } => {
+            last("set the kind of the adapter back to the champion's, or train afresh with train.start = \"fresh\"")
+        }
         AdapterError::Invalid(_) => last("set train.r and train.alpha to numbers above 0"),
     }
 }

@@ -233,7 +233,7 @@ impl StageRun {
         };
         let unchanged = match first {
             Some(first) => first.fingerprint()? == candidate.fingerprint()?,
-            None => candidate.has_no_effect()?,
+            None => candidate.has_no_effect(stage.model)?,
         };
         if unchanged {
             let why = Final::new(

@@ -4,9 +4,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use perennial_kernels::{Heads, RopeTable};
 
 use super::{
+    AdapterTensors,
     attention::Attention,
     layer::Context,
-    lora::LoraTensors,
     ops::{Angles, rms_norm},
     tape::Tape,
     weights::{Layer, dtype_on, matrix, vector},
@@ -59,8 +59,8 @@ impl Decoder {
     ///
     /// # Errors
     /// Where a token or a position is outside the model, or the device has no room.
-    pub(crate) fn hidden(&self, rows: &Rows, packing: Packing<'_>, lora: Option<&LoraTensors>) -> Result<Tensor> {
-        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, lora)?);
+    pub(crate) fn hidden(&self, rows: &Rows, packing: Packing<'_>, adapter: Option<&AdapterTensors>) -> Result<Tensor> {
+        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, adapter)?);
         for (index, layer) in self.layers.iter().enumerate() {
             residual = layer.forward(index, &residual, &context)?;
         }
@@ -75,9 +75,9 @@ impl Decoder {
         &'a self,
         rows: &Rows,
         packing: Packing<'_>,
-        lora: &'a LoraTensors,
+        adapter: &'a AdapterTensors,
     ) -> Result<(Tensor, Tape<'a>)> {
-        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, Some(lora))?);
+        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, Some(adapter))?);
         let mut residuals = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             let after = layer.forward(index, &residual, &context)?;
@@ -93,7 +93,12 @@ impl Decoder {
         self.embeddings.index_select(&self.indices(&rows.tokens)?, 0)?.to_dtype(DType::F32)
     }
 
-    fn context<'a>(&self, rows: &Rows, packing: Packing<'_>, lora: Option<&'a LoraTensors>) -> Result<Context<'a>> {
+    fn context<'a>(
+        &self,
+        rows: &Rows,
+        packing: Packing<'_>,
+        adapter: Option<&'a AdapterTensors>,
+    ) -> Result<Context<'a>> {
         let (cos, sin): (Vec<_>, Vec<_>) = rows.positions.iter().map(|position| self.rope.at(*position)).unzip();
         let of_rows = |values: Vec<&[f32]>| {
             let planes = values.concat();
@@ -106,7 +111,7 @@ impl Decoder {
             dtype: self.dtype,
             angles: Angles { cos: of_rows(cos)?, sin: of_rows(sin)? },
             attention: Attention::new(self.heads, packing, &self.device)?,
-            lora,
+            adapter,
         })
     }
 

@@ -2,8 +2,8 @@ use candle_core::{DType, Result, Tensor, Var};
 use perennial_kernels::Heads;
 
 use super::{
+    AdapterTensors, ComposedDelta,
     attention::Attention,
-    lora::{Lora, LoraTensors},
     ops::{Angles, linear, rms_norm, swiglu},
     tape::{Gradients, gradient_of},
     weights::{Layer, Linear},
@@ -17,12 +17,12 @@ pub(super) struct Context<'a> {
     pub(super) dtype: DType,
     pub(super) angles: Angles,
     pub(super) attention: Attention,
-    pub(super) lora: Option<&'a LoraTensors>,
+    pub(super) adapter: Option<&'a AdapterTensors>,
 }
 
 impl<'a> Context<'a> {
-    fn lora(&self, layer: usize, projection: Projection) -> Option<&'a Lora> {
-        self.lora?.get(layer, projection)
+    fn delta(&self, layer: usize, projection: Projection) -> Option<&'a dyn ComposedDelta> {
+        self.adapter?.get(layer, projection)
     }
 }
 
@@ -53,7 +53,7 @@ impl Layer {
         let after = self.after_attention(index, &residual, &attended, context)?;
         let store = (after * d)?.sum_all()?.backward()?;
         let (d_after, d_attended) = (gradient_of(&store, &residual)?, gradient_of(&store, &attended)?);
-        gradients.add(&store, index, context.lora)?;
+        gradients.add(&store, index, context.adapter)?;
 
         let d_qkv = context.attention.backward(&detached, &d_attended)?;
         let mut product: Option<Tensor> = None;
@@ -66,7 +66,7 @@ impl Layer {
         }
         let Some(product) = product else { return Ok(d_after) };
         let store = product.backward()?;
-        gradients.add(&store, index, context.lora)?;
+        gradients.add(&store, index, context.adapter)?;
         d_after + gradient_of(&store, &residual)?
     }
 
@@ -74,7 +74,7 @@ impl Layer {
     fn before_attention(&self, index: usize, residual: &Tensor, context: &Context<'_>) -> Result<[Tensor; 3]> {
         let Context { heads, eps, dtype, ref angles, .. } = *context;
         let x = rms_norm(residual, &self.attention_norm, eps)?.to_dtype(dtype)?;
-        let project = |weights: &Linear, projection| linear(&x, weights, context.lora(index, projection));
+        let project = |weights: &Linear, projection| linear(&x, weights, context.delta(index, projection));
         let turned = |x: Tensor, count: usize, norm: Option<&Tensor>| {
             let rows = x.dim(0)?;
             let mut x = x.to_dtype(DType::F32)?.reshape((rows, count, heads.dim))?;
@@ -101,7 +101,7 @@ impl Layer {
         attended: &Tensor,
         context: &Context<'_>,
     ) -> Result<Tensor> {
-        let project = |weights: &Linear, projection, x: &Tensor| linear(x, weights, context.lora(index, projection));
+        let project = |weights: &Linear, projection, x: &Tensor| linear(x, weights, context.delta(index, projection));
         let middle = (residual + project(&self.o, Projection::OProj, attended)?.to_dtype(DType::F32)?)?;
         let x = rms_norm(&middle, &self.feed_forward_norm, context.eps)?.to_dtype(context.dtype)?;
         let gate = project(&self.gate, Projection::GateProj, &x)?;

@@ -8,12 +8,12 @@
 //!
 //! Weights are in the decoder's precision; on the CPU, for whose bf16 candle has no product, in f32.
 
+mod adapter_tensors;
 mod attention;
 mod decoder;
 mod gather;
 mod head;
 mod layer;
-mod lora;
 mod ops;
 mod product;
 mod tape;
@@ -21,6 +21,7 @@ mod tape;
 mod tests;
 mod weights;
 
+pub(crate) use adapter_tensors::{AdapterTensors, ComposedDelta};
 pub(crate) use decoder::Decoder;
 pub(crate) use gather::Gather;
-pub(crate) use lora::LoraTensors;
+pub(crate) use ops::with_bias;

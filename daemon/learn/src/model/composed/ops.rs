@@ -1,6 +1,6 @@
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{lora::Lora, product::frozen_product, weights::Linear};
+use super::{ComposedDelta, product::frozen_product, weights::Linear};
 
 /// `weight · x / √(mean(x²) + eps)` over the last dimension (arXiv 1910.07467). f32 in, f32 out.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -32,14 +32,19 @@ pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     (gate.to_dtype(DType::F32)?.silu()? * up.to_dtype(DType::F32)?)?.to_dtype(dtype)
 }
 
-/// `x · wᵀ + bias + scale · (x · aᵀ) · bᵀ` (LoRA, arXiv 2106.09685): x is `[rows, in]` in the dtype of w.
-pub(super) fn linear(x: &Tensor, layer: &Linear, lora: Option<&Lora>) -> Result<Tensor> {
-    let mut y = frozen_product(x, &layer.weight)?;
-    if let Some(bias) = &layer.bias {
-        y = y.broadcast_add(bias)?;
+/// `x · wᵀ + bias`, with what an adapter changes about it: x is `[rows, in]` in the dtype of w.
+pub(super) fn linear(x: &Tensor, layer: &Linear, delta: Option<&dyn ComposedDelta>) -> Result<Tensor> {
+    let (product, bias) = (frozen_product(x, &layer.weight)?, layer.bias.as_ref());
+    match delta {
+        Some(delta) => delta.forward(x, product, bias),
+        None => with_bias(product, bias),
     }
-    let Some(Lora { a, b, scale, .. }) = lora else { return Ok(y) };
-    let dtype = x.dtype();
-    let down = x.matmul(&a.to_dtype(dtype)?.t()?)?;
-    y + (down.matmul(&b.to_dtype(dtype)?.t()?)? * f64::from(*scale))?
+}
+
+/// `y + bias`, where there is one.
+pub(crate) fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
 }

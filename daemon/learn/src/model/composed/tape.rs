@@ -1,6 +1,6 @@
 use candle_core::{DType, Result, Tensor, Var, backprop::GradStore, bail};
 
-use super::{Decoder, LoraTensors, layer::Context, ops::rms_norm};
+use super::{AdapterTensors, Decoder, layer::Context, ops::rms_norm};
 
 /// A forward pass that a backward pass can follow: [`Decoder::forward`].
 pub(crate) struct Tape<'a> {
@@ -13,7 +13,7 @@ pub(crate) struct Tape<'a> {
 }
 
 impl Tape<'_> {
-    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`LoraTensors`] has them, given that
+    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`AdapterTensors`] has them, given that
     /// of the hidden states.
     ///
     /// # Errors
@@ -41,8 +41,8 @@ pub(super) struct Gradients {
 
 impl Gradients {
     /// Takes those of a layer's matrices.
-    pub(super) fn add(&mut self, store: &GradStore, layer: usize, lora: Option<&LoraTensors>) -> Result<()> {
-        let matrices = lora.into_iter().flat_map(|lora| lora.of_layer(layer));
+    pub(super) fn add(&mut self, store: &GradStore, layer: usize, adapter: Option<&AdapterTensors>) -> Result<()> {
+        let matrices = adapter.into_iter().flat_map(|adapter| adapter.of_layer(layer));
         self.found.extend(matrices.filter_map(|(place, matrix)| Some((place, store.get(matrix)?.detach()))));
         Ok(())
     }

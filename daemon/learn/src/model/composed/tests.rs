@@ -4,38 +4,35 @@ use candle_core::{Device, Tensor};
 use perennial_kernels::{Precision, token_logprobs, token_logprobs_and_gradients};
 use rstest::rstest;
 
-use super::{Decoder, LoraTensors};
+use super::{AdapterTensors, Decoder};
 use crate::{
-    adapter::{Adapter, LoraConfig, LoraSlot},
+    adapter::{Adapter, Kind, LoraConfig},
     model::{
-        Architecture, Attention, Branches, LoraWeights, Matrix, Model, Packing, Rows, Workspace,
-        testing::{tiny_config, tiny_decoder, tiny_model},
+        AdapterWeights, Architecture, Attention, Branches, Matrix, Model, Packing, Rows, Workspace,
+        testing::{moved, tiny_config, tiny_decoder, tiny_model},
     },
 };
 
 const TOKENS: [u32; 9] = [5, 17, 200, 3, 3, 90, 61, 7, 250];
 
 /// An adapter whose matrices are all away from zero.
-fn adapter(model: &Model) -> Adapter {
-    let lora = LoraConfig { r: 4, ..LoraConfig::default() };
-    let fresh = Adapter::init(&lora, &model.config, 1).unwrap();
-    let moved = |slot: &LoraSlot| LoraSlot { b: (slot.b.ones_like().unwrap() * 0.03).unwrap(), ..slot.clone() };
-    Adapter::from_slots(lora, fresh.slots().map(|(place, slot)| (place, moved(slot))).collect())
+fn adapter(model: &Model, kind: Kind) -> Adapter {
+    let fresh = Adapter::init(&LoraConfig { r: 4, kind, ..LoraConfig::default() }, model, 1).unwrap();
+    moved(&fresh)
 }
 
-fn tensors(adapter: &Adapter) -> LoraTensors {
-    let mut tensors = LoraTensors::default();
-    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for (at, slot) in adapter.slots() {
-        let ((rank, inputs), outputs) = (slot.a.dims2().unwrap(), slot.b.dim(0).unwrap());
-        let (a, b) = (values(&slot.a), values(&slot.b));
-        tensors.push(at, [rank, inputs, outputs], (&a, &b), slot.scale, &Device::Cpu).unwrap();
+fn tensors(adapter: &Adapter, decoder: &Decoder) -> AdapterTensors {
+    let mut tensors = AdapterTensors::default();
+    for (at, site) in adapter.sites() {
+        let values = site.values().unwrap();
+        let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+        tensors.push(adapter.config(), at, &values, decoder).unwrap();
     }
     tensors
 }
 
 fn zeros(adapter: &Adapter) -> Vec<Vec<f32>> {
-    let matrices = adapter.slots().flat_map(|(_, slot)| [&slot.a, &slot.b]);
+    let matrices = adapter.sites().flat_map(|(_, site)| site.tensors());
     matrices.map(|matrix| vec![0.0; matrix.elem_count()]).collect()
 }
 
@@ -55,15 +52,22 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
 
 /// Hidden states and gradients both ways.
 fn check(model: &Model, rows: &Rows, packing: Packing<'_>) {
-    let (adapter, mut workspace) = (adapter(model), Workspace::default());
-    let weights = LoraWeights::new(&adapter, Precision::F32).unwrap();
+    for kind in Kind::ALL {
+        check_kind(model, kind, rows, packing);
+    }
+}
+
+fn check_kind(model: &Model, kind: Kind, rows: &Rows, packing: Packing<'_>) {
+    let (adapter, mut workspace) = (adapter(model, kind), Workspace::default());
+    let weights = AdapterWeights::new(&adapter, &model.decoder).unwrap();
     let (expected, tape) = model.decoder.forward(rows, packing, &weights, 4, &mut workspace).unwrap();
     let slopes: Vec<f32> = (0..expected.values().len()).map(|at| ((at * 37 % 101) as f32 - 50.0) / 500.0).collect();
     let mut expected_gradients = zeros(&adapter);
     let d_hidden = Matrix::new(slopes.clone(), expected.cols());
     tape.backward(&d_hidden, &mut expected_gradients, &mut workspace).unwrap();
 
-    let (decoder, lora) = (Decoder::new(model, &Device::Cpu).unwrap(), tensors(&adapter));
+    let decoder = Decoder::new(model, &Device::Cpu).unwrap();
+    let lora = tensors(&adapter, &decoder);
     let (hidden, tape) = decoder.forward(rows, packing, &lora).unwrap();
     assert_close(&flat(&hidden), expected.values(), 1e-5);
     assert_eq!(flat(&decoder.hidden(rows, packing, Some(&lora)).unwrap()), flat(&hidden));

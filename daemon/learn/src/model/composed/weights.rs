@@ -1,7 +1,10 @@
 use candle_core::{DType, Device, Result, Tensor};
 use perennial_kernels::{Precision, Weight};
 
-use crate::model::{layer, linear};
+use crate::{
+    adapter::Projection,
+    model::{layer, linear},
+};
 
 /// The weights of one layer on a device.
 pub(super) struct Layer {
@@ -44,6 +47,18 @@ impl Layer {
             down: linear(&layer.down)?,
             rope: layer.rope,
         })
+    }
+
+    pub(super) fn linear(&self, projection: Projection) -> &Linear {
+        match projection {
+            Projection::QProj => &self.q,
+            Projection::KProj => &self.k,
+            Projection::VProj => &self.v,
+            Projection::OProj => &self.o,
+            Projection::GateProj => &self.gate,
+            Projection::UpProj => &self.up,
+            Projection::DownProj => &self.down,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     adapter::Projection,
     model::{
         Packing,
+        delta::Seen,
         linear::Linear,
         workspace::{Stored, Workspace},
     },
@@ -28,7 +29,7 @@ impl Layer {
         workspace: &mut Workspace,
     ) {
         let Context { heads, eps, rows, .. } = *context;
-        let mut back = Back { index, context, downs: &kept.downs, gradients };
+        let mut back = Back { index, context, deltas: &kept.deltas, gradients };
 
         let mut activated: Vec<E> = workspace.take(kept.gate.len());
         swiglu(&mut activated, &kept.gate, &kept.up);
@@ -90,7 +91,7 @@ impl Layer {
 struct Back<'a, E> {
     index: usize,
     context: &'a Context<'a>,
-    downs: &'a [Option<Vec<E>>],
+    deltas: &'a [Vec<Vec<E>>],
     gradients: &'a mut [Vec<f32>],
 }
 
@@ -104,7 +105,8 @@ impl<E: Stored> Back<'_, E> {
         x: &[E],
         workspace: &mut Workspace,
     ) {
-        let lora = self.context.lora(self.index, projection).zip(self.downs[projection as usize].as_deref());
-        linear.backward(dx, dy, x, lora, self.gradients, workspace);
+        let site = self.context.site(self.index, projection);
+        let seen = Seen { x, kept: &self.deltas[projection as usize] };
+        linear.backward(dx, dy, site, seen, self.gradients, workspace);
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     adapter::Projection,
     model::{
         Attention,
-        linear::{self, Linear, Lora, Output},
+        delta::Delta,
+        linear::{self, Linear, Output},
         workspace::{Stored, Workspace},
     },
 };
@@ -38,13 +39,13 @@ impl Layer {
         workspace: &mut Workspace,
     ) -> Result<(Vec<f32>, Kept<E>)> {
         let Context { heads, eps, rows, .. } = *context;
-        let lora = |projection| context.lora(index, projection);
-        let mut downs = [const { None }; Projection::ALL.len()];
+        let delta = |projection| context.site(index, projection).map(|site| &*site.delta);
+        let mut deltas = [const { Vec::new() }; Projection::ALL.len()];
 
         let mut x: Vec<E> = workspace.take(residual.len());
         rms_norm(&mut x, &residual, &self.attention_norm, eps);
         let of = [(&self.q, Projection::QProj), (&self.k, Projection::KProj), (&self.v, Projection::VProj)];
-        let [mut q, mut k, v] = project(of, lora, &x, &mut downs, rows.len(), workspace);
+        let [mut q, mut k, v] = project(of, delta, &x, &mut deltas, rows.len(), workspace);
         workspace.give(x);
         let unnormed = self.qk_norms.as_ref().map(|(q_norm, k_norm)| {
             let unnormed: (Vec<E>, Vec<E>) = (workspace.copy(&q), workspace.copy(&k));
@@ -68,42 +69,46 @@ impl Layer {
         };
 
         let mut middle: Vec<f32> = workspace.copy(&residual);
-        let o = Output { linear: &self.o, lora: lora(Projection::OProj), y: &mut middle, into: Into::Add };
-        [downs[Projection::OProj as usize]] = linear::forward([o], &attended, rows.len(), workspace);
+        let o = Output { linear: &self.o, delta: delta(Projection::OProj), y: &mut middle, into: Into::Add };
+        [deltas[Projection::OProj as usize]] = linear::forward([o], &attended, rows.len(), workspace);
 
         let mut x: Vec<E> = workspace.take(middle.len());
         rms_norm(&mut x, &middle, &self.feed_forward_norm, eps);
         let of = [(&self.gate, Projection::GateProj), (&self.up, Projection::UpProj)];
-        let [gate, up] = project(of, lora, &x, &mut downs, rows.len(), workspace).map(|y| E::rounded(y, workspace));
+        let [gate, up] = project(of, delta, &x, &mut deltas, rows.len(), workspace).map(|y| E::rounded(y, workspace));
         workspace.give(x);
         let mut activated: Vec<E> = workspace.take(gate.len());
         swiglu(&mut activated, &gate, &up);
         let mut after: Vec<f32> = workspace.copy(&middle);
-        let down = Output { linear: &self.down, lora: lora(Projection::DownProj), y: &mut after, into: Into::Add };
-        [downs[Projection::DownProj as usize]] = linear::forward([down], &activated, rows.len(), workspace);
+        let down = Output { linear: &self.down, delta: delta(Projection::DownProj), y: &mut after, into: Into::Add };
+        [deltas[Projection::DownProj as usize]] = linear::forward([down], &activated, rows.len(), workspace);
         workspace.give(activated);
 
         let [q, k, v] = kept;
-        Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, log_sums, gate, up, downs }))
+        Ok((after, Kept { residual, middle, unnormed, q, k, v, attended, log_sums, gate, up, deltas }))
     }
 }
 
-/// What linear layers make of the same x `[rows, in]`. `downs` gets what [`linear::forward`] gives, by projection.
+/// What linear layers make of the same x `[rows, in]`. `deltas` gets what [`linear::forward`] gives, by projection.
 fn project<'a, E: Stored, const LAYERS: usize>(
     layers: [(&'a Linear, Projection); LAYERS],
-    lora: impl Fn(Projection) -> Option<&'a Lora>,
+    delta: impl Fn(Projection) -> Option<&'a dyn Delta>,
     x: &[E],
-    downs: &mut [Option<Vec<E>>],
+    deltas: &mut [Vec<Vec<E>>],
     rows: usize,
     workspace: &mut Workspace,
 ) -> [Vec<f32>; LAYERS] {
     let mut layers =
         layers.map(|(linear, projection)| (linear, projection, workspace.take(rows * linear.weight.outputs())));
-    let outputs =
-        layers.each_mut().map(|(linear, projection, y)| Output { linear, lora: lora(*projection), y, into: Into::Set });
-    let all_downs = linear::forward(outputs, x, rows, workspace);
-    for ((_, projection, _), down) in layers.iter().zip(all_downs) {
-        downs[*projection as usize] = down;
+    let outputs = layers.each_mut().map(|(linear, projection, y)| Output {
+        linear,
+        delta: delta(*projection),
+        y,
+        into: Into::Set,
+    });
+    let kept = linear::forward(outputs, x, rows, workspace);
+    for ((_, projection, _), kept) in layers.iter().zip(kept) {
+        deltas[*projection as usize] = kept;
     }
     layers.map(|(_, _, y)| y)
 }

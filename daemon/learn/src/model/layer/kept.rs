@@ -26,8 +26,8 @@ pub(in crate::model) struct Kept<E> {
     pub(super) log_sums: Vec<f32>,
     pub(super) gate: Vec<E>,
     pub(super) up: Vec<E>,
-    /// Per projection, its input times Aᵀ.
-    pub(super) downs: [Option<Vec<E>>; Projection::ALL.len()],
+    /// Per projection, what its adapter keeps.
+    pub(super) deltas: [Vec<Vec<E>>; Projection::ALL.len()],
 }
 
 /// What one row of a forward pass leaves behind for a backward pass: what each layer keeps, and last the residual stream before
@@ -75,7 +75,7 @@ pub(in crate::model) struct KeptWidths {
     heads: usize,
     inner: usize,
     unnormed: bool,
-    downs: [Option<usize>; Projection::ALL.len()],
+    deltas: [Vec<usize>; Projection::ALL.len()],
 }
 
 /// Where a layer's part of a [`KeptRow`] begins.
@@ -86,8 +86,8 @@ pub(in crate::model) struct KeptStart {
 }
 
 impl Layer {
-    /// The widths of what the layer keeps, given the ranks of its adapters.
-    pub(in crate::model) fn kept_widths(&self, heads: Heads, rank: impl Fn(Projection) -> Option<usize>) -> KeptWidths {
+    /// The widths of what the layer keeps, given those of what its adapters keep.
+    pub(in crate::model) fn kept_widths(&self, heads: Heads, deltas: impl Fn(Projection) -> Vec<usize>) -> KeptWidths {
         KeptWidths {
             stream: self.attention_norm.len(),
             q: heads.q_cols(),
@@ -95,7 +95,7 @@ impl Layer {
             heads: heads.q_heads,
             inner: self.gate.weight.outputs(),
             unnormed: self.qk_norms.is_some(),
-            downs: Projection::ALL.map(rank),
+            deltas: Projection::ALL.map(deltas),
         }
     }
 }
@@ -107,7 +107,7 @@ impl KeptWidths {
 
     fn values(&self) -> usize {
         let unnormed = if self.unnormed { self.q + self.kv } else { 0 };
-        2 * self.q + 2 * self.kv + unnormed + 2 * self.inner + self.downs.iter().flatten().sum::<usize>()
+        2 * self.q + 2 * self.kv + unnormed + 2 * self.inner + self.deltas.iter().flatten().sum::<usize>()
     }
 
     /// The bytes of one row.
@@ -195,10 +195,10 @@ impl<E: KeptIn> Kept<E> {
     }
 
     pub(super) fn give(self, workspace: &mut Workspace) {
-        let Self { residual, middle, unnormed, q, k, v, attended, gate, up, downs, .. } = self;
+        let Self { residual, middle, unnormed, q, k, v, attended, gate, up, deltas, .. } = self;
         [residual, middle].into_iter().for_each(|buffer| workspace.give(buffer));
         [q, k, v, attended, gate, up].into_iter().for_each(|buffer| workspace.give(buffer));
-        downs.into_iter().flatten().for_each(|buffer| workspace.give(buffer));
+        deltas.into_iter().flatten().for_each(|buffer| workspace.give(buffer));
         if let Some((q, k)) = unnormed {
             workspace.give(q);
             workspace.give(k);
@@ -206,7 +206,7 @@ impl<E: KeptIn> Kept<E> {
     }
 
     fn new(rows: usize, seen: usize, widths: &KeptWidths, workspace: &mut Workspace) -> Self {
-        let KeptWidths { stream, q, kv, heads, inner, unnormed, downs } = *widths;
+        let KeptWidths { stream, q, kv, heads, inner, unnormed, ref deltas } = *widths;
         let mut sums = |width: usize| workspace.take(rows * width);
         let (residual, middle) = (sums(stream), sums(stream));
         let mut take = |width: usize| workspace.take(rows * width);
@@ -221,20 +221,20 @@ impl<E: KeptIn> Kept<E> {
             log_sums: vec![0.0; seen * heads],
             gate: take(inner),
             up: take(inner),
-            downs: downs.map(|rank| rank.map(&mut take)),
+            deltas: deltas.each_ref().map(|widths| widths.iter().map(|width| take(*width)).collect()),
         }
     }
 
     fn values(&self) -> impl Iterator<Item = &Vec<E>> {
-        let Self { unnormed, q, k, v, attended, gate, up, downs, .. } = self;
+        let Self { unnormed, q, k, v, attended, gate, up, deltas, .. } = self;
         let unnormed = unnormed.iter().flat_map(|(q, k)| [q, k]);
-        unnormed.chain([q, k, v, attended, gate, up]).chain(downs.iter().flatten())
+        unnormed.chain([q, k, v, attended, gate, up]).chain(deltas.iter().flatten())
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut Vec<E>> {
-        let Self { unnormed, q, k, v, attended, gate, up, downs, .. } = self;
+        let Self { unnormed, q, k, v, attended, gate, up, deltas, .. } = self;
         let unnormed = unnormed.iter_mut().flat_map(|(q, k)| [q, k]);
-        unnormed.chain([q, k, v, attended, gate, up]).chain(downs.iter_mut().flatten())
+        unnormed.chain([q, k, v, attended, gate, up]).chain(deltas.iter_mut().flatten())
     }
 }
 

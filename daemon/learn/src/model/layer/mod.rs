@@ -13,10 +13,7 @@ pub use kept::KeptRow;
 pub(super) use kept::{Kept, KeptIn, KeptStart, KeptWidths};
 use perennial_kernels::{Heads, RopeTable, Weight};
 
-use super::{
-    LoraWeights, Rows,
-    linear::{Linear, Lora},
-};
+use super::{AdapterWeights, Rows, adapter_weights::SiteWeights, linear::Linear};
 use crate::adapter::Projection;
 
 /// The weights of a norm.
@@ -46,16 +43,28 @@ pub(super) struct Context<'a> {
     pub(super) eps: f32,
     pub(super) rope: &'a RopeTable,
     pub(super) rows: &'a Rows,
-    pub(super) lora: Option<&'a LoraWeights>,
+    pub(super) adapter: Option<&'a AdapterWeights>,
 }
 
 impl<'a> Context<'a> {
-    fn lora(&self, layer: usize, projection: Projection) -> Option<&'a Lora> {
-        self.lora?.get(layer, projection)
+    fn site(&self, layer: usize, projection: Projection) -> Option<&'a SiteWeights> {
+        self.adapter?.get(layer, projection)
     }
 }
 
 impl Layer {
+    pub(super) fn linear(&self, projection: Projection) -> &Linear {
+        match projection {
+            Projection::QProj => &self.q,
+            Projection::KProj => &self.k,
+            Projection::VProj => &self.v,
+            Projection::OProj => &self.o,
+            Projection::GateProj => &self.gate,
+            Projection::UpProj => &self.up,
+            Projection::DownProj => &self.down,
+        }
+    }
+
     pub(super) fn weights_mut(&mut self) -> impl Iterator<Item = &mut Weight> {
         let Self { q, k, v, o, gate, up, down, .. } = self;
         [q, k, v, o, gate, up, down].into_iter().map(|linear| &mut linear.weight)

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::{
     Model, Packing,
-    composed::{Decoder, Gather, LoraTensors},
+    composed::{AdapterTensors, Decoder, Gather},
 };
 
 /// The passes by candle's operations.
@@ -16,7 +16,7 @@ pub(in crate::train) struct Composed {
 
 pub(super) struct ComposedPolicy<'p> {
     decoder: &'p Decoder,
-    lora: LoraTensors,
+    adapter: AdapterTensors,
 }
 
 impl Composed {
@@ -26,8 +26,8 @@ impl Composed {
 
     pub(super) fn policy<'p>(&'p self, adapter: Option<&Parameters>) -> candle_core::Result<ComposedPolicy<'p>> {
         let decoder = &self.decoder;
-        let lora = adapter.map(|adapter| adapter.to_tensors(decoder.device())).transpose()?.unwrap_or_default();
-        Ok(ComposedPolicy { decoder, lora })
+        let adapter = adapter.map(|adapter| adapter.to_tensors(decoder)).transpose()?.unwrap_or_default();
+        Ok(ComposedPolicy { decoder, adapter })
     }
 }
 
@@ -45,7 +45,7 @@ impl Policy for ComposedPolicy<'_> {
             return Ok(Vec::new());
         }
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
-        let hidden = self.decoder.hidden(rows, packing, Some(&self.lora))?;
+        let hidden = self.decoder.hidden(rows, packing, Some(&self.adapter))?;
         let hidden = (self.predicting(micro_batch)?.forth(&hidden)? / temperature)?;
         self.decoder.token_logprobs(&hidden, &micro_batch.targets)
     }
@@ -62,7 +62,7 @@ impl Policy for ComposedPolicy<'_> {
             return Ok(());
         }
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
-        let (hidden, tape) = self.decoder.forward(rows, packing, &self.lora)?;
+        let (hidden, tape) = self.decoder.forward(rows, packing, &self.adapter)?;
         let predicting = self.predicting(micro_batch)?;
         // The logits are linear in these.
         let hidden = (predicting.forth(&hidden)? / temperature)?;

@@ -4,7 +4,7 @@ use super::{
     super::{TrainError, activations::ActivationPlan, forward::MicroBatch, parameters::Parameters},
     Policy, Slopes,
 };
-use crate::model::{Attention, LoraWeights, Matrix, Model, Packing, Workspace};
+use crate::model::{AdapterWeights, Attention, Matrix, Model, Packing, Workspace};
 
 /// The passes by hand.
 pub(in crate::train) struct Kernels<'a> {
@@ -18,7 +18,7 @@ pub(super) struct KernelsPolicy<'p> {
     model: &'p Model,
     memory_bytes_max: Option<u64>,
     workspace: &'p mut Workspace,
-    lora: LoraWeights,
+    adapter: AdapterWeights,
 }
 
 impl<'a> Kernels<'a> {
@@ -26,10 +26,10 @@ impl<'a> Kernels<'a> {
         Self { model, memory_bytes_max, workspace: Workspace::default() }
     }
 
-    pub(super) fn policy<'p>(&'p mut self, adapter: Option<&Parameters>) -> KernelsPolicy<'p> {
+    pub(super) fn policy<'p>(&'p mut self, adapter: Option<&Parameters>) -> candle_core::Result<KernelsPolicy<'p>> {
         let Self { model, memory_bytes_max, workspace } = self;
-        let lora = adapter.map(|adapter| adapter.to_weights(model.decoder.precision())).unwrap_or_default();
-        KernelsPolicy { model, memory_bytes_max: *memory_bytes_max, workspace, lora }
+        let adapter = adapter.map(|adapter| adapter.to_weights(&model.decoder)).transpose()?.unwrap_or_default();
+        Ok(KernelsPolicy { model, memory_bytes_max: *memory_bytes_max, workspace, adapter })
     }
 }
 
@@ -37,7 +37,7 @@ impl Policy for KernelsPolicy<'_> {
     fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>> {
         let (decoder, branches) = (&self.model.decoder, &micro_batch.branches);
         let attention = Attention::Branches(branches);
-        let hidden = decoder.hidden(branches.rows(), attention, Some(&self.lora), self.workspace)?;
+        let hidden = decoder.hidden(branches.rows(), attention, Some(&self.adapter), self.workspace)?;
         let hidden = hidden.select(&micro_batch.predicting);
         token_logprobs(hidden.values(), decoder.head_weight(), temperature as f32, &micro_batch.targets)
     }
@@ -49,13 +49,13 @@ impl Policy for KernelsPolicy<'_> {
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
     ) -> Result<(), TrainError> {
-        let Self { model, memory_bytes_max, workspace, lora } = self;
+        let Self { model, memory_bytes_max, workspace, adapter } = self;
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
         let (hidden, tape) = match &micro_batch.kept_rows {
-            Some(kept_rows) => model.decoder.recall(kept_rows, &micro_batch.branches, lora, workspace)?,
+            Some(kept_rows) => model.decoder.recall(kept_rows, &micro_batch.branches, adapter, workspace)?,
             None => {
-                let plan = ActivationPlan::new(&model.decoder, lora, rows.len(), *memory_bytes_max);
-                model.decoder.forward(rows, packing, lora, plan.layers_kept, workspace)?
+                let plan = ActivationPlan::new(&model.decoder, adapter, rows.len(), *memory_bytes_max);
+                model.decoder.forward(rows, packing, adapter, plan.layers_kept, workspace)?
             }
         };
         let hidden = hidden.select(&micro_batch.predicting);

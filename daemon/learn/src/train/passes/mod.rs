@@ -57,7 +57,7 @@ impl<'a> Passes<'a> {
     /// Those of the model with an adapter, or of the model alone.
     pub(super) fn policy<'p>(&'p mut self, adapter: Option<&Parameters>) -> candle_core::Result<Box<dyn Policy + 'p>> {
         Ok(match self {
-            Self::Kernels(kernels) => Box::new(kernels.policy(adapter)),
+            Self::Kernels(kernels) => Box::new(kernels.policy(adapter)?),
             Self::Composed(composed) => Box::new(composed.policy(adapter)?),
         })
     }

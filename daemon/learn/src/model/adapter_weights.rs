@@ -1,0 +1,83 @@
+use std::ops::Range;
+
+use candle_core::{Result, bail};
+use perennial_kernels::Weight;
+use tracing::warn;
+
+use super::{
+    Decoder,
+    delta::{Delta, kept_widths},
+};
+use crate::adapter::{Adapter, LoraConfig, Projection};
+
+/// An adapter in the precision of a decoder, ready for its passes.
+#[derive(Default)]
+pub struct AdapterWeights {
+    /// Per layer and projection.
+    layers: Vec<[Option<SiteWeights>; Projection::ALL.len()]>,
+    tensors: usize,
+}
+
+/// The adapter of one linear layer.
+pub(super) struct SiteWeights {
+    pub(super) delta: Box<dyn Delta>,
+    /// The places of its gradients among those of all tensors.
+    pub(super) gradients: Range<usize>,
+}
+
+impl AdapterWeights {
+    /// # Errors
+    /// Where a tensor cannot be read, or the decoder has no such layer.
+    pub fn new(adapter: &Adapter, decoder: &Decoder) -> Result<Self> {
+        let mut weights = Self::default();
+        for (at, site) in adapter.sites() {
+            weights.push(adapter.config(), at, site.values()?, decoder)?;
+        }
+        Ok(weights)
+    }
+
+    /// Adds the adapter of one linear layer, given its tensors. The gradients of a backward pass come in the order in which they
+    /// are added.
+    ///
+    /// # Errors
+    /// Where the decoder has no such layer.
+    pub(crate) fn push(
+        &mut self,
+        config: &LoraConfig,
+        (layer, projection): (usize, Projection),
+        tensors: Vec<Vec<f32>>,
+        decoder: &Decoder,
+    ) -> Result<()> {
+        let Some(weight) = decoder.weight(layer, projection) else {
+            bail!("an adapter of {} is for another model", projection.module_path(layer));
+        };
+        let gradients = self.tensors..self.tensors + tensors.len();
+        self.tensors = gradients.end;
+        let delta = config.kind.delta().weights(config, weight, tensors, decoder.precision());
+        if self.layers.len() <= layer {
+            self.layers.resize_with(layer + 1, Default::default);
+        }
+        self.layers[layer][projection as usize] = Some(SiteWeights { delta, gradients });
+        Ok(())
+    }
+
+    /// With its matrices packed, as [`Decoder::for_few_rows`] has those of the model.
+    pub fn for_few_rows(mut self) -> Self {
+        let sites = self.layers.iter_mut().flatten().flatten();
+        let pairs = sites.filter_map(|site| site.delta.low_rank_mut());
+        let matrices: Vec<&mut Weight> = pairs.flat_map(|pair| [&mut pair.a, &mut pair.b]).collect();
+        if let Err(error) = Weight::prepack(matrices) {
+            warn!(%error, "no memory for a packed adapter: rollouts are slower without it");
+        }
+        self
+    }
+
+    /// How many values of each row the adapter of a linear layer keeps for its backward pass, part by part.
+    pub(super) fn kept_widths(&self, layer: usize, projection: Projection) -> Vec<usize> {
+        self.get(layer, projection).map(|site| kept_widths(&*site.delta)).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, layer: usize, projection: Projection) -> Option<&SiteWeights> {
+        self.layers.get(layer)?[projection as usize].as_ref()
+    }
+}
