@@ -226,7 +226,7 @@ pub(crate) mod tests {
         assert_eq!((outcome, said[1].as_str()), (Outcome::Promote, expected));
         let policy = Policy { require: Require::NotWorse, ..Policy::default() };
         let expected = "no suite that must not fall has items enough to tell (old): add items, or widen the margin";
-        assert_eq!(reasons(&[small.clone()], &policy), (Outcome::Reject, vec![expected.to_owned()]));
+        assert_eq!(reasons(std::slice::from_ref(&small), &policy), (Outcome::Reject, vec![expected.to_owned()]));
         let with_another = [small, suite("large", "protected", Verdict::NotWorse)];
         assert_eq!(reasons(&with_another, &policy).1[0], "1 suite stayed within its margin");
     }

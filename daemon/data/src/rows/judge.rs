@@ -11,6 +11,9 @@ pub fn judge(line: &[u8], turns_max: usize) -> Result<Row, String> {
     let text = std::str::from_utf8(line)
         .map_err(|error| format!("not UTF-8: the byte at column {} is not text", error.valid_up_to() + 1))?;
     let row = Row::parse(text).map_err(|error| match error {
+        RowError::NotAnObject("a list") => {
+            format!("{error}: put one object on each line, as `jq -c '.[]' FILE` does with a file that is one list")
+        }
         RowError::NotAnObject(_) => format!("{error}: put one object on each line"),
         _ => clipped(&error.to_string()),
     })?;

@@ -94,6 +94,18 @@ pub(super) fn refusal(head: &[u8]) -> Option<String> {
     if head.contains(&0) && !head.split(|byte| *byte == b'\n').any(is_row) {
         return Some(format!("this is a binary file, it holds NUL bytes; {WANTED}"));
     }
+    if is_long_list(head) {
+        return Some(format!(
+            "this is one JSON list in one line; {WANTED} (`jq -c '.[]' FILE` turns the list into that)"
+        ));
+    }
+    if let Some(delimiter) = delimiter_of(head) {
+        let option = if delimiter == ',' { String::new() } else { format!(", delimiter={:?}", delimiter.to_string()) };
+        return Some(format!(
+            "this is a table with a header (CSV); {WANTED} (`python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row \
+             in csv.DictReader(sys.stdin{option})]' < FILE` turns it into that)"
+        ));
+    }
     is_spread_over_lines(head).then(|| {
         format!("this is one JSON value spread over several lines; {WANTED} (`jq -c '.[]?'` turns a list into that)")
     })
@@ -110,8 +122,16 @@ const MAGIC: [(&[u8], &str); 16] = [
     (b"\x04\x22\x4d\x18", "a file compressed with lz4: unpack it first"),
     (b"\xff\xfe", "text in UTF-16: convert it with `iconv -t UTF-8`"),
     (b"\xfe\xff", "text in UTF-16: convert it with `iconv -t UTF-8`"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
+    (
+        b"PAR1",
+        "a Parquet file: convert it with `python3 -c 'import pandas; pandas.read_parquet(\"FILE\").to_json(\"FILE.jsonl\", \
+         orient=\"records\", lines=True)'`",
+    ),
+    (
+        b"ARROW1",
+        "an Arrow file: convert it with `python3 -c 'import pandas; pandas.read_feather(\"FILE\").to_json(\"FILE.jsonl\", \
+         orient=\"records\", lines=True)'`",
+    ),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF-", "a PDF document"),
@@ -120,6 +140,30 @@ const MAGIC: [(&[u8], &str); 16] = [
 
 fn is_row(line: &[u8]) -> bool {
     std::str::from_utf8(line).is_ok_and(|line| Row::parse(line).is_ok())
+}
+
+/// Whether the source is a list of objects in one line that is longer than the head. A shorter one is refused as a row, for
+/// other lines may follow it.
+fn is_long_list(head: &[u8]) -> bool {
+    let text = head.trim_ascii_start();
+    let begins = text.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"));
+    begins && head.len() == HEAD_BYTES && !text.contains(&b'\n')
+}
+
+/// What parts the columns, where the first line is a header of plain names and no line begins an object.
+fn delimiter_of(head: &[u8]) -> Option<char> {
+    let text = std::str::from_utf8(head).ok().or_else(|| {
+        // The head may end within a character.
+        let valid = std::str::from_utf8(head).err()?.valid_up_to();
+        std::str::from_utf8(head.get(..valid)?).ok()
+    })?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let header = lines.next()?;
+    let (delimiters, is_name) = ([',', '\t', ';'], |c: char| c.is_alphanumeric() || "_-. \"".contains(c));
+    let delimiter = delimiters.into_iter().find(|delimiter| header.contains(*delimiter))?;
+    let is_header = header.split(delimiter).all(|name| name.contains(char::is_alphabetic) && name.chars().all(is_name));
+    let mut rows = lines.peekable();
+    (is_header && rows.peek()?.contains(delimiter) && !rows.any(|line| line.starts_with('{'))).then_some(delimiter)
 }
 
 /// Whether the first JSON value begins on the first line that is not blank, and goes on below it: a pretty-printed
@@ -156,6 +200,23 @@ mod tests {
             (b"ab\0c\n", "NUL"),
         ] {
             assert!(refusal(magic).unwrap().contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_and_lists_are_told_with_what_converts_them() {
+        let comma = refusal(b"prompt,completion\n\"2+2, what is it?\",4\n").unwrap();
+        assert!(comma.contains("(CSV)") && comma.contains("csv.DictReader(sys.stdin)]"), "{comma}");
+        let tab = refusal(b"\"prompt\"\tcompletion\na\tb\n").unwrap();
+        assert!(tab.contains(r#"csv.DictReader(sys.stdin, delimiter="\t")"#), "{tab}");
+        let list = format!("[ {{\"text\": \"{}\"}}", "a".repeat(HEAD_BYTES));
+        assert!(refusal(&list.as_bytes()[..HEAD_BYTES]).unwrap().contains("jq -c '.[]'"));
+        for parquet in [&b"PAR1\x15"[..], b"ARROW1\0\0"] {
+            assert!(refusal(parquet).unwrap().contains("to_json"));
+        }
+        // A torn or foreign line before rows, one line alone, and prose are no tables.
+        for lines in ["so, what\n{\"text\": \"a\"}\n", "a,b", "Well, then?\nSo, no!\n", "1,2\n3,4\n"] {
+            assert_eq!(refusal(lines.as_bytes()), None, "{lines}");
         }
     }
 

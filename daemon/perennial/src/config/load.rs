@@ -7,7 +7,7 @@ use perennial_publish::PathKey;
 use toml::{Table, Value, de::DeTable};
 
 use super::{
-    Config, Listen,
+    Config, Listen, foreign,
     place::{self, Origin, Origins},
     validate::{self, Problem},
 };
@@ -167,7 +167,11 @@ fn overrides(sources: &Sources) -> Result<Vec<Override>, ConfigError> {
     let mut environment: Vec<_> = sources.environment.iter().collect();
     environment.sort();
     for (name, value) in environment {
-        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX).filter(|path| path.contains("__")) else { continue };
+        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        if !path.contains("__") {
+            refuse_single_underscores(name, path)?;
+            continue;
+        }
         let key = path.to_ascii_lowercase().replace("__", ".");
         found.push(Override { key, value: value.clone(), origin: Origin::Environment(name.clone()) });
     }
@@ -184,6 +188,28 @@ fn overrides(sources: &Sources) -> Result<Vec<Override>, ConfigError> {
         found.push(Override { key, value: state.to_string_lossy().into_owned(), origin });
     }
     Ok(found)
+}
+
+/// A variable that names a key but for the two underscores would set nothing, and nobody would know.
+fn refuse_single_underscores(name: &str, path: &str) -> Result<(), ConfigError> {
+    let keys = serde_json::to_value(Config::default()).unwrap_or_default();
+    let Some(meant) = with_double_underscores(&keys, &path.to_ascii_lowercase()) else { return Ok(()) };
+    Err(ConfigError::Override {
+        origin: Origin::Environment(name.to_owned()),
+        message: "it sets nothing: two underscores stand between a section and its key".to_owned(),
+        hint: format!("; did you mean `{ENVIRONMENT_PREFIX}{}`?", meant.to_ascii_uppercase()),
+    })
+}
+
+/// The key of these sections that a path is but for its underscores.
+fn with_double_underscores(sections: &serde_json::Value, path: &str) -> Option<String> {
+    sections.as_object()?.iter().find_map(|(key, inner)| {
+        let rest = path.strip_prefix(key.as_str())?;
+        match rest.strip_prefix('_') {
+            None => (rest.is_empty() && !inner.is_object()).then(|| key.clone()),
+            Some(rest) => Some(format!("{key}__{}", with_double_underscores(inner, rest)?)),
+        }
+    })
 }
 
 /// Sets one key and reads everything again, so that an error is this override's.
@@ -227,6 +253,9 @@ const LIKENESS_MIN: f64 = 0.75;
 fn nearest(message: &str) -> String {
     let mut names = message.split('`').skip(1).step_by(2);
     let Some(wrong) = names.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
+    if let Some(key) = foreign::own_name(wrong) {
+        return format!("; it is called `{key}` here");
+    }
     let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
     let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     best.filter(|name| likeness(name) >= LIKENESS_MIN)
@@ -319,6 +348,35 @@ mod tests {
         assert_eq!(loaded.origins["train.r"], Origin::Environment("PERENNIAL_TRAIN__R".into()));
         let loaded = load(&Sources { set: vec!["train.r=2".into()], ..sources }).unwrap();
         assert_eq!(loaded.config.train.r, 2);
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_is_refused_and_others_are_left_alone() {
+        let with = |name: &str| {
+            let environment = vec![(name.to_owned(), "1".to_owned())];
+            load(&Sources { environment, ..Default::default() }).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for (name, meant) in [
+            ("PERENNIAL_TRAIN_EPOCHS", "`PERENNIAL_TRAIN__EPOCHS`"),
+            ("PERENNIAL_TRAIN_STEPS_MAX", "`PERENNIAL_TRAIN__STEPS_MAX`"),
+            ("PERENNIAL_GATE_AUTO_ITEMS_MAX", "`PERENNIAL_GATE__AUTO__ITEMS_MAX`"),
+        ] {
+            let told = with(name).unwrap_err();
+            assert!(told.contains(name) && told.contains(meant), "{told}");
+        }
+        for other in ["PERENNIAL_TOKEN", "PERENNIAL_TRAIN", "PERENNIAL_HTTP_PROXY", "PERENNIAL_STATE"] {
+            assert_eq!(with(other), Ok(()), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_others_are_told_as_ours() {
+        for (foreign, own) in foreign::FOREIGN_NAMES {
+            let set = format!("train.{foreign}=1");
+            let told = with_file("", &[&set]).unwrap_err();
+            assert!(told.ends_with(&format!("; it is called `{own}` here")), "{told}");
+        }
+        assert!(with_file("[train]\nlora_alpha = 16", &[]).unwrap_err().ends_with("it is called `train.alpha` here"));
     }
 
     #[test]

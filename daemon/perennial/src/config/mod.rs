@@ -6,6 +6,7 @@
 mod ceilings;
 mod compute;
 mod dump;
+mod foreign;
 mod frozen;
 mod ingest;
 mod learner;

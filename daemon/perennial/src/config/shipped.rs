@@ -75,6 +75,14 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
 }
 
 #[test]
+fn what_others_call_otherwise_is_a_key_here() {
+    let documented = documented(SHIPPED);
+    for (foreign, own) in super::foreign::FOREIGN_NAMES {
+        assert!(documented.contains(*own), "{foreign}: {own}");
+    }
+}
+
+#[test]
 fn every_key_has_a_comment_above_it() {
     let mut above = "";
     for line in SHIPPED.lines() {
