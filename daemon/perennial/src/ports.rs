@@ -3,10 +3,8 @@
 //! The platform never looks behind these three traits, so its scheduling, shutdown and API are tested without a model.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::Read,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +14,7 @@ use std::{
 use perennial_data::rows::source_name;
 use perennial_drift::Cause;
 use perennial_registry::Registry;
-use perennial_types::{AdapterId, CycleId, Domain};
-use serde::{Deserialize, Serialize};
+use perennial_types::{AdapterId, CycleId};
 
 use crate::{
     config::{Config, SharedConfig},
@@ -25,6 +22,8 @@ use crate::{
     state::StateDir,
     telemetry::Telemetry,
 };
+
+pub(crate) use crate::outcomes::{CycleEnd, IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Waiting};
 
 /// What a part is built from. Cheap to clone.
 #[derive(Clone)]
@@ -89,40 +88,6 @@ impl Origin {
     }
 }
 
-/// How many rejected rows a report names.
-pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
-
-/// What became of the rows of a file or a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct IntakeReport {
-    /// Rows stored.
-    pub(crate) accepted: u64,
-    /// Rows that were stored before.
-    pub(crate) duplicates: u64,
-    /// Rows that were refused; they are in quarantine.
-    pub(crate) rejected: u64,
-    /// Of those, how many quarantine had no room for (`ingest.quarantine_source_bytes_max`, `ingest.quarantine_bytes_max`).
-    #[serde(default)]
-    pub(crate) unkept: u64,
-    /// Of the accepted rows, those held out of training.
-    pub(crate) held_out: u64,
-    /// Accepted rows per domain.
-    pub(crate) domains: BTreeMap<Domain, u64>,
-    /// The first [`REJECTIONS_NAMED_MAX`] rejected rows.
-    pub(crate) rejections: Vec<Rejection>,
-    /// The quarantine file, where a row was rejected.
-    pub(crate) quarantine: Option<PathBuf>,
-}
-
-/// A refused row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rejection {
-    /// The line, counted from 1.
-    pub(crate) line: u64,
-    /// What is wrong with it and how to mend it.
-    pub(crate) reason: String,
-}
-
 /// Why a file or a request could not be taken in, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
@@ -159,19 +124,6 @@ pub(crate) enum IntakeError {
     /// Whoever asked for it is gone, or the daemon stops.
     #[error("taking rows in was stopped: send them again")]
     Stopped,
-}
-
-/// What became of a quarantine file's rows that were taken in again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RequeueReport {
-    /// Rows stored.
-    pub(crate) accepted: u64,
-    /// Rows that were stored before.
-    pub(crate) duplicates: u64,
-    /// Rows that are refused still.
-    pub(crate) rejected: u64,
-    /// Lines that hold no whole row: the source must be sent again.
-    pub(crate) not_whole: u64,
 }
 
 /// Puts stored training samples into the replay buffer.
@@ -215,38 +167,6 @@ pub(crate) trait Cycles: Send + Sync {
     /// Puts the champion before this one (or the named one) back in service, and publishes it. Returns its id; `None`
     /// is the base model without an adapter.
     fn roll_back(&self, to: Option<&AdapterId>) -> anyhow::Result<Option<AdapterId>>;
-}
-
-/// Samples that wait for a cycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
-    /// How many training samples (held-out ones do not count).
-    pub(crate) samples: u64,
-    /// When the oldest of them came in, in milliseconds since the Unix epoch.
-    pub(crate) oldest_ms: Option<i64>,
-}
-
-/// How a run of a cycle ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CycleEnd {
-    /// The candidate is the champion now.
-    Promoted(AdapterId),
-    /// The gate refused the candidate; it is kept with its report.
-    Rejected(AdapterId),
-    /// It could not succeed; its samples wait for the next cycle.
-    Failed {
-        /// What broke.
-        reason: String,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// Somebody called it off; its samples wait for the next cycle.
-    Aborted {
-        /// Why.
-        reason: String,
-    },
-    /// Told to stop; goes on when it is run again.
-    Stopped,
 }
 
 /// Tells work on another thread to come to its next safe point. Cheap to clone; once set it stays set.

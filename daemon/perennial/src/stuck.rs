@@ -7,7 +7,7 @@ use perennial_registry::{Cycle, CycleOutcome, Registry};
 use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::sentence, ports::Waiting, telemetry::Activity};
+use crate::{failure::sentence, outcomes::Waiting, telemetry::Activity};
 
 /// Training does not get on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

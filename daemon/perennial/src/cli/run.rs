@@ -7,7 +7,7 @@ use tracing::warn;
 use super::session::Session;
 use crate::{
     config,
-    http::Doors,
+    http::{self, Doors},
     lock::{DaemonFile, StateLock},
     service::{self, Exit, Options},
     telemetry::ProgressBar,
@@ -26,14 +26,16 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     let doors = Doors::open(&session.config().http)?;
     let parts = session.parts(Some(lock), progress)?;
     recover(&parts.context)?;
-    let address = DaemonFile::address_of(&doors.addresses()?).context("no command could reach the daemon")?;
+    let addresses = doors.addresses()?;
+    let address = DaemonFile::address_of(&addresses).context("no command could reach the daemon")?;
     let daemon = DaemonFile { pid: std::process::id(), address, version: env!("CARGO_PKG_VERSION").to_owned() };
     daemon.write(session.state()).context("the state directory cannot be written")?;
     let sources = session.sources().clone();
     let options = Options {
         context: parts.context,
         ports: parts.ports,
-        doors,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        serve: Box::new(move |handle, drain, tasks| http::serve(doors, handle, drain, tasks)),
         log,
         reread: Arc::new(move || config::load(&sources)),
         shutdown: CancellationToken::new(),

@@ -8,7 +8,6 @@ mod anew;
 mod collect;
 mod decide;
 mod evaluate;
-mod folder;
 mod leaks;
 mod mix;
 pub(crate) mod notes;
@@ -40,11 +39,12 @@ use crate::{
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
 };
 
+pub(crate) use crate::cycle_folder::CycleFolder;
+
 pub(crate) use self::{
     anew::decide_anew,
     collect::{trained_domains, trained_kinds},
     decide::policy,
-    folder::CycleFolder,
     suites::check_golden,
 };
 

@@ -15,7 +15,7 @@ use super::{
     FrozenPlugin,
     journal::{self, Entry},
 };
-use crate::cycle::CycleFolder;
+use crate::cycle_folder::CycleFolder;
 
 /// Shares of what was drawn in a run, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

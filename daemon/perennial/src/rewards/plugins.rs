@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Sandbox;
 use crate::{
     config::{self, RewardPlugin},
-    cycle::CycleFolder,
+    cycle_folder::CycleFolder,
 };
 
 /// A plugin as a cycle froze it; its bytes are in the cycle's folder, under its name.

@@ -58,7 +58,6 @@ use self::{
 };
 use crate::{
     config::{ConfigError, Loaded},
-    http,
     ports::{Context, CycleEnd, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
     told::told,
@@ -79,14 +78,19 @@ const STOP_EXTENSION: Duration = Duration::from_secs(10);
 /// Reads the configuration again.
 pub(crate) type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
+/// Answers whoever asks through this handle until the token is cancelled, and then what was asked before, in tasks of the tracker.
+pub(crate) type Serve = Box<dyn FnOnce(&Arc<Handle>, CancellationToken, &TaskTracker) -> std::io::Result<()> + Send>;
+
 /// What the daemon is made of.
 pub(crate) struct Options {
     /// What all parts share.
     pub(crate) context: Context,
     /// The parts.
     pub(crate) ports: Ports,
-    /// Where HTTP is answered.
-    pub(crate) doors: http::Doors,
+    /// Where the daemon is reached, for the log.
+    pub(crate) addresses: Vec<String>,
+    /// Answers whoever asks the daemon.
+    pub(crate) serve: Serve,
     /// The log, whose level a reload may change.
     pub(crate) log: LogControl,
     /// Reads the configuration again, from the same sources.
@@ -176,9 +180,8 @@ enum Which {
 /// # Errors
 /// Where signals or the listener cannot be used. What goes wrong later is told and tried again.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
-    let Options { context, ports, doors, log, reread, shutdown } = options;
+    let Options { context, ports, addresses, serve, log, reread, shutdown } = options;
     let mut signals = Signals::new().context("signals cannot be listened to")?;
-    let addresses: Vec<String> = doors.addresses()?.iter().map(ToString::to_string).collect();
 
     let (ready, is_ready) = state::channel(false);
     let (commands, mut inbound) = mpsc::channel(16);
@@ -187,7 +190,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
     let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
     let pulse = Pulse::default();
-    http::serve(doors, &Arc::new(handle), drain.clone(), &tasks).context("HTTP cannot be answered")?;
+    serve(&Arc::new(handle), drain.clone(), &tasks).context("HTTP cannot be answered")?;
     tasks.spawn(systemd::supervise(pulse.clone(), context.telemetry.board().clone(), drain.clone()));
     tasks.close();
 

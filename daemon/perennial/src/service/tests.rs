@@ -21,6 +21,7 @@ use super::*;
 use crate::{
     clock,
     config::{Config, SharedConfig},
+    http,
     ports::{Cycles, Indexer, Intake, IntakeError, IntakeReport, Origin, RequeueReport, Waiting},
     publishing::Publishing,
     state::StateDir,
@@ -209,7 +210,8 @@ impl Running {
         let options = Options {
             context: context.clone(),
             ports,
-            doors,
+            addresses: vec![base.clone()],
+            serve: Box::new(move |handle, drain, tasks| http::serve(doors, handle, drain, tasks)),
             log: LogControl::detached(),
             reread: Arc::new(move || {
                 let config = reread.lock().unwrap().clone();

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     failure::sentence,
-    ports::CycleEnd,
+    outcomes::CycleEnd,
     telemetry::{Activity, Event, Telemetry},
     told::told,
 };

@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use super::whole;
 use crate::{
-    ports::IntakeReport,
+    outcomes::IntakeReport,
     telemetry::{Event, SetAside, Telemetry},
 };
 

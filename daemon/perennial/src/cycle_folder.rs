@@ -1,3 +1,5 @@
+//! A cycle's folder: known to all that work in it.
+
 use std::path::{Path, PathBuf};
 
 /// The folder of a cycle: everything that its phases write, and all that a training stage needs.
