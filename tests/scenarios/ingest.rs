@@ -93,3 +93,22 @@ fn missing_file_is_a_clear_error() {
     let error = fixture.program.run(&["ingest", "/nowhere/at-all.jsonl"]).unwrap().failure().unwrap();
     assert!(error.contains("/nowhere/at-all.jsonl"), "{error}");
 }
+
+#[test]
+fn a_script_learns_from_the_exit_code_what_became_of_the_rows() {
+    let fixture = Fixture::new().unwrap();
+    let (good, bad) = (r#"{"text": "a"}"#, r#"{"question": "q"}"#);
+    let code = |name: &str, rows: &[&str], arguments: &[&str]| {
+        let file = fixture.file(name, rows.join("\n")).unwrap();
+        let arguments = [&["ingest", file.to_str().unwrap()], arguments].concat();
+        fixture.program.run(&arguments).unwrap().code
+    };
+    assert_eq!(code("mixed.jsonl", &[good, bad], &[]), Some(0));
+    assert_eq!(code("mixed.jsonl", &[good, bad], &["--strict"]), Some(3));
+    assert_eq!(code("bad.jsonl", &[bad], &[]), Some(4));
+    assert_eq!(code("bad.jsonl", &[bad], &["--strict"]), Some(4));
+    // What was stored before is taken, and where there are no rows none is missing.
+    assert_eq!(code("again.jsonl", &[good], &["--strict"]), Some(0));
+    assert_eq!(code("empty.jsonl", &[], &["--strict"]), Some(0));
+    assert_eq!(code("table.csv", &["prompt,completion", "a,b"], &[]), Some(1));
+}

@@ -1,13 +1,13 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use anyhow::Context as _;
 
 use super::{
     client::send_file,
+    exit::Exit,
     output,
     session::{Answerer, Session},
 };
@@ -15,10 +15,14 @@ use crate::ports::{IntakeReport, REJECTIONS_NAMED_MAX, Stop};
 
 /// `perennial ingest`
 #[derive(Debug, clap::Args)]
+#[command(after_help = Exit::help())]
 pub(super) struct Ingest {
     /// The files; they are left where they are
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Fail where a row is refused; the others are stored all the same
+    #[arg(long)]
+    strict: bool,
     /// Print the reports as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -26,20 +30,34 @@ pub(super) struct Ingest {
 
 impl Ingest {
     /// Takes each file in. One that cannot be read does not keep the others out.
-    pub(super) fn run(&self, session: &Session) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(&self, session: &Session) -> anyhow::Result<Exit> {
         let answerer = session.to_write("perennial ingest")?;
-        let mut code = ExitCode::SUCCESS;
+        let mut exit = Exit::Done;
         for path in &self.files {
-            match take(session, &answerer, path) {
-                Ok(report) if self.json => output::line(serde_json::to_string(&report)?),
-                Ok(report) => tell(path, &report),
+            let ended = match take(session, &answerer, path) {
+                Ok(report) => {
+                    match self.json {
+                        true => output::line(serde_json::to_string(&report)?),
+                        false => tell(path, &report),
+                    }
+                    self.exit_of(&report)
+                }
                 Err(error) => {
                     output::error(&error.context(path.display().to_string()));
-                    code = ExitCode::FAILURE;
+                    Exit::Failed
                 }
-            }
+            };
+            exit = exit.max(ended);
         }
-        Ok(code)
+        Ok(exit)
+    }
+
+    fn exit_of(&self, report: &IntakeReport) -> Exit {
+        match (report.accepted + report.duplicates, report.rejected) {
+            (0, 1..) => Exit::NothingTaken,
+            (_, 1..) if self.strict => Exit::RowsRefused,
+            _ => Exit::Done,
+        }
     }
 }
 

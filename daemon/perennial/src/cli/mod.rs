@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod cycle;
 mod data;
+mod exit;
 mod gate;
 mod generate;
 mod ingest;
@@ -159,7 +160,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     let session = Session::open(sources)?;
     match command {
         Command::Run => return run::run(session),
-        Command::Ingest(ingest) => return ingest.run(&session),
+        Command::Ingest(ingest) => return Ok(ingest.run(&session)?.into()),
         Command::Cycle(cycle) => cycle.run(&session)?,
         Command::Status(Json { json }) => show::status(&session, json)?,
         Command::Cycles(Json { json }) => show::cycles(&session, json)?,
