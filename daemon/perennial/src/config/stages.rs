@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for TrainStage {
 }
 
 impl TrainStage {
-    /// As the older keys have it: `train.objectives` names it, and its keys are those of [train] or [grpo], or its defaults.
+    /// As the older keys have it: `train.objectives` names it, and its keys are those of `[train]` or `[grpo]`, or its defaults.
     fn older(objective: Objective, train: &Train, grpo: Option<&GrpoConfig>) -> Self {
         let of_grpo =
             grpo.filter(|_| objective.as_str() == grpo::NAME).and_then(|grpo| serde_json::to_value(grpo).ok());
@@ -126,7 +126,7 @@ impl TrainStage {
     }
 }
 
-/// The keys of [train] that are an objective's own in `[[train.stage]]`: those of supervised fine-tuning.
+/// The keys of `[train]` that are an objective's own in `[[train.stage]]`: those of supervised fine-tuning.
 pub(super) const SFT_KEYS: [&str; 4] = ["learning_rate", "epochs", "steps_max", "batch_size"];
 
 fn own_keys_of(objective: Objective, train: &Train) -> Keys {
