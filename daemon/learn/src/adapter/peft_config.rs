@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_cannot_be_served_is_refused_by_name() {
         for (key, value) in [
-            ("use_dora", json!(true)),
+            ("use_dora", json!("yes")),
             ("modules_to_save", json!(["lm_head"])),
             ("rank_pattern", json!({"q_proj": 4})),
             ("alpha_pattern", json!({"q_proj": 4})),

@@ -339,6 +339,16 @@ mod tests {
     }
 
     #[test]
+    fn adapters_that_a_rollout_server_does_not_load_are_refused() {
+        let with = |use_dora| {
+            let train = format!("[train]\nobjectives = [\"grpo\"]\nuse_dora = {use_dora}\n");
+            with_file(&format!("{train}[rollout.server]\nurl = \"http://127.0.0.1:1\""), &[]).unwrap_err()
+        };
+        assert!(with(true).contains("`train.use_dora` does not go with [rollout.server]"), "{}", with(true));
+        assert!(!with(false).contains("use_dora"), "{}", with(false));
+    }
+
+    #[test]
     fn later_sources_stand_above_earlier_ones() {
         let environment =
             vec![("PERENNIAL_TRAIN__R".to_owned(), "4".to_owned()), ("PERENNIAL_CONFIG".into(), "x".into())];

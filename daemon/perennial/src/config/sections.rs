@@ -8,7 +8,10 @@ use std::{
 
 use perennial_data::replay::PolicyKind;
 use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
-use perennial_learn::{adapter::LoraConfig, train::grpo::GrpoConfig};
+use perennial_learn::{
+    adapter::{Kind, LoraConfig},
+    train::grpo::GrpoConfig,
+};
 use perennial_publish::TargetConfig;
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
@@ -138,6 +141,7 @@ pub(crate) struct Train {
     pub(crate) r: usize,
     pub(crate) alpha: f64,
     pub(crate) use_rslora: bool,
+    pub(crate) use_dora: bool,
     pub(crate) learning_rate: f64,
     pub(crate) schedule: Schedule,
     pub(crate) warmup_ratio: f64,
@@ -164,6 +168,7 @@ impl Default for Train {
             r: 16,
             alpha: 32.0,
             use_rslora: false,
+            use_dora: false,
             learning_rate: 2e-4,
             schedule: Schedule::Linear,
             warmup_ratio: 0.0,
@@ -185,7 +190,8 @@ impl Default for Train {
 impl Train {
     /// The shape of a fresh adapter.
     pub(crate) fn lora(&self) -> LoraConfig {
-        LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, ..LoraConfig::default() }
+        let kind = if self.use_dora { Kind::DORA } else { Kind::LORA };
+        LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, kind, ..LoraConfig::default() }
     }
 }
 

@@ -164,6 +164,9 @@ fn grpo(config: &Config, found: &mut Problems) {
         if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
             found.add("rollout.server.url", "must begin with http:// or https://");
         }
+        if config.learns_from_rewards() && config.train.lora().kind.not_served_by().contains(&"vLLM") {
+            found.add("train.use_dora", "does not go with [rollout.server]: vLLM does not load such adapters");
+        }
     } else if grpo.sampling_correction != SamplingCorrection::None {
         found
             .add("grpo.sampling_correction", "only goes with [rollout.server]: what is drawn here needs no correction");

@@ -1,6 +1,7 @@
 //! Kinds of adapters. Each is a file with its [`DeltaKind`] and a line in [`Kind::ALL`]; nothing else knows what a kind computes,
 //! which tensors it has or how PEFT writes it. Copy from `lora.rs`.
 
+mod dora;
 mod lora;
 
 use std::fmt;
@@ -84,8 +85,11 @@ impl Kind {
     /// Plain LoRA (arXiv 2106.09685).
     pub const LORA: Self = Self(&lora::Lora);
 
+    /// DoRA (arXiv 2402.09353): LoRA on the direction of each row of a weight, and a magnitude of its own.
+    pub const DORA: Self = Self(&dora::Dora);
+
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::LORA];
+    pub const ALL: [Self; 2] = [Self::LORA, Self::DORA];
 
     /// The name in configurations.
     pub fn name(self) -> &'static str {
