@@ -11,6 +11,7 @@ const REQUIREMENTS: &str = "tests/goldens/requirements.txt";
 pub(crate) fn references() -> Result<()> {
     let python = python()?;
     Shell::new(&python).args(["tests/goldens/make.py"]).run()?;
+    Shell::new(&python).args(["tests/goldens/dora_reference.py"]).run()?;
     Shell::new(&python).args(["tests/goldens/model_folders.py"]).run()?;
     Shell::new(&python).args(["tests/goldens/templates.py"]).run()
 }
