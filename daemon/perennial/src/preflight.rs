@@ -19,7 +19,7 @@ use perennial_registry::{Registry, SampleCount};
 use perennial_types::{AdapterId, Domain};
 
 use crate::{
-    config::{Config, Start},
+    config::{AutoSuite, Config, Start},
     cycle::{self, trained_domains, trained_kinds},
     failure::{Failure, Final},
     models,
@@ -120,13 +120,19 @@ pub(crate) fn plugins(config: &Config, cache: Option<&Path>) -> anyhow::Result<O
 /// Where the registry fails.
 pub(crate) fn doubts(config: &Config, registry: &Registry) -> anyhow::Result<Vec<String>> {
     let counts = registry.sample_counts()?;
-    let mut found: Vec<String> = servers(config).into_iter().chain(small_suites(config, &counts)).collect();
-    if !config.learns_from_rewards() {
-        return Ok(found);
-    }
+    let found = servers(config).into_iter().chain(small_suites(config, &counts));
+    Ok(found.chain(unscored(config, registry, &counts)?).collect())
+}
+
+/// Samples and domains that learning from rewards passes by.
+///
+/// # Errors
+/// Where the registry fails.
+pub(crate) fn unscored(config: &Config, registry: &Registry, counts: &[SampleCount]) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
     let there: BTreeSet<Domain> =
-        counts.into_iter().filter(|count| !count.held_out).map(|count| count.domain).collect();
-    if there.is_empty() {
+        counts.iter().filter(|count| !count.held_out).map(|count| count.domain.clone()).collect();
+    if !config.learns_from_rewards() || there.is_empty() {
         return Ok(found);
     }
     let listed = |domains: &BTreeSet<Domain>| domains.iter().map(Domain::as_str).collect::<Vec<_>>().join(", ");
@@ -170,12 +176,10 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
 }
 
 fn small_suite(config: &Config, policy: &Policy, domain: &Domain, items: u64) -> Option<String> {
-    let auto = &config.gate.auto;
-    let own = auto.domain.get(domain);
-    let margin = own.and_then(|own| own.margin).unwrap_or(config.gate.margin);
-    let items = items.min(own.and_then(|own| own.items_max).unwrap_or(auto.items_max) as u64);
+    let AutoSuite { metric, margin, items_max, .. } = config.gate.auto_of(domain);
+    let items = items.min(items_max as u64);
     // Where the references choose the metric, the one that takes fewest.
-    let metric = own.and_then(|own| own.metric).or(auto.metric).unwrap_or(Metric::Perplexity);
+    let metric = metric.unwrap_or(Metric::Perplexity);
     let needed = items_needed(metric, None, margin, policy)?;
     (items < needed as u64).then(|| {
         format!(

@@ -27,18 +27,24 @@ impl Promote {
         if !force {
             bail!("promoting is the gate's to decide: to put {adapter} in service without its word, add --force");
         }
-        match session.to_write("perennial promote")? {
-            Answerer::Here(parts) => {
-                parts.ports.cycles.promote(&adapter, &reason)?;
-                parts.context.publishing.follow_remote();
-            }
-            Answerer::Daemon(client) => {
-                let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &http::Promote { reason })?;
-            }
-        }
+        promote(&session.to_write("perennial promote")?, &adapter, reason)?;
         output::line(format_args!("{adapter} is the champion now, by hand"));
         Ok(())
     }
+}
+
+/// Puts an adapter in service, and lets the targets of publishing follow.
+pub(super) fn promote(answerer: &Answerer, adapter: &AdapterId, reason: String) -> anyhow::Result<()> {
+    match answerer {
+        Answerer::Here(parts) => {
+            parts.ports.cycles.promote(adapter, &reason)?;
+            parts.context.publishing.follow_remote();
+        }
+        Answerer::Daemon(client) => {
+            let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &http::Promote { reason })?;
+        }
+    }
+    Ok(())
 }
 
 /// `perennial rollback`

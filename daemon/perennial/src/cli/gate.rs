@@ -1,13 +1,12 @@
 use anyhow::bail;
 use perennial_gate::Report;
-use perennial_types::CycleId;
-use serde_json::Value;
+use perennial_types::{AdapterId, CycleId};
 
 use super::{
-    output,
+    champion, output,
     session::{Answerer, Session},
 };
-use crate::{api::Status, cycle, http};
+use crate::{api::Status, cycle};
 
 /// `perennial gate`
 #[derive(Debug, clap::Args)]
@@ -43,35 +42,29 @@ impl Gate {
         if !report.decision.promotes() {
             bail!("the gate does not let {} pass", report.candidate);
         }
-        let reason = format!("the gate decided cycle {} anew", self.cycle);
-        match session.to_write("perennial gate --promote")? {
-            Answerer::Here(parts) => {
-                compared_with(&report, parts.context.registry.champion()?.map(|champion| champion.to_string()))?;
-                parts.ports.cycles.promote(&report.candidate, &reason)?;
-            }
-            Answerer::Daemon(client) => {
-                let status: Status = client.get("/v1/status")?;
-                compared_with(&report, status.champion.map(|champion| champion.to_string()))?;
-                let path = format!("/v1/adapters/{}/promote", report.candidate);
-                let _: Value = client.post(&path, &http::Promote { reason })?;
-            }
-        }
+        let answerer = session.to_write("perennial gate --promote")?;
+        let champion = match &answerer {
+            Answerer::Here(parts) => parts.context.registry.champion()?,
+            Answerer::Daemon(client) => client.get::<Status>("/v1/status")?.champion,
+        };
+        check_compared_with(champion.as_ref(), &report)?;
+        champion::promote(&answerer, &report.candidate, format!("the gate decided cycle {} anew", self.cycle))?;
         output::line(format_args!("{} is the champion now", report.candidate));
         Ok(())
     }
 }
 
 /// Its answers say nothing beside those of another champion.
-fn compared_with(report: &Report, champion: Option<String>) -> anyhow::Result<()> {
-    if report.champion.as_ref().map(ToString::to_string) == champion {
+fn check_compared_with(champion: Option<&AdapterId>, report: &Report) -> anyhow::Result<()> {
+    if report.champion.as_ref() == champion {
         return Ok(());
     }
-    let named = |champion: Option<String>| champion.unwrap_or_else(|| "the base model".to_owned());
+    let named = |adapter: Option<&AdapterId>| adapter.map_or_else(|| "the base model".to_owned(), AdapterId::to_string);
     bail!(
         "{} was compared with {}, and {} is in service now: give its samples back (`perennial requeue {}`), so that a new \
          cycle learns from them",
         report.candidate,
-        named(report.champion.as_ref().map(ToString::to_string)),
+        named(report.champion.as_ref()),
         named(champion),
         report.cycle,
     );

@@ -8,10 +8,12 @@ mod compute;
 mod dump;
 mod foreign;
 mod frozen;
+mod gate;
 mod ingest;
 mod learner;
 mod listen;
 mod load;
+mod overrides;
 mod place;
 mod publish;
 mod reload;
@@ -32,6 +34,7 @@ pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
     frozen::read_frozen,
+    gate::{AutoSuite, Gate, Suite},
     ingest::Ingest,
     listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},

@@ -1,22 +1,19 @@
 //! The sections of `config/perennial.toml`, which documents every key; here stand their types and defaults.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use perennial_data::replay::PolicyKind;
-use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
 use perennial_learn::{
     adapter::{Kind, LoraConfig},
     train::grpo::GrpoConfig,
 };
 use perennial_publish::TargetConfig;
-use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{Ingest, Isa, Listen, Objective, Precision, Reward, Rollout, SocketMode, TrainDevice, TrainStage};
+use super::{Gate, Ingest, Isa, Listen, Objective, Precision, Reward, Rollout, SocketMode, TrainDevice, TrainStage};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -217,107 +214,6 @@ pub(crate) enum Schedule {
     Cosine,
     /// Not at all.
     Constant,
-}
-
-/// `[gate]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Gate {
-    pub(crate) confidence: f64,
-    pub(crate) margin: f64,
-    pub(crate) resamples: usize,
-    pub(crate) require: Require,
-    pub(crate) uncertain: Uncertain,
-    pub(crate) unjudged_ratio_max: f64,
-    pub(crate) scores_bytes_max: u64,
-    pub(crate) hacking: HackingPolicy,
-    pub(crate) auto: AutoSuites,
-    pub(crate) suite: Vec<Suite>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            confidence: 0.95,
-            margin: perennial_gate::MARGIN_DEFAULT,
-            resamples: 10_000,
-            require: Require::Improved,
-            uncertain: Uncertain::Reject,
-            unjudged_ratio_max: perennial_gate::UNJUDGED_RATIO_MAX_DEFAULT,
-            scores_bytes_max: 256 << 20,
-            hacking: HackingPolicy::default(),
-            auto: AutoSuites::default(),
-            suite: Vec::new(),
-        }
-    }
-}
-
-/// `[gate.auto]`: the suites made of held-out samples, one a domain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct AutoSuites {
-    pub(crate) items_max: usize,
-    /// Chosen from the references where it is unset.
-    pub(crate) metric: Option<Metric>,
-    /// The reward plugin of `metric = "reward"`.
-    pub(crate) plugin: Option<String>,
-    pub(crate) protected: bool,
-    pub(crate) target: bool,
-    pub(crate) max_new_tokens: usize,
-    pub(crate) domain: BTreeMap<Domain, AutoDomain>,
-}
-
-impl Default for AutoSuites {
-    fn default() -> Self {
-        Self {
-            items_max: perennial_gate::ITEMS_MAX_DEFAULT,
-            metric: None,
-            plugin: None,
-            protected: true,
-            target: true,
-            max_new_tokens: perennial_gate::MAX_NEW_TOKENS_DEFAULT,
-            domain: BTreeMap::new(),
-        }
-    }
-}
-
-/// `[gate.auto.domain.NAME]`: what differs for one domain.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct AutoDomain {
-    pub(crate) items_max: Option<usize>,
-    pub(crate) metric: Option<Metric>,
-    pub(crate) plugin: Option<String>,
-    pub(crate) protected: Option<bool>,
-    pub(crate) target: Option<bool>,
-    pub(crate) margin: Option<f64>,
-    pub(crate) max_new_tokens: Option<usize>,
-}
-
-/// `[[gate.suite]]`: a golden suite.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Suite {
-    pub(crate) name: String,
-    pub(crate) file: PathBuf,
-    /// Chosen from the references where it is unset.
-    pub(crate) metric: Option<Metric>,
-    pub(crate) plugin: Option<String>,
-    #[serde(default = "yes")]
-    pub(crate) protected: bool,
-    #[serde(default)]
-    pub(crate) target: bool,
-    pub(crate) margin: Option<f64>,
-    #[serde(default = "max_new_tokens")]
-    pub(crate) max_new_tokens: usize,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn max_new_tokens() -> usize {
-    perennial_gate::MAX_NEW_TOKENS_DEFAULT
 }
 
 /// `[http]`

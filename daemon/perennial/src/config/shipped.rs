@@ -8,6 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
 use perennial_publish::{FolderConfig, WebhookConfig};
 
+use super::gate::{AutoDomain, AutoSuites};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/perennial.toml");

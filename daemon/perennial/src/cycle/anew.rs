@@ -2,12 +2,16 @@
 //! again: the answers of both sides are in the cycle's folder.
 
 use anyhow::{Context as _, bail};
-use perennial_gate::{Report, Suite, compare};
+use perennial_gate::{Report, Suite};
 use perennial_registry::Registry;
 use perennial_types::CycleId;
 
-use super::{CycleFolder, decide, evaluate, notes, suites};
-use crate::{config::Config, state::StateDir};
+use super::{CycleFolder, decide, evaluate, suites};
+use crate::{
+    config::{AutoSuite, Config},
+    rewards::History,
+    state::StateDir,
+};
 
 /// What the gate would decide now.
 ///
@@ -31,28 +35,17 @@ pub(crate) fn decide_anew(
         );
     };
     frozen.iter_mut().for_each(|suite| under(config, suite));
-    let policy = decide::policy(&config.gate, cycle.seed);
-    let sides = answers.candidate.iter().zip(&answers.champion);
-    let reports =
-        frozen.iter().zip(sides).map(|(suite, (candidate, champion))| compare(suite, candidate, champion, &policy));
-    let reports = reports.collect::<Result<Vec<_>, _>>()?;
-    let training = decide::training(&folder)?;
-    let told = [decide::trained_notes(&cycle), notes::read(&folder)?].concat();
-    Ok(Report::new(id, candidate, cycle.champion.clone(), reports, training, policy).with_notes(told))
+    let history = History::read(&folder)?;
+    decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), &config.gate)
 }
 
-/// The suite in the role that it has now. One that is configured no longer keeps what it had.
+/// The suite in the role that it has now. One that is no longer configured keeps what it had.
 fn under(config: &Config, suite: &mut Suite) {
     let gate = &config.gate;
     if let Some(domain) = &suite.domain {
-        let own = gate.auto.domain.get(domain);
-        suite.margin = own.and_then(|own| own.margin).unwrap_or(gate.margin);
-        suite.protected = own.and_then(|own| own.protected).unwrap_or(gate.auto.protected);
-        suite.target = own.and_then(|own| own.target).unwrap_or(gate.auto.target);
-        return;
-    }
-    if let Some(golden) = gate.suite.iter().find(|golden| golden.name == suite.name) {
-        suite.margin = golden.margin.unwrap_or(gate.margin);
-        (suite.protected, suite.target) = (golden.protected, golden.target);
+        let AutoSuite { protected, target, margin, .. } = gate.auto_of(domain);
+        (suite.protected, suite.target, suite.margin) = (protected, target, margin);
+    } else if let Some(golden) = gate.suite.iter().find(|golden| golden.name == suite.name) {
+        (suite.protected, suite.target, suite.margin) = (golden.protected, golden.target, gate.margin_of(golden));
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use perennial_data::mix::{self, Origin};
 use perennial_durable as durable;
-use perennial_gate::{Policy, Report, RewardTraining, SuiteReport, compare};
+use perennial_gate::{Policy, Report, Suite, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
-use perennial_types::SampleId;
+use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,14 +27,15 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let missing = |what: &str| format!("cycle {} has no {what}", cycle.id);
     let candidate = cycle.candidate.clone().with_context(|| missing("candidate"))?;
     let known = parts.context.registry.adapter(&candidate)?.with_context(|| missing("candidate"))?;
-    let policy = policy(&config.gate, cycle.seed);
-
-    let Some(reports) = compare_all(scope, &policy)? else { return Ok(Step::Stopped) };
-    parts.context.telemetry.emit(SuitesScored { suites: &reports });
-    let training = training(folder)?;
-    let notes = [trained_notes(cycle), notes::read(folder)?].concat();
-    let report = Report::new(cycle.id, candidate.clone(), cycle.champion.clone(), reports, training, policy);
-    let report = report.with_notes(notes);
+    let suites = suites::read(folder)?.context("the suites are gone: remove nothing from the cycle's folder")?;
+    // Where the scores are gone they are asked for again, and that may be stopped.
+    let Some(answers) = evaluate::evaluation(scope, &suites)? else { return Ok(Step::Stopped) };
+    let history = History::read(folder)?;
+    let report = report(cycle, candidate, folder, (&suites, &answers), history.as_ref(), &config.gate)?;
+    parts.context.telemetry.emit(SuitesScored { suites: &report.suites });
+    if let Some(history) = history.filter(|_| report.training.is_some()) {
+        durable::write_durably(&folder.rewards_chart(), chart(&history)?.as_bytes())?;
+    }
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
@@ -53,29 +54,30 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     Ok(Step::Done)
 }
 
-/// `None` where scores had to be asked for again, and the work is to stop.
-fn compare_all(scope: &Scope<'_>, policy: &Policy) -> anyhow::Result<Option<Vec<SuiteReport>>> {
-    let suites = suites::read(&scope.folder)?.context("the suites are gone: remove nothing from the cycle's folder")?;
-    let Some(Evaluation { champion, candidate }) = evaluate::evaluation(scope, &suites)? else { return Ok(None) };
-    let sides = candidate.iter().zip(&champion);
-    let reports =
-        suites.iter().zip(sides).map(|(suite, (candidate, champion))| compare(suite, candidate, champion, policy));
-    Ok(Some(reports.collect::<Result<_, _>>()?))
-}
-
-/// How learning from rewards went, where there was any, with its picture beside the report.
-pub(super) fn training(folder: &CycleFolder) -> anyhow::Result<Option<RewardTraining>> {
-    let Some(history) = History::read(folder)? else { return Ok(None) };
-    let manifest = StageManifest::read(&mix::read_manifest(folder.path())?)?;
-    let summary = history.summary(&manifest.plugins);
-    if summary.is_some() {
-        durable::write_durably(&folder.rewards_chart(), chart(&history)?.as_bytes())?;
-    }
-    Ok(summary)
+/// What the gate says of the answers of both sides; nothing is written. `history` is how learning from rewards went, where there
+/// was any.
+pub(super) fn report(
+    cycle: &Cycle,
+    candidate: AdapterId,
+    folder: &CycleFolder,
+    (suites, answers): (&[Suite], &Evaluation),
+    history: Option<&History>,
+    gate: &config::Gate,
+) -> anyhow::Result<Report> {
+    let policy = policy(gate, cycle.seed);
+    let sides = answers.candidate.iter().zip(&answers.champion);
+    let compared = suites.iter().zip(sides).map(|(suite, (ours, theirs))| compare(suite, ours, theirs, &policy));
+    let suites = compared.collect::<Result<Vec<_>, _>>()?;
+    let training = match history {
+        Some(history) => history.summary(&StageManifest::read(&mix::read_manifest(folder.path())?)?.plugins),
+        None => None,
+    };
+    let notes = [trained_notes(cycle), notes::read(folder)?].concat();
+    Ok(Report::new(cycle.id, candidate, cycle.champion.clone(), suites, training, policy).with_notes(notes))
 }
 
 /// What training had to say for the report.
-pub(super) fn trained_notes(cycle: &Cycle) -> Vec<String> {
+fn trained_notes(cycle: &Cycle) -> Vec<String> {
     let notes = cycle.detail(Phase::Trained).and_then(|detail| detail["notes"].as_array());
     notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

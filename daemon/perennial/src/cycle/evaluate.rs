@@ -107,7 +107,8 @@ fn ask_side(
     let files = known.as_ref().map(|adapter| adapter.files);
     let cache = ScoreCache::of(&parts.context.state, model, files.as_ref(), length_max)?;
     let mut asked: Vec<Asked<'_>> = suites.iter().map(|suite| Asked::new(suite, &cache)).collect();
-    if asked.iter().any(|asked| !asked.missing().is_empty()) {
+    let items: u64 = asked.iter().map(|asked| asked.missing().len() as u64).sum();
+    if items > 0 {
         let adapter = side.zip(files.as_ref()).map(|(id, files)| load_adapter(scope, model, id, files)).transpose()?;
         let mut judge = ModelJudge {
             model,
@@ -116,7 +117,7 @@ fn ask_side(
             length_max,
             stop: scope.stop,
             telemetry: &parts.context.telemetry,
-            items: asked.iter().map(|asked| asked.missing().len() as u64).sum(),
+            items,
             judged: 0,
         };
         for asked in &mut asked {

@@ -88,8 +88,9 @@ impl StateCycles {
 
     /// Why no cycle can be begun, where nothing waits that could be trained on.
     fn nothing_waits(&self, config: &Config) -> anyhow::Result<()> {
-        let doubts = preflight::doubts(config, &self.context.registry)?;
-        let aside = self.context.registry.set_aside_count()?;
+        let registry = &self.context.registry;
+        let doubts = preflight::unscored(config, registry, &registry.sample_counts()?)?;
+        let aside = registry.set_aside_count()?;
         let aside = match aside {
             0 => String::new(),
             count => format!(

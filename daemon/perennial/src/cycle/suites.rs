@@ -17,7 +17,7 @@ use tracing::info;
 
 use super::{CycleFolder, Scope, notes};
 use crate::{
-    config::{self, Config},
+    config::{self, AutoSuite, Config},
     indexer, questions,
     rewards::Plugins,
 };
@@ -123,7 +123,7 @@ fn golden_options(config: &Config, suite: &config::Suite) -> SuiteOptions {
         reward: suite.plugin.as_ref().map(unknown),
         protected: suite.protected,
         target: suite.target,
-        margin: suite.margin.unwrap_or(config.gate.margin),
+        margin: config.gate.margin_of(suite),
         max_new_tokens: suite.max_new_tokens,
         prompt_as_chat: config.ingest.prompt_as_chat,
         items_max: usize::MAX,
@@ -160,24 +160,18 @@ fn trained_on(samples: usize) -> Vec<String> {
 }
 
 fn auto_options(config: &Config, domain: &Domain, plugins: Option<&Plugins>) -> anyhow::Result<SuiteOptions> {
-    let gate = &config.gate;
-    let auto = &gate.auto;
-    let own = auto.domain.get(domain).cloned().unwrap_or_default();
-    // A domain that names a metric of its own does not take the plugin of all the others along.
-    let (metric, plugin) = match own.metric {
-        Some(metric) => (Some(metric), own.plugin),
-        None => (auto.metric, own.plugin.or_else(|| auto.plugin.clone())),
-    };
+    let AutoSuite { items_max, metric, plugin, protected, target, margin, max_new_tokens } =
+        config.gate.auto_of(domain);
     Ok(SuiteOptions {
         domain: Some(domain.clone()),
         metric,
         reward: scale(plugins, plugin.as_deref())?,
-        protected: own.protected.unwrap_or(auto.protected),
-        target: own.target.unwrap_or(auto.target),
-        margin: own.margin.unwrap_or(gate.margin),
-        max_new_tokens: own.max_new_tokens.unwrap_or(auto.max_new_tokens),
+        protected,
+        target,
+        margin,
+        max_new_tokens,
         prompt_as_chat: config.ingest.prompt_as_chat,
-        items_max: own.items_max.unwrap_or(auto.items_max),
+        items_max,
         ..SuiteOptions::new(format!("auto:{domain}"))
     })
 }

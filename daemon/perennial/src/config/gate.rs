@@ -1,0 +1,145 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
+use perennial_types::Domain;
+use serde::{Deserialize, Serialize};
+
+/// `[gate]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gate {
+    pub(crate) confidence: f64,
+    pub(crate) margin: f64,
+    pub(crate) resamples: usize,
+    pub(crate) require: Require,
+    pub(crate) uncertain: Uncertain,
+    pub(crate) unjudged_ratio_max: f64,
+    pub(crate) scores_bytes_max: u64,
+    pub(crate) hacking: HackingPolicy,
+    pub(crate) auto: AutoSuites,
+    pub(crate) suite: Vec<Suite>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            confidence: 0.95,
+            margin: perennial_gate::MARGIN_DEFAULT,
+            resamples: 10_000,
+            require: Require::Improved,
+            uncertain: Uncertain::Reject,
+            unjudged_ratio_max: perennial_gate::UNJUDGED_RATIO_MAX_DEFAULT,
+            scores_bytes_max: 256 << 20,
+            hacking: HackingPolicy::default(),
+            auto: AutoSuites::default(),
+            suite: Vec::new(),
+        }
+    }
+}
+
+impl Gate {
+    /// What the suite of a domain's held-out samples is made with: the domain's own keys stand above those of all.
+    pub(crate) fn auto_of(&self, domain: &Domain) -> AutoSuite {
+        let (auto, own) = (&self.auto, self.auto.domain.get(domain).cloned().unwrap_or_default());
+        // A domain that names a metric of its own does not take the plugin of all the others along.
+        let (metric, plugin) = match own.metric {
+            Some(metric) => (Some(metric), own.plugin),
+            None => (auto.metric, own.plugin.or_else(|| auto.plugin.clone())),
+        };
+        AutoSuite {
+            items_max: own.items_max.unwrap_or(auto.items_max),
+            metric,
+            plugin,
+            protected: own.protected.unwrap_or(auto.protected),
+            target: own.target.unwrap_or(auto.target),
+            margin: own.margin.unwrap_or(self.margin),
+            max_new_tokens: own.max_new_tokens.unwrap_or(auto.max_new_tokens),
+        }
+    }
+
+    /// The loss that a golden suite tolerates.
+    pub(crate) fn margin_of(&self, suite: &Suite) -> f64 {
+        suite.margin.unwrap_or(self.margin)
+    }
+}
+
+/// `[gate.auto]` and `[gate.auto.domain.NAME]` together: see [`Gate::auto_of`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AutoSuite {
+    pub(crate) items_max: usize,
+    /// Chosen from the references where it is unset.
+    pub(crate) metric: Option<Metric>,
+    pub(crate) plugin: Option<String>,
+    pub(crate) protected: bool,
+    pub(crate) target: bool,
+    pub(crate) margin: f64,
+    pub(crate) max_new_tokens: usize,
+}
+
+/// `[gate.auto]`: the suites made of held-out samples, one a domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AutoSuites {
+    pub(crate) items_max: usize,
+    /// Chosen from the references where it is unset.
+    pub(crate) metric: Option<Metric>,
+    /// The reward plugin of `metric = "reward"`.
+    pub(crate) plugin: Option<String>,
+    pub(crate) protected: bool,
+    pub(crate) target: bool,
+    pub(crate) max_new_tokens: usize,
+    pub(crate) domain: BTreeMap<Domain, AutoDomain>,
+}
+
+impl Default for AutoSuites {
+    fn default() -> Self {
+        Self {
+            items_max: perennial_gate::ITEMS_MAX_DEFAULT,
+            metric: None,
+            plugin: None,
+            protected: true,
+            target: true,
+            max_new_tokens: perennial_gate::MAX_NEW_TOKENS_DEFAULT,
+            domain: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[gate.auto.domain.NAME]`: what differs for one domain.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AutoDomain {
+    pub(crate) items_max: Option<usize>,
+    pub(crate) metric: Option<Metric>,
+    pub(crate) plugin: Option<String>,
+    pub(crate) protected: Option<bool>,
+    pub(crate) target: Option<bool>,
+    pub(crate) margin: Option<f64>,
+    pub(crate) max_new_tokens: Option<usize>,
+}
+
+/// `[[gate.suite]]`: a golden suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Suite {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    /// Chosen from the references where it is unset.
+    pub(crate) metric: Option<Metric>,
+    pub(crate) plugin: Option<String>,
+    #[serde(default = "yes")]
+    pub(crate) protected: bool,
+    #[serde(default)]
+    pub(crate) target: bool,
+    pub(crate) margin: Option<f64>,
+    #[serde(default = "max_new_tokens")]
+    pub(crate) max_new_tokens: usize,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn max_new_tokens() -> usize {
+    perennial_gate::MAX_NEW_TOKENS_DEFAULT
+}
