@@ -7,7 +7,8 @@ use crate::HackingPolicy;
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// The confidence of each one-sided bound, above 0.5 and below 1. At 0.95 a candidate whose true loss on a protected
-    /// suite equals the margin passes that suite at most 5 times in 100; a larger loss, less often.
+    /// suite equals the margin passes that suite at most 5 times in 100; a larger loss, less often. Suites with fewer items than
+    /// [`items_needed`](crate::items_needed) promise nothing, and refuse for plain harm alone.
     pub confidence: f64,
     /// Bootstrap resamples per bound.
     pub resamples: usize,

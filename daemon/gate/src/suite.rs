@@ -97,21 +97,20 @@ impl Suite {
     /// # Errors
     /// Where there is no item at all, the margin is no number, or plugin and metric do not go together.
     pub fn new(options: SuiteOptions, items: Vec<Item>) -> Result<Self, SuiteError> {
-        let SuiteOptions { name, domain, metric, reward, protected, target, margin, .. } = options;
-        let SuiteOptions { max_new_tokens, prompt_as_chat, items_max, .. } = options;
+        let name = || options.name.clone();
         if items.is_empty() {
-            return Err(SuiteError::Empty(name));
+            return Err(SuiteError::Empty(name()));
         }
-        if !margin.is_finite() || margin < 0.0 {
-            return Err(SuiteError::Margin { name, margin });
+        if !options.margin.is_finite() || options.margin < 0.0 {
+            return Err(SuiteError::Margin { name: name(), margin: options.margin });
         }
-        let metric = metric.unwrap_or_else(|| crate::auto::choose_metric(&items));
-        if reward.is_some() != (metric == Metric::Reward) {
-            return Err(SuiteError::Plugin { name, metric: Metric::Reward });
+        let metric = options.metric.unwrap_or_else(|| crate::auto::choose_metric(&items));
+        if options.reward.is_some() != (metric == Metric::Reward) {
+            return Err(SuiteError::Plugin { name: name(), metric: Metric::Reward });
         }
         let (mut kept, mut left_out) = (Vec::new(), Vec::new());
         for item in items {
-            if kept.len() == items_max {
+            if kept.len() == options.items_max {
                 break;
             }
             match item.objection(metric) {
@@ -119,40 +118,24 @@ impl Suite {
                 Some(reason) => left_out.push(LeftOut { id: item.id, reason }),
             }
         }
-        let items = kept;
-        Ok(Self {
-            name,
-            domain,
-            metric,
-            reward,
-            items,
-            left_out,
-            protected,
-            target,
-            margin,
-            max_new_tokens,
-            prompt_as_chat,
-        })
+        Ok(Self { metric, items: kept, ..Self::void(options, left_out) })
     }
 
     /// A suite of which nothing can be asked, for these reasons: it is there to be void by name, since a suite that is
     /// missing guards nothing and says nothing.
     pub fn void(options: SuiteOptions, left_out: Vec<LeftOut>) -> Self {
-        let SuiteOptions { name, domain, metric, reward, protected, target, margin, .. } = options;
-        let SuiteOptions { max_new_tokens, prompt_as_chat, .. } = options;
-        let metric = metric.unwrap_or(Metric::Perplexity);
         Self {
-            name,
-            domain,
-            metric,
-            reward,
-            items: vec![],
+            name: options.name,
+            domain: options.domain,
+            metric: options.metric.unwrap_or(Metric::Perplexity),
+            reward: options.reward,
+            items: Vec::new(),
             left_out,
-            protected,
-            target,
-            margin,
-            max_new_tokens,
-            prompt_as_chat,
+            protected: options.protected,
+            target: options.target,
+            margin: options.margin,
+            max_new_tokens: options.max_new_tokens,
+            prompt_as_chat: options.prompt_as_chat,
         }
     }
 
