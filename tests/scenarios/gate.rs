@@ -185,3 +185,34 @@ fn rejected_adapters_scores_and_taken_files_keep_within_their_bounds() {
     let gone = fixture.program.run(&["promote", "--force", candidates[0].as_str()]).unwrap().failure().unwrap();
     assert!(gone.contains("are gone"), "{gone}");
 }
+
+#[test]
+fn the_gate_decides_anew_by_the_answers_that_are_kept() {
+    let fixture = Fixture::new().unwrap().with(&QUICK);
+    let rows: Vec<String> = (0..30).map(|n| chat(&format!("repeat: item{n}"), &format!("item{n}"), "x")).collect();
+    let file = fixture.file("mine.jsonl", rows.join("\n")).unwrap();
+    let suite = format!(
+        "gate.suite=[{{ name = \"mine\", file = \"{}\", metric = \"token_f1\", margin = 0.9, target = true }}]",
+        file.display()
+    );
+    let fixture = fixture.with(&[&suite]);
+    ingest(&fixture, "general.jsonl", &task("general_train").unwrap()[..40]).unwrap();
+    let first = cycle(&fixture).unwrap();
+    assert_eq!(first.outcome, Some(CycleOutcome::Rejected));
+    let (candidate, kept) = (first.candidate.clone().unwrap(), report(&fixture, &first).unwrap());
+
+    let same = fixture.program.run(&["gate", "1"]).unwrap().success().unwrap();
+    assert!(same.contains("rejected") && same.contains("no target suite is shown to have improved"), "{same}");
+    assert!(fixture.program.run(&["gate", "1", "--promote"]).unwrap().failure().unwrap().contains("does not let"));
+    assert!(fixture.program.run(&["gate", "9"]).unwrap().failure().unwrap().contains("there is no cycle"));
+
+    let lenient = fixture.with(&["gate.require=not_worse"]);
+    let other = lenient.program.run(&["gate", "1"]).unwrap().success().unwrap();
+    assert!(other.contains("promoted") && other.contains("stayed within"), "{other}");
+    assert_eq!(lenient.registry().unwrap().champion().unwrap(), None, "a look changes nothing");
+    lenient.program.run(&["gate", "1", "--promote"]).unwrap().success().unwrap();
+    assert_eq!(lenient.registry().unwrap().champion().unwrap(), Some(candidate));
+    assert_eq!(report(&lenient, &first).unwrap(), kept, "the cycle's own report stays");
+    let again = lenient.program.run(&["gate", "1", "--promote"]).unwrap().failure().unwrap();
+    assert!(again.contains("was compared with the base model"), "{again}");
+}

@@ -24,7 +24,8 @@ pub(super) struct Gate {
 impl Gate {
     /// Prints what the gate says of an ended cycle's candidate under the configuration of now.
     pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let report: Report = match session.to_read()? {
+        let answerer = if self.promote { session.to_write("perennial gate --promote")? } else { session.to_read()? };
+        let report: Report = match &answerer {
             Answerer::Daemon(client) => client.get(&format!("/v1/cycles/{}/gate", self.cycle))?,
             Answerer::Here(parts) => {
                 let context = &parts.context;
@@ -42,7 +43,6 @@ impl Gate {
         if !report.decision.promotes() {
             bail!("the gate does not let {} pass", report.candidate);
         }
-        let answerer = session.to_write("perennial gate --promote")?;
         let champion = match &answerer {
             Answerer::Here(parts) => parts.context.registry.champion()?,
             Answerer::Daemon(client) => client.get::<Status>("/v1/status")?.champion,
