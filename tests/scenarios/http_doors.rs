@@ -88,6 +88,7 @@ fn every_error_is_a_problem() {
     let cases: [Case<'_>; 13] = [
         ("GET", "/nowhere", &[], "", 404),
         ("GET", "/v1/cycles/9", &[], "", 404),
+        ("GET", "/v1/cycles/9/gate", &[], "", 404),
         ("GET", "/v1/cycles/%ff", &[], "", 400),
         ("GET", "/v1/rollback", &[], "", 405),
         ("PUT", "/v1/rollback", &[JSON], "", 405),

@@ -1,13 +1,13 @@
 //! The gate's word on a cycle that is over, under the policy, margins and roles of now. Nothing is trained and nothing is asked
 //! again: the answers of both sides are in the cycle's folder.
 
-use anyhow::{Context as _, bail};
 use perennial_gate::{Report, Suite};
-use perennial_registry::Registry;
+use perennial_registry::{Registry, RegistryError};
 use perennial_types::CycleId;
 
 use super::{CycleFolder, decide, evaluate, suites};
 use crate::{
+    api::NotFound,
     config::{AutoSuite, Config},
     rewards::History,
     state::StateDir,
@@ -23,17 +23,16 @@ pub(crate) fn decide_anew(
     registry: &Registry,
     id: CycleId,
 ) -> anyhow::Result<Report> {
-    let cycle = registry.cycle(id)?.with_context(|| format!("there is no cycle {id}"))?;
-    let Some(candidate) = cycle.candidate.clone() else {
-        bail!("cycle {id} trained no candidate: there is nothing to decide");
-    };
+    let cycle = registry.cycle(id)?.ok_or(RegistryError::UnknownCycle(id))?;
+    let candidate = cycle.candidate.clone();
+    let candidate = candidate.ok_or_else(|| NotFound(format!("candidate of cycle {id}: it trained none")))?;
     let folder = CycleFolder::new(state.cycle(id));
     let kept = suites::read(&folder)?.zip(evaluate::read(&folder)?);
-    let Some((mut frozen, answers)) = kept else {
-        bail!(
-            "the answers of cycle {id} are not there: it did not come to its evaluation, or cycle.keep newer ones ended since"
-        );
-    };
+    let (mut frozen, answers) = kept.ok_or_else(|| {
+        NotFound(format!(
+            "answer of cycle {id}: it did not come to its evaluation, or cycle.keep newer ones ended since"
+        ))
+    })?;
     frozen.iter_mut().for_each(|suite| under(config, suite));
     let history = History::read(&folder)?;
     decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), &config.gate)
