@@ -85,7 +85,7 @@ fn every_error_is_a_problem() {
     let rows = ("Content-Type", "application/x-ndjson");
     let long = "x\n".repeat(4096);
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 14] = [
         ("GET", "/nowhere", &[], "", 404),
         ("GET", "/v1/cycles/9", &[], "", 404),
         ("GET", "/v1/cycles/9/gate", &[], "", 404),
