@@ -108,7 +108,7 @@ fn a_cycle_that_publishes_never_undoes_a_change_that_comes_between() {
                 }
             });
         }
-        for _ in 0..30 {
+        for _ in 0..100 {
             for (champion, change) in [(&one, false), (&two, true)] {
                 match change {
                     true => place.publishing.promote(&two, "").unwrap(),
