@@ -7,7 +7,8 @@
 //! - [`http`]: what targets behind HTTP share.
 //! - [`Ledger`]: what the reconciler asks of the registry, which this crate does not know.
 //!
-//! Nothing here starts a thread or reads a clock: times come from the caller.
+//! Nothing here starts a thread, and tries go by the time that the caller gives; a clock is read only for the timestamps that a
+//! webhook signs.
 
 mod error;
 pub mod http;

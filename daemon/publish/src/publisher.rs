@@ -4,7 +4,8 @@ use perennial_types::{AdapterId, Fingerprint};
 
 use crate::{PublishError, Wish};
 
-/// One target: something outside that should serve the champion. Calls block, and come from one thread at a time.
+/// One target: something outside that should serve the champion. Calls block. One thread at a time tells it; what it serves
+/// may be looked at beside that.
 pub trait Publisher: Send + Sync {
     /// The name it was configured with, unique among all targets: a label of metrics.
     fn name(&self) -> &str;

@@ -1,5 +1,8 @@
 //! The one who brings targets to serve the wish.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use perennial_durable::failpoint;
@@ -70,9 +73,10 @@ impl Reconciler {
         there.map(|publisher| publisher.name().to_owned()).collect()
     }
 
-    /// How a target stood when it was last looked at; `None` before.
-    pub fn known(&self, name: &str) -> Option<Publication> {
-        lock(&self.target(name)?.known).clone()
+    /// How the targets of this reach stood when each was last looked at; those that were not yet are left out.
+    pub fn known(&self, reach: Reach) -> impl Iterator<Item = Publication> {
+        let there = self.targets.iter().filter(move |target| target.publisher.reach() == reach);
+        there.filter_map(|target| lock(&target.known).clone())
     }
 
     /// Looks what a target serves, and makes it serve the champion where it does not and a try is due. Blocks while another
@@ -88,25 +92,28 @@ impl Reconciler {
         Ok(Some(look))
     }
 
-    /// What the ledger knows of a target, brought up to what is to be seen of it on this machine. Changes nothing.
+    /// What the ledger knows of each target, brought up to what is to be seen of it on this machine, in the order of the
+    /// configuration. Changes nothing.
     ///
     /// # Errors
     /// Where the ledger fails.
-    pub fn standing(&self, name: &str, now_ms: i64) -> Result<Option<Publication>, PublishError> {
-        let Some(target) = self.target(name) else { return Ok(None) };
+    pub fn standings(&self, now_ms: i64) -> Result<Vec<Publication>, PublishError> {
         let wish = self.ledger.wish().map_err(PublishError::Ledger)?;
-        let publisher = &*target.publisher;
-        let known = self.ledger.publication(name).map_err(PublishError::Ledger)?;
-        let mut publication = towards(known, publisher, &wish, now_ms);
+        self.publishers().map(|publisher| self.standing(publisher, &wish, now_ms)).collect()
+    }
+
+    fn standing(&self, publisher: &dyn Publisher, wish: &Wish, now_ms: i64) -> Result<Publication, PublishError> {
+        let known = self.ledger.publication(publisher.name()).map_err(PublishError::Ledger)?;
+        let mut publication = towards(known, publisher, wish, now_ms);
         let observed = match publisher.reach() {
             Reach::Local => publisher.observe(),
             Reach::Remote => Ok(Observed::Untold),
         };
         match observed {
-            Ok(observed) => note(&mut publication, &wish, observed, now_ms),
+            Ok(observed) => note(&mut publication, wish, observed, now_ms),
             Err(error) => publication.error = Some(error.to_string()),
         }
-        Ok(Some(publication))
+        Ok(publication)
     }
 
     fn target(&self, name: &str) -> Option<&Target> {
@@ -219,125 +226,4 @@ fn note(publication: &mut Publication, wish: &Wish, observed: Observed, now_ms: 
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::Arc, thread};
-
-    use super::*;
-    use crate::testing::{Memory, Target as Fake, wish};
-
-    fn reconciler(memory: &Memory, fake: &Fake) -> Reconciler {
-        Reconciler::new(Box::new(memory.clone()), vec![Box::new(fake.clone())])
-    }
-
-    fn look(reconciler: &Reconciler, when: When, now_ms: i64) -> Look {
-        reconciler.follow("fake", when, now_ms).unwrap().unwrap()
-    }
-
-    #[test]
-    fn one_that_cannot_be_asked_is_told_of_each_change_once() {
-        let (memory, fake) = (Memory::default(), Fake::default());
-        let targets = reconciler(&memory, &fake);
-        assert!(!targets.standing("fake", 0).unwrap().unwrap().is_behind());
-        assert!(matches!(look(&targets, When::Due, 0).outcome, Outcome::Follows));
-        assert_eq!(fake.told(), [0; 0], "before the first champion there is nothing to tell");
-        for change in [1, 2] {
-            memory.change(wish(change, Some("same")));
-            assert!(targets.standing("fake", 1).unwrap().unwrap().is_behind());
-            assert!(matches!(look(&targets, When::Due, 1).outcome, Outcome::Published));
-            assert!(matches!(look(&targets, When::Due, 2).outcome, Outcome::Follows));
-        }
-        memory.change(wish(3, None));
-        let base = look(&targets, When::Due, 3).publication;
-        assert_eq!((base.served, base.served_adapter, base.since_ms), (Some(3), None, 3));
-        assert_eq!(fake.told(), [1, 2, 3]);
-        assert!(targets.follow("other", When::Now, 0).unwrap().is_none());
-    }
-
-    #[test]
-    fn failures_are_paused_after_counted_and_end() {
-        let (memory, fake) = (Memory::default(), Fake::default());
-        let targets = reconciler(&memory, &fake);
-        memory.change(wish(1, Some("one")));
-        fake.fails(true);
-        let first = look(&targets, When::Due, 0);
-        assert!(matches!(first.outcome, Outcome::Failed(_)));
-        assert_eq!((first.publication.attempts, first.publication.next_ms), (1, Some(1000)));
-        assert!(matches!(look(&targets, When::Due, 999).outcome, Outcome::Waits));
-        assert_eq!(look(&targets, When::Due, 1000).publication.next_ms, Some(3000));
-        let last = look(&targets, When::Due, 3000).publication;
-        assert!(last.is_given_up() && last.attempts == 3, "{last:?}");
-        assert!(matches!(look(&targets, When::Due, i64::MAX).outcome, Outcome::Waits));
-        assert_eq!(fake.tried(), 3);
-
-        // Somebody asks, and a new champion is a new beginning.
-        assert!(look(&targets, When::Now, 4000).publication.is_given_up());
-        memory.change(wish(2, Some("two")));
-        assert_eq!(look(&targets, When::Due, 5000).publication.attempts, 1);
-        fake.fails(false);
-        let served = look(&targets, When::Due, 6000).publication;
-        assert_eq!((served.attempts, served.error, served.since_ms), (0, None, 6000));
-        assert_eq!(fake.told(), [2]);
-    }
-
-    #[test]
-    fn what_was_told_and_not_recorded_is_told_again_and_a_try_that_ends_the_process_counts() {
-        let (memory, fake) = (Memory::default(), Fake::default());
-        memory.change(wish(1, Some("one")));
-        memory.fails_after(1);
-        reconciler(&memory, &fake).follow("fake", When::Due, 0).unwrap_err();
-        assert_eq!(memory.row("fake").unwrap().attempts, 1);
-        memory.fails_after(usize::MAX);
-        let again = look(&reconciler(&memory, &fake), When::Now, 0);
-        assert!(matches!(again.outcome, Outcome::Published));
-        assert_eq!(fake.told(), [1, 1], "at least once");
-    }
-
-    #[test]
-    fn one_that_can_be_asked_is_mended_and_one_that_was_moved_is_told_anew() {
-        let (memory, fake) = (Memory::default(), Fake::asked());
-        let targets = reconciler(&memory, &fake);
-        memory.change(wish(1, Some("one")));
-        look(&targets, When::Due, 0);
-        assert!(matches!(look(&targets, When::Due, 0).outcome, Outcome::Follows));
-        fake.serves(None);
-        assert!(targets.standing("fake", 5).unwrap().unwrap().is_behind());
-        assert!(matches!(look(&targets, When::Due, 9).outcome, Outcome::Published));
-        assert_eq!(fake.told(), [1, 1]);
-
-        let moved = Fake::moved();
-        assert!(matches!(look(&reconciler(&memory, &moved), When::Due, 9).outcome, Outcome::Published));
-        assert_eq!(moved.told(), [1]);
-    }
-
-    #[test]
-    fn a_champion_whose_files_were_changed_is_told_to_nobody() {
-        let (memory, fake) = (Memory::default(), Fake::default());
-        memory.change(wish(1, Some("changed")));
-        let look = look(&reconciler(&memory, &fake), When::Due, 0);
-        assert!(matches!(look.outcome, Outcome::Failed(PublishError::Unfit(_))), "{look:?}");
-        assert_eq!(fake.tried(), 0);
-    }
-
-    #[test]
-    fn no_target_is_served_by_two_threads_and_the_last_wish_wins() {
-        let (memory, fake) = (Memory::default(), Fake::asked());
-        let targets = Arc::new(reconciler(&memory, &fake));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for now_ms in 0..50 {
-                        look(&targets, When::Now, now_ms);
-                    }
-                });
-            }
-            for change in 1..50 {
-                memory.change(wish(change, Some(if change % 2 == 0 { "one" } else { "two" })));
-                assert_eq!(look(&targets, When::Now, 0).publication.served, Some(change));
-            }
-        });
-        assert_eq!(fake.at_once(), 1);
-    }
 }

@@ -25,8 +25,8 @@ use crate::{
 /// How often it is looked whether a target that follows still does.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The same where the registry did not answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The same where a look came to no end.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Changes the champion and makes the targets follow. Cheap to clone; there is one for a state directory.
 #[derive(Clone)]
@@ -163,8 +163,7 @@ impl Publishing {
 
     /// Whether production reads something else than the champion, as far as was seen.
     pub(crate) fn unpublished(&self) -> Option<Unpublished> {
-        let known = self.reconciler.names(Reach::Local).into_iter().filter_map(|target| self.reconciler.known(&target));
-        known.filter(Publication::is_behind).map(unpublished).next()
+        self.reconciler.known(Reach::Local).find(Publication::is_behind).map(unpublished)
     }
 
     /// How each target stands, looked at anew, whether a daemon runs or not.
@@ -172,8 +171,7 @@ impl Publishing {
     /// # Errors
     /// Where the registry fails.
     pub(crate) fn standings(&self) -> Result<Vec<Publication>, PublishError> {
-        let of = |target: &String| self.reconciler.standing(target, clock::now_ms()).transpose();
-        self.names().iter().filter_map(of).collect()
+        self.reconciler.standings(clock::now_ms())
     }
 
     /// Of these standings, what production reads in place of the champion, in words.
@@ -191,14 +189,13 @@ impl Publishing {
             return Ok(None);
         }
         let Some(served) = perennial_publish::current(&export).ok().flatten() else { return Ok(None) };
-        let link = export.join("current");
-        let astray = perennial_publish::astray(&export, self.registry.champion()?.as_ref());
-        Ok(astray.map(|_| {
-            format!(
-                "{} leads to {served} still, and no [[publish]] keeps it: remove it, or add kind = \"folder\"",
-                link.display()
-            )
-        }))
+        if self.registry.champion()?.as_ref() == Some(&served) {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "{} leads to {served} still, and no [[publish]] keeps it: remove it, or add kind = \"folder\"",
+            export.join("current").display()
+        )))
     }
 
     fn look(&self, target: &str, when: When) -> Result<Option<Look>, PublishError> {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::{Job, Service, work::on_plain_thread};
+use crate::publishing::LOOK_AGAIN;
 
 /// The targets, and when each is due.
 pub(super) struct Targets(Vec<Target>);
@@ -60,9 +61,6 @@ impl Targets {
 /// Later than any look that is asked for.
 const FAR: Duration = Duration::from_secs(86_400);
 
-/// How long it is waited after a look that could not be begun.
-const AGAIN: Duration = Duration::from_secs(10);
-
 impl Service {
     pub(super) fn look_at_targets(&mut self) {
         for (name, when) in self.targets.begin() {
@@ -72,7 +70,7 @@ impl Service {
                 let followed = on_plain_thread("publisher", move || publishing.follow(&target, when)).await;
                 let again_in = followed.unwrap_or_else(|problem| {
                     error!(to = name, error = %problem, "it cannot be looked what a target serves; tried again");
-                    AGAIN
+                    LOOK_AGAIN
                 });
                 Job::Followed(name, again_in)
             });
