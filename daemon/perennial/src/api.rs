@@ -177,7 +177,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         targets,
         drift: drift::measure(registry)?,
         champion,
-        champion_since_ms: registry.promotions()?.last().map(|promotion| promotion.at_ms),
+        champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),
         waiting,
         unindexed: registry.unindexed_count()?,
         domains,

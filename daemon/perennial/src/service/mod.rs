@@ -69,7 +69,8 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 /// One after the other, so that what they tell comes in the order in which it was asked.
 const LOOP_QUESTIONS_MAX: usize = 1;
 
-/// How often it is measured what moved in what comes in.
+/// How often it is measured what moved in what comes in: that takes queries over many samples, and a look around is taken at
+/// whatever comes in.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// While it stops, systemd is asked for this much more time, again and again.
@@ -131,10 +132,10 @@ struct Service {
     looks_around: bool,
     /// When to ask it next.
     look_around_at: Instant,
-    /// When to measure next what moved in what comes in.
-    measure_at: Instant,
     /// What it will answer may be out of date.
     look_around_again: bool,
+    /// When to measure next what moved in what comes in.
+    measure_at: Instant,
     reload_runs: bool,
     /// Somebody asked for a reload while one ran.
     reload_again: bool,
@@ -280,9 +281,12 @@ impl Service {
     fn tell_champion(&mut self) {
         let context = self.context.clone();
         let tell = move || {
-            let last_ms = context.registry.promotions()?.last().and_then(|last| u64::try_from(last.at_ms).ok());
-            let since = last_ms.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
-            since.into_iter().for_each(|since| context.telemetry.emit(ChampionInService { since }));
+            if let Some((_, last)) = context.registry.last_promotion()?
+                && let Ok(since_ms) = u64::try_from(last.at_ms)
+            {
+                let since = SystemTime::UNIX_EPOCH + Duration::from_millis(since_ms);
+                context.telemetry.emit(ChampionInService { since });
+            }
             Ok(())
         };
         self.ask("champion", tell, Job::Told);

@@ -8,7 +8,7 @@ use crate::{
     telemetry::{DriftMeasured, SamplesWaiting, SetAsideCount, Standing},
 };
 
-/// Looks around, tells how much waits, and measures what moved where it is time to.
+/// Looks around, tells how much waits and, where it is time to measure, what is set aside and what moved.
 ///
 /// # Errors
 /// Where the registry does not answer.
@@ -22,8 +22,9 @@ pub(super) fn look(
     context.telemetry.emit_quietly(SamplesWaiting(waiting.samples));
     let activity = context.telemetry.board().current();
     context.telemetry.emit_quietly(Standing(stuck::find(&context.registry, waiting, Some(&activity))?.as_ref()));
-    context.telemetry.emit_quietly(SetAsideCount(context.registry.set_aside_count()?));
     if measures {
+        // Whoever changes it tells it too: this is for what was there before the start.
+        context.telemetry.emit_quietly(SetAsideCount(context.registry.set_aside_count()?));
         context.telemetry.emit_quietly(DriftMeasured(&drift::measure(&context.registry)?));
     }
     Ok(Situation {
