@@ -1,7 +1,7 @@
 use super::{Dialect, Object, fields, inputs};
-use crate::{Body, Content, Role, RowError};
+use crate::{Body, Content, Message, Role, RowError, TemplateInputs};
 
-/// TRL's conversations and OpenAI's files for fine-tuning. One that nobody answered in is a prompt.
+/// TRL's conversations and OpenAI's files for fine-tuning.
 pub(super) struct Messages;
 
 impl Dialect for Messages {
@@ -15,10 +15,14 @@ impl Dialect for Messages {
 
     fn read(&self, row: &mut Object) -> Result<Body, RowError> {
         let messages = fields::take_messages(row, "messages")?;
-        let inputs = inputs::take(row)?;
-        if messages.iter().any(|message| message.role == Role::Assistant) {
-            return Ok(Body::Messages { messages, inputs });
-        }
-        Ok(Body::PromptOnly { prompt: Content::Messages(messages), inputs })
+        Ok(conversation(messages, inputs::take(row)?))
     }
+}
+
+/// What a conversation teaches: one that nobody answered in is a prompt.
+pub(super) fn conversation(messages: Vec<Message>, inputs: TemplateInputs) -> Body {
+    if messages.iter().any(|message| message.role == Role::Assistant) {
+        return Body::Messages { messages, inputs };
+    }
+    Body::PromptOnly { prompt: Content::Messages(messages), inputs }
 }

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Dialect, Object, fields, inputs};
-use crate::{Body, Content, Role, RowError};
+use super::{Dialect, Object, fields, inputs, messages::conversation};
+use crate::{Body, Message, Role, RowError};
 
 /// See the module.
 pub(super) struct ShareGpt;
@@ -46,13 +46,9 @@ impl Dialect for ShareGpt {
             if messages.iter().any(|message| message.role == Role::System) {
                 return Err(fields::field("system", "is given beside a turn of the system: leave one of them"));
             }
-            messages.insert(0, crate::Message::new(Role::System, system));
+            messages.insert(0, Message::new(Role::System, system));
         }
-        let inputs = inputs::take(row)?;
-        if messages.iter().any(|message| message.role == Role::Assistant) {
-            return Ok(Body::Messages { messages, inputs });
-        }
-        Ok(Body::PromptOnly { prompt: Content::Messages(messages), inputs })
+        Ok(conversation(messages, inputs::take(row)?))
     }
 }
 
