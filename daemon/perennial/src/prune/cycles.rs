@@ -9,7 +9,7 @@ use perennial_types::CycleId;
 use tracing::info;
 
 use super::sizes;
-use crate::{config::Config, cycle::CycleFolder, ports::Context};
+use crate::{config::Config, cycle_folder::CycleFolder, ports::Context};
 
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
     let served = |state| matches!(state, AdapterState::Champion | AdapterState::Retired);

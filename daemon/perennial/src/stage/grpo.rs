@@ -16,7 +16,7 @@ use perennial_types::Domain;
 use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Told, Trained};
 use crate::{
     config::TrainStage,
-    cycle::CycleFolder,
+    cycle_folder::CycleFolder,
     failure::Final,
     rewards::{
         History, Journal, PluginEnvironment, Plugins, Sandbox, Server,

@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     config::{Objective, TrainStage},
-    cycle::CycleFolder,
+    cycle_folder::CycleFolder,
     failure::Final,
     ports::Stop,
     telemetry::{NothingLearned, Telemetry},
