@@ -1,3 +1,5 @@
+//! Preferences: what learns from them, and what is said of stages whose keys make no sense.
+
 use std::fs;
 
 use perennial_registry::CycleOutcome;
