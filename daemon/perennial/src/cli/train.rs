@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::{cycle::interruptible, output, session::Session};
 use crate::{
-    cycle::CycleFolder,
+    cycle_folder::CycleFolder,
     engine::Engine,
     failure::sentence,
     ports::Stop,

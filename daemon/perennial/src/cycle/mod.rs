@@ -31,6 +31,7 @@ use perennial_types::{AdapterId, CycleId};
 use crate::{
     clock,
     config::Config,
+    cycle_folder::CycleFolder,
     engine::Engine,
     indexer::StateIndexer,
     ports::{Context, CycleEnd, Cycles, Stop, Waiting},
@@ -38,8 +39,6 @@ use crate::{
     replay::BufferLock,
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
 };
-
-pub(crate) use crate::cycle_folder::CycleFolder;
 
 pub(crate) use self::{
     anew::decide_anew,
