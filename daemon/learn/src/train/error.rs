@@ -73,6 +73,8 @@ pub enum TrainError {
     OtherShape {
         /// Where they differ.
         differences: Vec<ShapeDifference>,
+        /// Whether it could be brought into the other shape ([`Adapter::rebased`](crate::adapter::Adapter::rebased)).
+        can_rebase: bool,
     },
     /// The learning rate would be 0 in every step, and nothing would change.
     #[error(

@@ -12,7 +12,7 @@ use super::{
     schedule::{learning_rate, never_learns},
 };
 use crate::{
-    adapter::{Adapter, LoraConfig},
+    adapter::{Adapter, LoraConfig, check_rebase},
     model::Model,
 };
 
@@ -132,8 +132,8 @@ impl<'a, L: Line> Run<'a, L> {
 /// # Errors
 /// [`TrainError::OtherShape`]
 pub fn check_shape(parent: &LoraConfig, config: &LoraConfig) -> Result<(), TrainError> {
-    let differences = parent.differences(config);
-    if differences.is_empty() { Ok(()) } else { Err(TrainError::OtherShape { differences }) }
+    let (differences, can_rebase) = (parent.differences(config), check_rebase(parent, config).is_ok());
+    if differences.is_empty() { Ok(()) } else { Err(TrainError::OtherShape { differences, can_rebase }) }
 }
 
 /// The state before the first step: the parent, or a fresh adapter.

@@ -78,7 +78,7 @@ fn of_training(error: &TrainError) -> Option<Verdict> {
         TrainError::Rollouts { .. } | TrainError::Io { .. } | TrainError::Checkpoint(_) | TrainError::NoGpu(_) => {
             MAY_PASS
         }
-        TrainError::OtherShape { differences } => last(&remedy_of_shape(differences)),
+        TrainError::OtherShape { differences, can_rebase } => last(&remedy_of_shape(differences, *can_rebase)),
         TrainError::NoLearningRate { .. } => {
             last("set train.warmup_ratio = 0, raise train.epochs, or wait for more samples")
         }
@@ -94,16 +94,18 @@ fn of_training(error: &TrainError) -> Option<Verdict> {
     }
 }
 
-fn remedy_of_shape(differences: &[ShapeDifference]) -> String {
-    const OTHERWISE: &str =
-        "keep what it learned with train.start = \"rebase\", or train afresh with train.start = \"fresh\"";
+fn remedy_of_shape(differences: &[ShapeDifference], can_rebase: bool) -> String {
+    let otherwise = match can_rebase {
+        true => "keep what it learned with train.start = \"rebase\", or train afresh with train.start = \"fresh\"",
+        false => "or train afresh with train.start = \"fresh\"",
+    };
     // Which modules carry an adapter is no key of the configuration.
     if differences.iter().any(|difference| difference.key == "target_modules") {
-        return OTHERWISE.to_owned();
+        return otherwise.trim_start_matches("or ").to_owned();
     }
     let keys: Vec<String> =
         differences.iter().map(|found| format!("train.{} = {}", found.key, found.adapter)).collect();
-    format!("set {}, {OTHERWISE}", keys.join(" and "))
+    format!("set {}, {otherwise}", keys.join(" and "))
 }
 
 fn of_adapter(error: &AdapterError) -> Option<Verdict> {
@@ -118,9 +120,9 @@ fn of_adapter(error: &AdapterError) -> Option<Verdict> {
         }
         // Only a defect makes one by its model's shape alone where that is not enough.
         AdapterError::NeedsWeights { .. } => last(DEFECT),
-        AdapterError::NotRebased { .. } => {
-            last("set the kind of the adapter back to the champion's, or train afresh with train.start = \"fresh\"")
-        }
+        AdapterError::NotRebased { .. } => last(
+            "set train.use_dora, train.r and train.alpha back to the champion's, or train afresh with train.start = \"fresh\"",
+        ),
         AdapterError::Invalid(_) => last("set train.r and train.alpha to numbers above 0"),
     }
 }

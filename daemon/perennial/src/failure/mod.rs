@@ -111,7 +111,7 @@ pub(crate) fn sentence(reason: &str, remedy: &str) -> String {
 mod tests {
     use anyhow::{Context as _, anyhow};
     use perennial_learn::{
-        adapter::{AdapterError, LoraConfig},
+        adapter::{AdapterError, Kind, LoraConfig},
         train::{TrainError, check_shape},
     };
     use perennial_reward::{PoolError, TooManyFaults};
@@ -188,5 +188,8 @@ mod tests {
              the adapter and 16 in the configuration; to mend it: set train.r = 16 and train.alpha = 32, keep what it learned \
              with train.start = \"rebase\", or train afresh with train.start = \"fresh\""
         );
+        let dora = LoraConfig { kind: Kind::DORA, ..champion.clone() };
+        let failure = Failure::of(&check_shape(&champion, &dora).unwrap_err().into());
+        assert_eq!(failure.remedy, "set train.use_dora = false, or train afresh with train.start = \"fresh\"");
     }
 }
