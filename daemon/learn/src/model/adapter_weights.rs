@@ -23,6 +23,8 @@ pub(super) struct SiteWeights {
     pub(super) delta: Box<dyn Delta>,
     /// The places of its gradients among those of all tensors.
     pub(super) gradients: Range<usize>,
+    /// How many values of each row it keeps for its backward pass, part by part: asked for with each row that is kept.
+    kept_widths: Vec<usize>,
 }
 
 impl AdapterWeights {
@@ -57,7 +59,8 @@ impl AdapterWeights {
         if self.layers.len() <= layer {
             self.layers.resize_with(layer + 1, Default::default);
         }
-        self.layers[layer][projection as usize] = Some(SiteWeights { delta, gradients });
+        let kept_widths = kept_widths(&*delta);
+        self.layers[layer][projection as usize] = Some(SiteWeights { delta, gradients, kept_widths });
         Ok(())
     }
 
@@ -73,8 +76,8 @@ impl AdapterWeights {
     }
 
     /// How many values of each row the adapter of a linear layer keeps for its backward pass, part by part.
-    pub(super) fn kept_widths(&self, layer: usize, projection: Projection) -> Vec<usize> {
-        self.get(layer, projection).map(|site| kept_widths(&*site.delta)).unwrap_or_default()
+    pub(super) fn kept_widths(&self, layer: usize, projection: Projection) -> &[usize] {
+        self.get(layer, projection).map(|site| site.kept_widths.as_slice()).unwrap_or_default()
     }
 
     pub(super) fn get(&self, layer: usize, projection: Projection) -> Option<&SiteWeights> {

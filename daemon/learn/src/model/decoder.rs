@@ -284,7 +284,7 @@ impl Decoder {
         self.layers.len() * layer + stream
     }
 
-    fn kept_widths(&self, adapter: &AdapterWeights) -> impl Iterator<Item = KeptWidths> {
+    fn kept_widths<'a>(&self, adapter: &'a AdapterWeights) -> impl Iterator<Item = KeptWidths<'a>> {
         self.layers
             .iter()
             .enumerate()
@@ -380,7 +380,7 @@ impl Decoder {
 }
 
 impl Tape<'_> {
-    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`AdapterWeights`] has them, given that
+    /// Adds the gradients of the adapter's tensors to `gradients`, in the order in which [`AdapterWeights`] has them, given that
     /// of the hidden states.
     ///
     /// # Errors
@@ -452,7 +452,7 @@ impl Back<'_> {
         workspace: &mut Workspace,
     ) {
         let starts = self.decoder.kept_starts(adapter);
-        let widths: Vec<KeptWidths> = self.decoder.kept_widths(adapter).collect();
+        let widths: Vec<KeptWidths<'_>> = self.decoder.kept_widths(adapter).collect();
         for (index, layer) in self.decoder.layers.iter().enumerate().rev() {
             let kept = Kept::<E>::of_rows(rows, seen, &widths[index], starts[index], workspace);
             layer.backward(index, d, kept, self.packing, &self.context, gradients, workspace);

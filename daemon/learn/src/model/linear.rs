@@ -111,7 +111,7 @@ impl Linear {
         let dy: &[E] = rounded.as_deref().or(E::of_slice(dy)).unwrap_or_default();
         let dx = MatMut::new(dx, rows, inputs);
         match site {
-            Some(SiteWeights { delta, gradients: own }) => {
+            Some(SiteWeights { delta, gradients: own, .. }) => {
                 let gradients = &mut gradients[own.clone()];
                 E::delta(&**delta).backward(&self.weight, (dx, into), dy, seen, gradients, workspace);
             }

@@ -68,14 +68,15 @@ impl KeptIn for bf16 {
 }
 
 /// How many values of a row each part of [`Kept`] has.
-pub(in crate::model) struct KeptWidths {
+#[derive(Clone, Copy)]
+pub(in crate::model) struct KeptWidths<'a> {
     stream: usize,
     q: usize,
     kv: usize,
     heads: usize,
     inner: usize,
     unnormed: bool,
-    deltas: [Vec<usize>; Projection::ALL.len()],
+    deltas: [&'a [usize]; Projection::ALL.len()],
 }
 
 /// Where a layer's part of a [`KeptRow`] begins.
@@ -87,7 +88,11 @@ pub(in crate::model) struct KeptStart {
 
 impl Layer {
     /// The widths of what the layer keeps, given those of what its adapters keep.
-    pub(in crate::model) fn kept_widths(&self, heads: Heads, deltas: impl Fn(Projection) -> Vec<usize>) -> KeptWidths {
+    pub(in crate::model) fn kept_widths<'a>(
+        &self,
+        heads: Heads,
+        deltas: impl Fn(Projection) -> &'a [usize],
+    ) -> KeptWidths<'a> {
         KeptWidths {
             stream: self.attention_norm.len(),
             q: heads.q_cols(),
@@ -100,14 +105,14 @@ impl Layer {
     }
 }
 
-impl KeptWidths {
+impl KeptWidths<'_> {
     fn sums(&self) -> usize {
         2 * self.stream + self.heads
     }
 
     fn values(&self) -> usize {
         let unnormed = if self.unnormed { self.q + self.kv } else { 0 };
-        2 * self.q + 2 * self.kv + unnormed + 2 * self.inner + self.deltas.iter().flatten().sum::<usize>()
+        2 * self.q + 2 * self.kv + unnormed + 2 * self.inner + self.deltas.iter().copied().flatten().sum::<usize>()
     }
 
     /// The bytes of one row.
@@ -178,7 +183,7 @@ impl<E: KeptIn> Kept<E> {
     pub(in crate::model) fn of_rows(
         rows: &[&KeptRow],
         seen: &[&KeptRow],
-        widths: &KeptWidths,
+        widths: &KeptWidths<'_>,
         start: KeptStart,
         workspace: &mut Workspace,
     ) -> Self {
@@ -205,8 +210,8 @@ impl<E: KeptIn> Kept<E> {
         }
     }
 
-    fn new(rows: usize, seen: usize, widths: &KeptWidths, workspace: &mut Workspace) -> Self {
-        let KeptWidths { stream, q, kv, heads, inner, unnormed, ref deltas } = *widths;
+    fn new(rows: usize, seen: usize, widths: &KeptWidths<'_>, workspace: &mut Workspace) -> Self {
+        let KeptWidths { stream, q, kv, heads, inner, unnormed, deltas } = *widths;
         let mut sums = |width: usize| workspace.take(rows * width);
         let (residual, middle) = (sums(stream), sums(stream));
         let mut take = |width: usize| workspace.take(rows * width);
@@ -221,7 +226,7 @@ impl<E: KeptIn> Kept<E> {
             log_sums: vec![0.0; seen * heads],
             gate: take(inner),
             up: take(inner),
-            deltas: deltas.each_ref().map(|widths| widths.iter().map(|width| take(*width)).collect()),
+            deltas: deltas.map(|widths| widths.iter().map(|width| take(*width)).collect()),
         }
     }
 
