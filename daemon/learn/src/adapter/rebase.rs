@@ -37,8 +37,9 @@ impl Adapter {
     /// more to learn with. Layers that had no adapter get a fresh one. The root of each singular value goes to either side.
     ///
     /// # Errors
-    /// [`AdapterError::NotRebased`] for other kinds than LoRA, [`AdapterError::Invalid`] for a senseless configuration, [`AdapterError::Mismatch`] where a layer would lose its
-    /// adapter, the adapter is not of this model, or a change cannot be decomposed (it is not finite).
+    /// [`AdapterError::NotRebased`] for other kinds than LoRA, [`AdapterError::Invalid`] for a senseless configuration,
+    /// [`AdapterError::Mismatch`] where a layer would lose its adapter, the adapter is not of this model, or a change cannot be
+    /// decomposed (it is not finite).
     pub fn rebased(&self, config: &LoraConfig, model: &ModelConfig, seed: u64) -> Result<Rebased, AdapterError> {
         check_rebase(self.config(), config)?;
         self.check_fits(model)?;

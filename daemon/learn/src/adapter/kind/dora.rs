@@ -90,13 +90,11 @@ impl DeltaKind for Dora {
         weight: &Tensor,
         values: &[&[f32]],
     ) -> candle_core::Result<Box<dyn ComposedDelta>> {
-        let [a, b, magnitude] = values else { candle_core::bail!("an adapter of {} tensors is no DoRA", values.len()) };
-        let ((outputs, inputs), device) = (weight.dims2()?, weight.device());
-        let a = Tensor::from_slice(a, (config.r, inputs), device)?;
-        let change = (Tensor::from_slice(b, (outputs, config.r), device)?.matmul(&a)? * f64::from(config.scale()))?;
-        let norms = (weight.to_dtype(DType::F32)? + change)?.sqr()?.sum(1)?.sqrt()?;
-        let magnitude = Var::from_slice(magnitude, outputs, device)?;
-        Ok(Box::new(DoraVars { lora: LoraVars::new(config, weight, values)?, magnitude, norms }))
+        let [_, _, magnitude] = values else { candle_core::bail!("an adapter of {} tensors is no DoRA", values.len()) };
+        let lora = LoraVars::new(config, weight, values)?;
+        let norms = (weight.to_dtype(DType::F32)? + lora.change_of_weight()?)?.sqr()?.sum(1)?.sqrt()?;
+        let magnitude = Var::from_slice(magnitude, weight.dim(0)?, weight.device())?;
+        Ok(Box::new(DoraVars { lora, magnitude, norms }))
     }
 
     fn not_served_by(&self) -> &'static [&'static str] {
@@ -132,12 +130,15 @@ fn row_norms(weight: &Weight, change: Option<Change<'_>>) -> Vec<f32> {
             let a = Mat::new(a, config.r, inputs);
             gemm(changes, Into::Set, config.scale(), b, a, Precision::F32, Threads::Pool);
         }
-        norms.par_iter_mut().zip(changes.par_chunks_exact(inputs)).enumerate().for_each(|(row, (norm, change))| {
-            let mut values = vec![0.0; inputs];
-            weight.row_into(first + row, &mut values);
-            let squares = values.iter().zip(change).map(|(value, change)| f64::from(value + change).powi(2));
-            *norm = squares.sum::<f64>().sqrt() as f32;
-        });
+        let rows = norms.par_iter_mut().zip(changes.par_chunks_exact(inputs)).enumerate();
+        rows.for_each_init(
+            || vec![0.0; inputs],
+            |values, (row, (norm, change))| {
+                weight.row_into(first + row, values);
+                let squares = values.iter().zip(change).map(|(value, change)| f64::from(value + change).powi(2));
+                *norm = squares.sum::<f64>().sqrt() as f32;
+            },
+        );
     }
     norms
 }

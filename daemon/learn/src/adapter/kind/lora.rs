@@ -136,6 +136,11 @@ impl LoraVars {
         })
     }
 
+    /// What is added to the layer's weight: `scale · b · a`, of which no gradient is taken.
+    pub(super) fn change_of_weight(&self) -> candle_core::Result<Tensor> {
+        self.b.as_detached_tensor().matmul(&self.a.as_detached_tensor())? * self.scale
+    }
+
     /// What is added to the layer's product: `scale · (x · aᵀ) · bᵀ`, in the dtype of x.
     pub(super) fn change(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let dtype = x.dtype();

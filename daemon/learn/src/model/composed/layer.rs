@@ -6,7 +6,7 @@ use super::{
     attention::Attention,
     ops::{Angles, linear, rms_norm, swiglu},
     tape::{Gradients, gradient_of},
-    weights::{Layer, Linear},
+    weights::Layer,
 };
 use crate::adapter::Projection;
 
@@ -36,7 +36,7 @@ impl Layer {
     }
 
     /// The gradient of the residual stream before the layer, given that stream and the gradient of the one after the layer.
-    /// Adds those of the adapter's matrices.
+    /// Adds those of the adapter's tensors.
     pub(super) fn backward(
         &self,
         index: usize,
@@ -74,7 +74,7 @@ impl Layer {
     fn before_attention(&self, index: usize, residual: &Tensor, context: &Context<'_>) -> Result<[Tensor; 3]> {
         let Context { heads, eps, dtype, ref angles, .. } = *context;
         let x = rms_norm(residual, &self.attention_norm, eps)?.to_dtype(dtype)?;
-        let project = |weights: &Linear, projection| linear(&x, weights, context.delta(index, projection));
+        let project = |projection| linear(&x, self.linear(projection), context.delta(index, projection));
         let turned = |x: Tensor, count: usize, norm: Option<&Tensor>| {
             let rows = x.dim(0)?;
             let mut x = x.to_dtype(DType::F32)?.reshape((rows, count, heads.dim))?;
@@ -88,9 +88,9 @@ impl Layer {
         };
         let (q_norm, k_norm) = self.qk_norms.as_ref().map(|(q, k)| (q, k)).unzip();
         Ok([
-            turned(project(&self.q, Projection::QProj)?, heads.q_heads, q_norm)?,
-            turned(project(&self.k, Projection::KProj)?, heads.kv_heads, k_norm)?,
-            project(&self.v, Projection::VProj)?,
+            turned(project(Projection::QProj)?, heads.q_heads, q_norm)?,
+            turned(project(Projection::KProj)?, heads.kv_heads, k_norm)?,
+            project(Projection::VProj)?,
         ])
     }
 
@@ -101,12 +101,12 @@ impl Layer {
         attended: &Tensor,
         context: &Context<'_>,
     ) -> Result<Tensor> {
-        let project = |weights: &Linear, projection, x: &Tensor| linear(x, weights, context.delta(index, projection));
-        let middle = (residual + project(&self.o, Projection::OProj, attended)?.to_dtype(DType::F32)?)?;
+        let project = |projection, x: &Tensor| linear(x, self.linear(projection), context.delta(index, projection));
+        let middle = (residual + project(Projection::OProj, attended)?.to_dtype(DType::F32)?)?;
         let x = rms_norm(&middle, &self.feed_forward_norm, context.eps)?.to_dtype(context.dtype)?;
-        let gate = project(&self.gate, Projection::GateProj, &x)?;
-        let up = project(&self.up, Projection::UpProj, &x)?;
+        let gate = project(Projection::GateProj, &x)?;
+        let up = project(Projection::UpProj, &x)?;
         let activated = swiglu(&gate, &up)?;
-        middle + project(&self.down, Projection::DownProj, &activated)?.to_dtype(DType::F32)?
+        middle + project(Projection::DownProj, &activated)?.to_dtype(DType::F32)?
     }
 }

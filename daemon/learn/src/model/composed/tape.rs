@@ -13,7 +13,7 @@ pub(crate) struct Tape<'a> {
 }
 
 impl Tape<'_> {
-    /// Adds the gradients of the adapter's matrices to `gradients`, in the order in which [`AdapterTensors`] has them, given that
+    /// Adds the gradients of the adapter's tensors to `gradients`, in the order in which [`AdapterTensors`] has them, given that
     /// of the hidden states.
     ///
     /// # Errors
@@ -33,17 +33,17 @@ impl Tape<'_> {
     }
 }
 
-/// The gradients of an adapter's matrices, and their places, as autograd found them.
+/// The gradients of an adapter's tensors, and their places, as autograd found them.
 #[derive(Default)]
 pub(super) struct Gradients {
     found: Vec<(usize, Tensor)>,
 }
 
 impl Gradients {
-    /// Takes those of a layer's matrices.
+    /// Takes those of a layer's tensors.
     pub(super) fn add(&mut self, store: &GradStore, layer: usize, adapter: Option<&AdapterTensors>) -> Result<()> {
-        let matrices = adapter.into_iter().flat_map(|adapter| adapter.of_layer(layer));
-        self.found.extend(matrices.filter_map(|(place, matrix)| Some((place, store.get(matrix)?.detach()))));
+        let tensors = adapter.into_iter().flat_map(|adapter| adapter.of_layer(layer));
+        self.found.extend(tensors.filter_map(|(place, tensor)| Some((place, store.get(tensor)?.detach()))));
         Ok(())
     }
 

@@ -9,16 +9,11 @@ use crate::{
 /// The weights of one layer on a device.
 pub(super) struct Layer {
     pub(super) attention_norm: Tensor,
-    pub(super) q: Linear,
-    pub(super) k: Linear,
-    pub(super) v: Linear,
-    pub(super) o: Linear,
+    /// By projection.
+    linears: Vec<Linear>,
     /// The norms of each head of q and k, where the model has them.
     pub(super) qk_norms: Option<(Tensor, Tensor)>,
     pub(super) feed_forward_norm: Tensor,
-    pub(super) gate: Linear,
-    pub(super) up: Linear,
-    pub(super) down: Linear,
     /// Whether q and k are rotated.
     pub(super) rope: bool,
 }
@@ -32,33 +27,19 @@ pub(super) struct Linear {
 impl Layer {
     pub(super) fn new(layer: &layer::Layer, dtype: DType, device: &Device) -> Result<Self> {
         let norm = |values: &[f32]| vector(values, device);
-        let linear = |linear: &linear::Linear| Linear::new(linear, dtype, device);
+        let linear = |projection| Linear::new(layer.linear(projection), dtype, device);
         let norms = layer.qk_norms.as_ref();
         Ok(Self {
             attention_norm: norm(&layer.attention_norm)?,
-            q: linear(&layer.q)?,
-            k: linear(&layer.k)?,
-            v: linear(&layer.v)?,
-            o: linear(&layer.o)?,
+            linears: Projection::ALL.into_iter().map(linear).collect::<Result<_>>()?,
             qk_norms: norms.map(|(q, k)| Ok::<_, candle_core::Error>((norm(q)?, norm(k)?))).transpose()?,
             feed_forward_norm: norm(&layer.feed_forward_norm)?,
-            gate: linear(&layer.gate)?,
-            up: linear(&layer.up)?,
-            down: linear(&layer.down)?,
             rope: layer.rope,
         })
     }
 
     pub(super) fn linear(&self, projection: Projection) -> &Linear {
-        match projection {
-            Projection::QProj => &self.q,
-            Projection::KProj => &self.k,
-            Projection::VProj => &self.v,
-            Projection::OProj => &self.o,
-            Projection::GateProj => &self.gate,
-            Projection::UpProj => &self.up,
-            Projection::DownProj => &self.down,
-        }
+        &self.linears[projection as usize]
     }
 }
 
