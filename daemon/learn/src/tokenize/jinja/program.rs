@@ -13,7 +13,8 @@ const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// The name under which a `generation` block is called.
 pub(super) const GENERATION: &str = "__generation__";
 
-/// A template, read. Those of one text share it: there are as many as a process has models, and they live as long.
+/// A template, read. Those of one text share it: there are as many as a process has models, and they live as long, since what the
+/// parser gives borrows from the text and the two cannot be owned together without `unsafe`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
     statements: &'static [ast::Stmt<'static>],
@@ -28,7 +29,7 @@ impl fmt::Debug for Program {
     }
 }
 
-static PROGRAMS: Mutex<BTreeMap<String, Result<Program, Fault>>> = Mutex::new(BTreeMap::new());
+static PROGRAMS: Mutex<BTreeMap<String, Program>> = Mutex::new(BTreeMap::new());
 
 impl Program {
     /// Reads a template's text.
@@ -41,22 +42,21 @@ impl Program {
         }
         let mut programs = PROGRAMS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(known) = programs.get(source) {
-            return known.clone();
+            return Ok(*known);
         }
-        let program = Self::parse_anew(source);
-        programs.insert(source.to_owned(), program.clone());
-        program
+        let program = Self::parse_anew(source)?;
+        programs.insert(source.to_owned(), program);
+        Ok(program)
     }
 
     fn parse_anew(source: &str) -> Result<Self, Fault> {
         // As Jinja reads it, whatever system it was written on.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let (text, marks_generation) = with_generation_as_calls(&source);
+        // Nothing of a text that is no template is kept: there is no end of those.
+        parse_text(&text)?;
         let text: &'static str = Box::leak(text.into_boxed_str());
-        let whitespace = WhitespaceConfig { lstrip_blocks: true, trim_blocks: true, keep_trailing_newline: false };
-        let parsed =
-            parse(text, "chat_template", SyntaxConfig, whitespace).map_err(|error| Fault::Error(error.to_string()))?;
-        match Box::leak(Box::new(parsed)) {
+        match Box::leak(Box::new(parse_text(text)?)) {
             ast::Stmt::Template(template) => Ok(Self { statements: &template.children, text, marks_generation }),
             _ => Err(Fault::Error("it is no template".to_owned())),
         }
@@ -70,6 +70,11 @@ impl Program {
         }
         Machine::new(self.text, budget).run_program(self.statements, &scope)
     }
+}
+
+fn parse_text(text: &str) -> Result<ast::Stmt<'_>, Fault> {
+    let whitespace = WhitespaceConfig { lstrip_blocks: true, trim_blocks: true, keep_trailing_newline: false };
+    parse(text, "chat_template", SyntaxConfig, whitespace).map_err(|error| Fault::Error(error.to_string()))
 }
 
 /// `{% generation %}` marks assistant turns and is no part of Jinja; transformers reads it as a call block, and so do we.
