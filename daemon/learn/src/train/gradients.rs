@@ -20,7 +20,7 @@ pub struct LossAndGradients {
     pub supervised_tokens: usize,
     /// Per example, the log-probability of each of its targets in order.
     pub logprobs: Vec<Vec<f32>>,
-    /// The gradient of the loss for each matrix of the adapter, under the matrix's name in PEFT's file.
+    /// The gradient of the loss for each tensor of the adapter, under the tensor's name in PEFT's file.
     pub gradients: BTreeMap<String, Tensor>,
 }
 

@@ -33,8 +33,7 @@ pub(super) fn of(
     checkpoints: &Checkpoints<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<Vec<f32>>>>, TrainError> {
-    let sequences: Vec<&Encoded> = units.iter().flatten().collect();
-    let targets: usize = sequences.iter().map(|sequence| targets_of(sequence).count()).sum();
+    let targets: usize = units.iter().flatten().map(|sequence| targets_of(sequence).count()).sum();
     if targets > TARGETS_MAX {
         return Err(TrainError::TooManyTargets { targets, targets_max: TARGETS_MAX });
     }
@@ -42,10 +41,7 @@ pub(super) fn of(
     if let Some(values) = file.read(targets)? {
         return Ok(Some(dealt(&values, units)));
     }
-    let Some(found) = logprobs(passes, adapter, &sequences, 1.0, tokens_per_micro_batch, stop)? else {
-        return Ok(None);
-    };
-    let values = found.concat();
+    let Some(values) = computed(units, adapter, passes, tokens_per_micro_batch, stop)? else { return Ok(None) };
     if values.iter().any(|value| !value.is_finite()) {
         let examples = (0..units.len()).collect();
         return Err(TrainError::NotFinite { what: "what the reference says", step: 1, examples });
@@ -54,8 +50,20 @@ pub(super) fn of(
     Ok(Some(dealt(&values, units)))
 }
 
+/// The log-probability of each target of all sequences, one after the other. `None` where it was asked to stop.
+pub(super) fn computed(
+    units: &[Vec<Encoded>],
+    adapter: Option<&Adapter>,
+    passes: &mut Passes<'_>,
+    tokens_per_micro_batch: usize,
+    stop: &StopFlag,
+) -> Result<Option<Vec<f32>>, TrainError> {
+    let sequences: Vec<&Encoded> = units.iter().flatten().collect();
+    Ok(logprobs(passes, adapter, &sequences, 1.0, tokens_per_micro_batch, stop)?.map(|found| found.concat()))
+}
+
 /// A value per target as values per unit and sequence.
-fn dealt(mut values: &[f32], units: &[Vec<Encoded>]) -> Vec<Vec<Vec<f32>>> {
+pub(super) fn dealt(mut values: &[f32], units: &[Vec<Encoded>]) -> Vec<Vec<Vec<f32>>> {
     let mut of_sequence = |sequence: &Encoded| {
         let (own, others) = values.split_at(targets_of(sequence).count());
         values = others;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     OBJECTIVES,
     grpo::GrpoConfig,
+    reference,
     rows::{self, ObjectiveConfig, RowLoss, RowObjective},
 };
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     tokenize::{EncodeError, Encoded, Notes},
     train::{
         LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
-        forward::logprobs,
         gradients::{Batch, Unit},
         parameters::Parameters,
         passes::Passes,
@@ -222,12 +222,11 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
     ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError> {
         let (config, parameters): (R::Config, _) = (read(keys)?, Parameters::from_adapter(adapter)?);
         let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
-        let mut compared: Vec<Vec<Vec<f32>>> = Vec::new();
-        for unit in units.iter().filter(|_| R::COMPARES) {
-            let sequences: Vec<&Encoded> = unit.iter().collect();
-            let found = logprobs(&mut passes, reference, &sequences, 1.0, tokens_per_micro_batch, &never)?;
-            compared.push(found.unwrap_or_default());
-        }
+        let compared = match R::COMPARES {
+            true => reference::computed(units, reference, &mut passes, tokens_per_micro_batch, &never)?,
+            false => None,
+        };
+        let compared = compared.map(|values| reference::dealt(&values, units)).unwrap_or_default();
         let named: Vec<Unit<'_>> = units.iter().enumerate().map(|(name, unit)| Unit::of(name, unit)).collect();
         let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect());
         let batch = Batch { units: &named, temperature: 1.0, tokens_per_micro_batch, step: 1 };

@@ -22,7 +22,7 @@ pub(super) trait Policy {
     /// The log-probability of each target, the logits divided by `temperature`.
     fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>>;
 
-    /// Forward, the objective, and back: adds the gradients of the adapter's matrices to `gradients`, in their order.
+    /// Forward, the objective, and back: adds the gradients of the adapter's tensors to `gradients`, in their order.
     fn learn(
         &mut self,
         micro_batch: &MicroBatch<'_>,
