@@ -28,7 +28,7 @@ pub(crate) struct Batch<'a> {
     model: &'a Model,
     /// The model's, packed where that pays.
     decoder: &'a Decoder,
-    lora: Option<AdapterWeights>,
+    adapter: Option<AdapterWeights>,
     options: &'a GenerateOptions,
     prompts: &'a [Vec<u32>],
     /// Completions per prompt.
@@ -65,13 +65,13 @@ impl<'a> Batch<'a> {
         let steps = turns.saturating_mul(options.max_new_tokens);
         let packs = steps >= STEPS_TO_PACK_FOR;
         let decoder = if packs { model.decoder.for_few_rows() } else { &model.decoder };
-        let lora = adapter.map(|adapter| AdapterWeights::new(adapter, decoder)).transpose()?;
-        let lora = if packs { lora.map(AdapterWeights::for_few_rows) } else { lora };
+        let adapter = adapter.map(|adapter| AdapterWeights::new(adapter, decoder)).transpose()?;
+        let adapter = if packs { adapter.map(AdapterWeights::for_few_rows) } else { adapter };
         let cache = decoder.cache();
         Ok(Self {
             model,
             decoder,
-            lora,
+            adapter,
             options,
             prompts,
             generations,
@@ -86,8 +86,8 @@ impl<'a> Batch<'a> {
 
     /// Keeps what a backward pass through the adapter needs of the completions, as far as the memory goes.
     pub(crate) fn keep_activations(&mut self, memory: &ActivationMemory) {
-        if let Some(lora) = &self.lora {
-            self.activations = ActivationStore::new(memory, self.decoder, lora);
+        if let Some(adapter) = &self.adapter {
+            self.activations = ActivationStore::new(memory, self.decoder, adapter);
         }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Batch<'a> {
     }
 
     fn decode(&mut self) -> Result<(), GenerateError> {
-        let Self { model, decoder, lora, cache, running, activations, workspace, .. } = self;
+        let Self { model, decoder, adapter, cache, running, activations, workspace, .. } = self;
         if running.is_empty() {
             return Ok(());
         }
@@ -136,9 +136,9 @@ impl<'a> Batch<'a> {
         let spans: Vec<Span> = running.iter().map(|sequence| Span { slot: sequence.slot, rows: 1 }).collect();
         let names = || running.iter().map(|sequence| (sequence.prompt, sequence.generation));
         let is_kept = names().enumerate().filter(|(_, name)| activations.has(*name));
-        let mut kept: Vec<_> = is_kept.map(|(row, _)| (row, activations.row(decoder, lora.as_ref()))).collect();
+        let mut kept: Vec<_> = is_kept.map(|(row, _)| (row, activations.row(decoder, adapter.as_ref()))).collect();
         let attention = Attention::Cached { cache, spans: &spans };
-        let hidden = decoder.hidden_keeping(&rows, attention, lora.as_ref(), &mut kept, workspace)?;
+        let hidden = decoder.hidden_keeping(&rows, attention, adapter.as_ref(), &mut kept, workspace)?;
         let names: Vec<_> = names().collect();
         activations.append(kept.into_iter().map(|(row, kept)| (names[row], kept)));
         let mut logits = decoder.logits(&hidden, workspace);
@@ -206,10 +206,10 @@ impl<'a> Batch<'a> {
         };
         let kept_prompts = starts.zip(prompts).enumerate().take_while(has_room).count();
         let kept_rows = 0..cu_seqlens[kept_prompts] as usize;
-        let lora = self.lora.as_ref();
-        let mut kept: Vec<_> = kept_rows.map(|row| (row, self.activations.row(self.decoder, lora))).collect();
+        let adapter = self.adapter.as_ref();
+        let mut kept: Vec<_> = kept_rows.map(|row| (row, self.activations.row(self.decoder, adapter))).collect();
         let attention = Attention::Cached { cache: &mut self.cache, spans: &spans };
-        let hidden = self.decoder.hidden_keeping(&rows, attention, lora, &mut kept, &mut self.workspace)?;
+        let hidden = self.decoder.hidden_keeping(&rows, attention, adapter, &mut kept, &mut self.workspace)?;
         let last: Vec<u32> = cu_seqlens.iter().skip(1).map(|end| end - 1).collect();
         let logits = self.decoder.logits(&hidden.select(&last), &mut self.workspace);
         let mut kept = kept.into_iter().map(|(_, row)| row);

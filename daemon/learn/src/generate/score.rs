@@ -29,13 +29,13 @@ pub fn score(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> R
     if let Some(index) = too_long {
         return Err(GenerateError::TooLong { index, tokens: samples[index].tokens.len(), tokens_max });
     }
-    let lora = adapter.map(|adapter| AdapterWeights::new(adapter, &model.decoder)).transpose()?;
+    let adapter = adapter.map(|adapter| AdapterWeights::new(adapter, &model.decoder)).transpose()?;
     let mut workspace = Workspace::default();
     let mut scores = Vec::with_capacity(samples.len());
     let mut rest = samples;
     while !rest.is_empty() {
         let (pass, later) = rest.split_at(pass_len(rest));
-        scores.extend(score_pass(model, lora.as_ref(), pass, &mut workspace)?);
+        scores.extend(score_pass(model, adapter.as_ref(), pass, &mut workspace)?);
         rest = later;
     }
     Ok(scores)
@@ -52,7 +52,7 @@ fn pass_len(samples: &[Encoded]) -> usize {
 
 fn score_pass(
     model: &Model,
-    lora: Option<&AdapterWeights>,
+    adapter: Option<&AdapterWeights>,
     samples: &[Encoded],
     workspace: &mut Workspace,
 ) -> Result<Vec<Scored>, GenerateError> {
@@ -71,7 +71,7 @@ fn score_pass(
     if targets.is_empty() {
         return Ok(scores);
     }
-    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), lora, workspace)?.select(&sources);
+    let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), adapter, workspace)?.select(&sources);
     let logprobs = token_logprobs(hidden.values(), model.decoder.head_weight(), 1.0, &targets)?;
     for (owner, logprob) in owners.into_iter().zip(logprobs) {
         scores[owner].nll_sum -= f64::from(logprob);
