@@ -13,11 +13,9 @@ mod common;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::{flat, goldens};
+use common::{flat, goldens, tiny as model};
 use perennial_learn::{
     adapter::{Adapter, CONFIG_FILE, Kind, LoraConfig, WEIGHTS_FILE},
-    compute::Precision,
-    model::Model,
     tokenize::Encoded,
     train::{Outcome, Schedule, StopFlag, TrainConfig, TrainDevice, loss_and_gradients, train},
 };
@@ -82,10 +80,6 @@ fn assert_close(name: &str, got: &[f32], expected: &[f32]) {
     let error = norm(&mut got.iter().zip(expected).map(|(got, expected)| f64::from(got - expected)))
         / norm(&mut expected.iter().map(|value| f64::from(*value)));
     assert!(error < RELATIVE_ERROR_MAX, "{name} is off by {error:e}");
-}
-
-fn model() -> Model {
-    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
 }
 
 fn adapter() -> Adapter {

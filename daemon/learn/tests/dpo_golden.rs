@@ -12,12 +12,14 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
-use common::{flat, goldens, hash_uniform, isa::under_every_isa, number, scale_b};
+use common::{
+    goldens,
+    isa::under_every_isa,
+    measures::{error, gradient_error},
+    scale_b, tiny,
+};
 use perennial_learn::{
     adapter::Adapter,
-    compute::Precision,
-    model::Model,
     tokenize::{EncodeError, Encoded},
     train::{
         TrainDevice,
@@ -91,14 +93,9 @@ fn body(row: &Value) -> Body {
     Row::parse(&row.to_string()).unwrap().body
 }
 
-fn error(got: f64, expected: f64) -> f64 {
-    if got == expected { 0.0 } else { (got - expected).abs() / expected.abs() }
-}
-
 #[test]
 fn pairs_are_read_and_cut_as_trl_does() {
-    let golden = golden();
-    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
+    let (golden, model) = (golden(), tiny());
     for case in &golden.cases {
         let (mut pairs, mut read) = (Vec::new(), Vec::new());
         for (number, row) in golden.rows.iter().enumerate() {
@@ -132,8 +129,7 @@ fn loss_figures_and_gradients_agree_with_trl_where_they_are_composed() {
 }
 
 fn check_cases(device: TrainDevice) {
-    let golden = golden();
-    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
+    let (golden, model) = (golden(), tiny());
     let plain = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let (current, champion) = (scale_b(&plain, golden.b_factors.current), scale_b(&plain, golden.b_factors.reference));
     let mut worst = [0.0_f64; 3];
@@ -150,7 +146,7 @@ fn check_cases(device: TrainDevice) {
             let errors = [
                 error(got.loss, case.loss),
                 of_figures.fold(0.0, f64::max),
-                gradient_error(&golden, case, &got.gradients),
+                gradient_error(&got.gradients, &golden.tensors, (&case.norms, &case.dots)),
             ];
             println!("{:?}: loss, figures, gradients off by {errors:?}", case.config);
             worst.iter_mut().zip(errors).for_each(|(worst, error)| *worst = worst.max(error));
@@ -158,19 +154,4 @@ fn check_cases(device: TrainDevice) {
     }
     println!("worst: loss, figures, gradients off by {worst:?}");
     assert!(worst.iter().all(|worst| *worst < RELATIVE_ERROR_MAX), "{worst:?}");
-}
-
-/// The greatest relative error of a norm, and of an estimate of ‖ours − theirs‖ / ‖theirs‖ from a random projection.
-fn gradient_error(golden: &Golden, case: &Case, got: &BTreeMap<String, Tensor>) -> f64 {
-    assert!(got.keys().eq(&golden.tensors));
-    let (mut squares, mut greatest) = (0.0, 0.0_f64);
-    for ((name, gradient), (norm, dot)) in got.iter().zip(case.norms.iter().zip(&case.dots)) {
-        let gradient: Vec<f64> = flat(gradient).into_iter().map(f64::from).collect();
-        let probed = (0..).zip(&gradient).map(|(i, value)| value * f64::from(hash_uniform(1000 + number(name), i)));
-        let projected: f64 = probed.sum();
-        let own_norm = gradient.iter().map(|value| value * value).sum::<f64>().sqrt();
-        greatest = greatest.max(error(own_norm, *norm));
-        squares += ((projected - dot) * 12.0_f64.sqrt() / norm).powi(2);
-    }
-    greatest.max((squares / golden.tensors.len() as f64).sqrt())
 }

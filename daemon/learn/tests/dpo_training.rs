@@ -12,24 +12,18 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{goldens, scale_b};
+use common::{scale_b, tiny as model, trained, weights};
 use perennial_learn::{
-    adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    compute::Precision,
-    model::Model,
+    adapter::{Adapter, LoraConfig},
     tokenize::Encoded,
     train::{
-        METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained,
+        Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained,
         objective::{RowRun, objective_of},
     },
 };
 use serde_json::{Value, json};
 
 const REFERENCE_FILE: &str = "reference.safetensors";
-
-fn model() -> Model {
-    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
-}
 
 /// Ragged pairs with a rule to learn: even tokens are better than odd ones.
 fn pairs() -> Vec<Vec<Encoded>> {
@@ -82,21 +76,11 @@ fn run(
 }
 
 fn finish(dir: &Path, champion: Option<&Adapter>) -> Trained {
-    match run(dir, &keys(), champion, &mut |_, _| ()).unwrap() {
-        Outcome::Trained(trained) => trained,
-        Outcome::Stopped { step } => panic!("stopped at {step}"),
-    }
-}
-
-fn weights(adapter: &Adapter) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    adapter.save_peft(dir.path(), "base").unwrap();
-    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
+    trained(run(dir, &keys(), champion, &mut |_, _| ()))
 }
 
 fn metrics(dir: &Path) -> Vec<Progress> {
-    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    common::metrics(dir)
 }
 
 #[test]

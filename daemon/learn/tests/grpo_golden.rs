@@ -10,10 +10,14 @@
 
 mod common;
 
-use common::{flat, goldens, hash_uniform, isa::under_every_isa, number, scale_b};
+use common::{
+    flat, goldens,
+    isa::under_every_isa,
+    measures::{error, gradient_error},
+    scale_b, tiny,
+};
 use perennial_learn::{
     adapter::Adapter,
-    compute::Precision,
     model::Model,
     train::{
         TrainDevice,
@@ -118,10 +122,6 @@ fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(goldens().join("grpo_tiny.json")).unwrap()).unwrap()
 }
 
-fn error(got: f64, expected: f64) -> f64 {
-    (got - expected).abs() / expected.abs()
-}
-
 #[test]
 fn loss_and_gradients_agree_with_trl() {
     under_every_isa("loss_and_gradients_agree_with_trl", || check_cases(TrainDevice::Cpu));
@@ -133,8 +133,7 @@ fn loss_and_gradients_agree_with_trl_where_they_are_composed() {
 }
 
 fn check_cases(device: TrainDevice) {
-    let golden = golden();
-    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
+    let (golden, model) = (golden(), tiny());
     let plain = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let policies = Policies {
         current: scale_b(&plain, golden.b_factors.current),
@@ -149,8 +148,8 @@ fn check_cases(device: TrainDevice) {
         }
         let config = case.config();
         let (got, stats) = grpo_loss_and_gradients(&model, &policies.current, &samples, &config, 64, device).unwrap();
-        let errors =
-            [error(got.loss, case.loss), gradient_error(&golden, case, &got.gradients), stats_error(case, &stats)];
+        let of_gradients = gradient_error(&got.gradients, &golden.tensors, (&case.norms, &case.dots));
+        let errors = [error(got.loss, case.loss), of_gradients, stats_error(case, &stats)];
         println!("{:?}: loss, gradients, statistics off by {errors:?}", case.config);
         for (worst, error) in worst[1..].iter_mut().zip(errors) {
             *worst = worst.max(error);
@@ -158,25 +157,6 @@ fn check_cases(device: TrainDevice) {
     }
     println!("worst: advantages, loss, gradients, statistics off by {worst:?}");
     assert!(worst.iter().all(|worst| *worst < RELATIVE_ERROR_MAX), "{worst:?}");
-}
-
-/// The greatest relative error of a norm, and of an estimate of ‖ours − theirs‖ / ‖theirs‖ from a random projection.
-fn gradient_error(golden: &Golden, case: &Case, got: &std::collections::BTreeMap<String, candle_core::Tensor>) -> f64 {
-    assert!(got.keys().eq(&golden.tensors));
-    let mut squares = 0.0;
-    let mut greatest = 0.0_f64;
-    for ((name, gradient), (norm, dot)) in got.iter().zip(case.norms.iter().zip(&case.dots)) {
-        let gradient: Vec<f64> = flat(gradient).into_iter().map(f64::from).collect();
-        let projected: f64 = gradient
-            .iter()
-            .enumerate()
-            .map(|(i, value)| value * f64::from(hash_uniform(1000 + number(name), i as u64)))
-            .sum();
-        let own_norm = gradient.iter().map(|value| value * value).sum::<f64>().sqrt();
-        greatest = greatest.max(error(own_norm, *norm));
-        squares += ((projected - dot) * 12.0_f64.sqrt() / norm).powi(2);
-    }
-    greatest.max((squares / golden.tensors.len() as f64).sqrt())
 }
 
 /// Where there is a reference, our statistics are over the same tokens as TRL's.
@@ -191,8 +171,7 @@ fn stats_error(case: &Case, stats: &PolicyStats) -> f64 {
 
 #[test]
 fn packing_changes_nothing() {
-    let golden = golden();
-    let model = Model::load(&goldens().join("tiny"), Precision::F32).unwrap();
+    let (golden, model) = (golden(), tiny());
     let adapter = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let samples: Vec<GrpoSample> = golden
         .rollouts

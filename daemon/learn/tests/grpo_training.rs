@@ -12,14 +12,13 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::goldens;
+use common::{metrics, tiny as model, trained, weights};
 use perennial_learn::{
-    adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    compute::Precision,
+    adapter::{Adapter, LoraConfig},
     model::Model,
     rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
-        METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainError, Trained,
+        Outcome, StopFlag, TrainConfig, TrainError, Trained,
         grpo::{Environment, EnvironmentError, GrpoConfig, GrpoProgress, GrpoPrompt, ScoredGroup, train_grpo},
     },
 };
@@ -77,10 +76,6 @@ impl Environment for Rewarded<'_> {
     }
 }
 
-fn model() -> Model {
-    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
-}
-
 /// Prompts that the model has no settled answer to.
 fn prompts() -> Vec<GrpoPrompt> {
     let prompt = |i: u32| (0..4 + i % 3).map(|place| 20 + (i * 37 + place * 11) % 300).collect();
@@ -135,21 +130,8 @@ fn run(
 
 fn finish(dir: &Path, config: &GrpoConfig, reward: Reward) -> (Trained, Vec<GrpoProgress>) {
     let (model, prompts) = (model(), prompts());
-    match run(dir, config, &mut environment(&model, &prompts, config, reward), &mut |_, _| ()).unwrap() {
-        Outcome::Trained(trained) => (trained, metrics(dir)),
-        Outcome::Stopped { step } => panic!("stopped at {step}"),
-    }
-}
-
-fn weights(adapter: &Adapter) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    adapter.save_peft(dir.path(), "base").unwrap();
-    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
-}
-
-fn metrics(dir: &Path) -> Vec<GrpoProgress> {
-    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let outcome = run(dir, config, &mut environment(&model, &prompts, config, reward), &mut |_, _| ());
+    (trained(outcome), metrics(dir))
 }
 
 #[test]
@@ -209,7 +191,8 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
     fs::remove_file(stopped.path().join("step-00000012.safetensors")).unwrap();
     assert_eq!(weights(&finish(stopped.path(), &config, EVEN).0.adapter), expected);
     for dir in [&whole, &stopped] {
-        assert_eq!(metrics(dir.path()).iter().map(|step| step.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+        let steps: Vec<u64> = metrics(dir.path()).iter().map(|step: &GrpoProgress| step.step).collect();
+        assert_eq!(steps, (1..=12).collect::<Vec<_>>());
     }
 }
 

@@ -12,17 +12,12 @@ mod common;
 
 use std::{fs, path::Path};
 
+use common::{tiny as model, trained, weights};
 use perennial_learn::{
-    adapter::{Adapter, LoraConfig, WEIGHTS_FILE},
-    compute::Precision,
-    model::Model,
+    adapter::LoraConfig,
     tokenize::Encoded,
-    train::{METRICS_FILE, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, Trained, train},
+    train::{Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, Trained, train},
 };
-
-fn model() -> Model {
-    Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/tiny"), Precision::F32).unwrap()
-}
 
 /// Ragged examples with a rule to learn: each token is followed by the next one.
 fn examples() -> Vec<Encoded> {
@@ -54,21 +49,11 @@ fn run(dir: &Path, config: &TrainConfig, on_step: &mut dyn FnMut(&Progress, &Sto
 }
 
 fn finish(dir: &Path, config: &TrainConfig) -> Trained {
-    match run(dir, config, &mut |_, _| ()).unwrap() {
-        Outcome::Trained(trained) => trained,
-        Outcome::Stopped { step } => panic!("stopped at {step}"),
-    }
-}
-
-fn weights(adapter: &Adapter) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    adapter.save_peft(dir.path(), "base").unwrap();
-    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
+    trained(run(dir, config, &mut |_, _| ()))
 }
 
 fn metrics(dir: &Path) -> Vec<Progress> {
-    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    common::metrics(dir)
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub(crate) mod gguf;
 pub(crate) mod isa;
+pub(crate) mod measures;
 
 use std::{
     fs,
@@ -11,12 +12,23 @@ use std::{
 };
 
 use candle_core::Tensor;
-use perennial_learn::adapter::{Adapter, Projection, WEIGHTS_FILE};
+use perennial_learn::{
+    adapter::{Adapter, Projection, WEIGHTS_FILE},
+    compute::Precision,
+    model::Model,
+    train::{METRICS_FILE, Outcome, TrainError, Trained},
+};
 use perennial_types::Fingerprint;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::de::DeserializeOwned;
 
 pub(crate) fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens")
+}
+
+/// The tiny model in f32.
+pub(crate) fn tiny() -> Model {
+    Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
 }
 
 /// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
@@ -75,6 +87,27 @@ pub(crate) fn changed(adapter: &Adapter, change: impl Fn(&str, u64, f32) -> f32)
 /// The adapter with another B.
 pub(crate) fn scale_b(adapter: &Adapter, factor: f32) -> Adapter {
     changed(adapter, |name, _, value| if name.contains("lora_B") { value * factor } else { value })
+}
+
+/// The bytes of the adapter's weights.
+pub(crate) fn weights(adapter: &Adapter) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save_peft(dir.path(), "base").unwrap();
+    fs::read(dir.path().join(WEIGHTS_FILE)).unwrap()
+}
+
+/// What a run that nobody stopped ends with.
+pub(crate) fn trained(outcome: Result<Outcome, TrainError>) -> Trained {
+    match outcome.unwrap() {
+        Outcome::Trained(trained) => trained,
+        Outcome::Stopped { step } => panic!("stopped at {step}"),
+    }
+}
+
+/// The steps in a run's metrics.
+pub(crate) fn metrics<L: DeserializeOwned>(dir: &Path) -> Vec<L> {
+    let text = fs::read_to_string(dir.join(METRICS_FILE)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Gives every checkpoint in a folder another name of its run, in the place of `run`.
