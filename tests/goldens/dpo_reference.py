@@ -10,15 +10,14 @@ import logging
 import tempfile
 import warnings
 
-import numpy as np
 import torch
 import transformers
 from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
-from grpo_reference import CURRENT, REFERENCE, policy, rounded, scale_b
-from make import HERE, PROBE_SEED, adapter_parameters, hash_uniform, tensor_number, turns, write_json
+from grpo_reference import CURRENT, REFERENCE, gradient_measures, policy, scale_b
+from make import HERE, adapter_parameters, turns, write_json
 
 # By shape, for TRL looks at the first row of a dataset to know the shape of all.
 ROWS = [
@@ -103,12 +102,7 @@ def golden(case: dict, tokenizer, plain: dict) -> dict:
     inputs = trainer.data_collator([{key: example[key] for key in columns} for example in examples])
     loss = trainer._compute_loss(model, inputs, False)
     loss.backward()
-    norms, dots = [], []
-    for key, parameter in sorted(adapter_parameters(model).items()):
-        flat = parameter.grad.flatten().numpy()
-        probe = hash_uniform(PROBE_SEED + tensor_number(key), flat.size).astype(np.float64)
-        norms.append(rounded(np.linalg.norm(flat)))
-        dots.append(rounded(flat @ probe))
+    norms, dots = gradient_measures(model)
     logged = trainer._metrics["train"]
     return {
         "config": case, "rows": [example["number"] for example in examples],

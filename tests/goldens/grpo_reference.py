@@ -160,17 +160,23 @@ def golden(case: dict, tokenizer, plain: dict, rollouts: list[dict]) -> dict:
     scale_b(model, plain, CURRENT)
     loss = trainer._compute_loss(model, inputs)
     loss.backward()
+    norms, dots = gradient_measures(model)
+    logged = {key: values[-1] for key, values in trainer._metrics["train"].items()}
+    return {
+        "config": case, "loss": loss.item(), "advantages": inputs["advantages"].tolist(), "entropy": logged["entropy"],
+        "kl": logged.get("kl"), "clip_ratio": logged.get("clip_ratio/region_mean"), "norms": norms, "dots": dots,
+    }  # fmt: skip
+
+
+def gradient_measures(model: PeftModel) -> tuple[list[float], list[float]]:
+    """The norm of each tensor's gradient and its product with a probe, in the order of the tensors' names."""
     norms, dots = [], []
     for key, parameter in sorted(adapter_parameters(model).items()):
         flat = parameter.grad.flatten().numpy()
         probe = hash_uniform(PROBE_SEED + tensor_number(key), flat.size).astype(np.float64)
         norms.append(rounded(np.linalg.norm(flat)))
         dots.append(rounded(flat @ probe))
-    logged = {key: values[-1] for key, values in trainer._metrics["train"].items()}
-    return {
-        "config": case, "loss": loss.item(), "advantages": inputs["advantages"].tolist(), "entropy": logged["entropy"],
-        "kl": logged.get("kl"), "clip_ratio": logged.get("clip_ratio/region_mean"), "norms": norms, "dots": dots,
-    }  # fmt: skip
+    return norms, dots
 
 
 def rounded(value: float) -> float:
