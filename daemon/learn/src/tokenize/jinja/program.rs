@@ -17,7 +17,7 @@ pub(super) const GENERATION: &str = "__generation__";
 /// parser gives borrows from the text and the two cannot be owned together without `unsafe`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
-    statements: &'static [ast::Stmt<'static>],
+    template: &'static ast::Spanned<ast::Template<'static>>,
     text: &'static str,
     /// Whether it marks what the model writes, by blocks of `{% generation %}`.
     pub(crate) marks_generation: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Program({} statements)", self.statements.len())
+        write!(f, "Program({} statements)", self.template.children.len())
     }
 }
 
@@ -56,8 +56,10 @@ impl Program {
         // Nothing of a text that is no template is kept: there is no end of those.
         parse_text(&text)?;
         let text: &'static str = Box::leak(text.into_boxed_str());
-        match Box::leak(Box::new(parse_text(text)?)) {
-            ast::Stmt::Template(template) => Ok(Self { statements: &template.children, text, marks_generation }),
+        match parse_text(text)? {
+            ast::Stmt::Template(template) => {
+                Ok(Self { template: Box::leak(Box::new(template)), text, marks_generation })
+            }
             _ => Err(Fault::Error("it is no template".to_owned())),
         }
     }
@@ -68,7 +70,7 @@ impl Program {
         for (name, value) in variables {
             scope.set(name, value);
         }
-        Machine::new(self.text, budget).run_program(self.statements, &scope)
+        Machine::new(self.text, budget).run_program(&self.template.children, &scope)
     }
 }
 
