@@ -1,9 +1,9 @@
 use perennial_types::shortened;
 
 use crate::{
-    CutAnswers, Difference, Interval, ItemScore, LeftOut, Metric, Policy, Side, Suite, SuiteReport, SuiteScores,
-    UNJUDGED_ITEMS_MAX, UnjudgedItem, Verdict, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX, WorstItem, difference_interval,
-    items_needed, power::reach,
+    AnchorAnswers, AnchorReport, CutAnswers, Difference, Faults, ItemScore, LeftOut, Metric, Paired, Policy, Scale,
+    Side, Suite, SuiteReport, SuiteScores, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX,
+    WorstItem, margin,
 };
 
 #[cfg(test)]
@@ -17,64 +17,109 @@ pub enum CompareError {
     Fingerprint {
         /// The suite.
         suite: String,
-        /// `candidate` or `champion`.
+        /// `candidate`, `champion` or `anchor`.
         side: &'static str,
+    },
+    /// The anchor was asked by another metric.
+    #[error("suite {suite}: the anchor's items are scored otherwise; evaluate them again")]
+    Metric {
+        /// The suite.
+        suite: String,
     },
 }
 
-/// Pairs the two sides item by item. Items that either side could not score are left out and counted.
+/// The answers to one suite.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers<'a> {
+    /// The candidate's.
+    pub candidate: &'a SuiteScores,
+    /// The champion's, on the same items.
+    pub champion: &'a SuiteScores,
+    /// Candidate's and anchor's, where one is pinned.
+    pub anchor: Option<AnchorAnswers<'a>>,
+}
+
+impl<'a> Answers<'a> {
+    /// Without an anchor.
+    pub fn new(candidate: &'a SuiteScores, champion: &'a SuiteScores) -> Self {
+        Self { candidate, champion, anchor: None }
+    }
+}
+
+/// Pairs the sides item by item. Items that either side could not score are left out and counted.
 ///
 /// # Errors
-/// Where the scores were not taken on this very suite.
-pub fn compare(
-    suite: &Suite,
-    candidate: &SuiteScores,
-    champion: &SuiteScores,
-    policy: &Policy,
-) -> Result<SuiteReport, CompareError> {
-    let fingerprint = suite.fingerprint();
-    for (side, scores) in [("candidate", candidate), ("champion", champion)] {
-        if scores.fingerprint != fingerprint || scores.items.len() != suite.items.len() {
-            return Err(CompareError::Fingerprint { suite: suite.name.clone(), side });
-        }
-    }
-    let (pairs, unjudged) = pairs(suite, candidate, champion);
-    let (n, unjudged_count) = (pairs.len(), unjudged.len() + suite.left_out.len());
-    let mean = |side: fn(&Pair) -> f64| {
-        let (sum, weights) = pairs
-            .iter()
-            .fold((0.0, 0.0), |(sum, weights), pair| (sum + pair.weight * side(pair), weights + pair.weight));
-        suite.metric.shown(if n == 0 { 0.0 } else { sum / weights })
-    };
-    let needed = items_needed(suite.metric, suite.reward.as_ref(), suite.margin, policy);
-    let differences: Vec<Difference> = pairs.iter().map(Pair::difference).collect();
-    let difference = within_reach(suite, difference_interval(&differences, policy, &suite.name));
+/// Where the scores were not taken on this very suite, or the anchor's not on theirs.
+pub fn compare(suite: &Suite, answers: &Answers<'_>, policy: &Policy) -> Result<SuiteReport, CompareError> {
+    let Answers { candidate, champion, anchor } = *answers;
+    check(suite, &suite.name, [("candidate", candidate), ("champion", champion)])?;
+    let Sides { pairs, unjudged, faults } = pairs(suite, candidate, champion);
+    let shown = [mean(suite.metric, &pairs, |pair| pair.candidate), mean(suite.metric, &pairs, |pair| pair.champion)];
+    let score = if pairs.is_empty() { 0.0 } else { raw_mean(&pairs, |pair| pair.champion) };
+    let (margin, by) = margin::used(suite.metric, suite.reward.as_ref(), score, suite.margin, policy);
     let left_out = suite.left_out.iter().map(|LeftOut { id, reason }| UnjudgedItem {
         id: id.clone(),
         side: None,
         reason: reason.clone(),
     });
-    Ok(SuiteReport {
-        suite: suite.name.clone(),
+    let report = SuiteReport {
         domain: suite.domain.clone(),
-        metric: suite.metric,
         plugin: suite.reward.as_ref().map(|reward| reward.plugin.clone()),
-        fingerprint,
+        fingerprint: suite.fingerprint(),
         protected: suite.protected,
         target: suite.target,
-        margin: suite.margin,
-        n,
-        items_needed: needed,
+        margin_by: Some(by),
         tokens: (suite.metric == Metric::Perplexity).then(|| pairs.iter().map(|pair| pair.weight as usize).sum()),
-        unjudged: unjudged_count,
+        unjudged: unjudged.len() + suite.left_out.len(),
+        faults,
         unjudged_items: left_out.chain(unjudged).take(UNJUDGED_ITEMS_MAX).collect(),
         cut: cut_answers(suite, &pairs),
-        candidate: mean(|pair| pair.candidate),
-        champion: mean(|pair| pair.champion),
-        difference,
-        verdict: Verdict::of(n, unjudged_count, needed, &difference, suite.margin, policy),
-        worst: worst(suite, candidate, champion, pairs),
-    })
+        candidate: shown[0],
+        champion: shown[1],
+        anchor: anchor.map(|answers| beside_anchor(suite, &answers, policy)).transpose()?,
+        ..SuiteReport::new(&suite.name, suite.metric, margin)
+    };
+    let report = report.measured(paired(suite, &pairs), policy);
+    Ok(SuiteReport { worst: worst(suite, candidate, champion, pairs), ..report })
+}
+
+fn beside_anchor(suite: &Suite, answers: &AnchorAnswers<'_>, policy: &Policy) -> Result<AnchorReport, CompareError> {
+    let AnchorAnswers { suite: drawn, candidate, anchor } = *answers;
+    check(drawn, &suite.name, [("candidate", candidate), ("anchor", anchor)])?;
+    if drawn.metric != suite.metric {
+        return Err(CompareError::Metric { suite: suite.name.clone() });
+    }
+    let Sides { pairs, .. } = pairs(drawn, candidate, anchor);
+    let shown = [mean(suite.metric, &pairs, |pair| pair.candidate), mean(suite.metric, &pairs, |pair| pair.champion)];
+    Ok(AnchorReport::measured(paired(drawn, &pairs), shown, &suite.name, policy))
+}
+
+fn check(suite: &Suite, name: &str, sides: [(&'static str, &SuiteScores); 2]) -> Result<(), CompareError> {
+    let fingerprint = suite.fingerprint();
+    for (side, scores) in sides {
+        if scores.fingerprint != fingerprint || scores.items.len() != suite.items.len() {
+            return Err(CompareError::Fingerprint { suite: name.to_owned(), side });
+        }
+    }
+    Ok(())
+}
+
+fn paired(suite: &Suite, pairs: &[Pair]) -> Paired {
+    let scale = Scale::of(suite.metric, suite.reward.as_ref(), suite.margin);
+    let clusters = suite.clusters();
+    Paired::new(scale, pairs.iter().map(Pair::difference).collect())
+        .in_clusters(pairs.iter().map(|pair| clusters[pair.item]).collect())
+}
+
+/// As people read it.
+fn mean(metric: Metric, pairs: &[Pair], side: fn(&Pair) -> f64) -> f64 {
+    metric.shown(if pairs.is_empty() { 0.0 } else { raw_mean(pairs, side) })
+}
+
+fn raw_mean(pairs: &[Pair], side: fn(&Pair) -> f64) -> f64 {
+    let add = |(sum, weights), pair: &Pair| (sum + pair.weight * side(pair), weights + pair.weight);
+    let (sum, weights) = pairs.iter().fold((0.0, 0.0), add);
+    sum / weights
 }
 
 fn cut_answers(suite: &Suite, pairs: &[Pair]) -> Option<CutAnswers> {
@@ -84,12 +129,6 @@ fn cut_answers(suite: &Suite, pairs: &[Pair]) -> Option<CutAnswers> {
         candidate: count(|pair| pair.candidate_cut),
         champion: count(|pair| pair.champion_cut),
     })
-}
-
-/// On a few items Student's bound reaches further than scores can differ.
-fn within_reach(suite: &Suite, difference: Interval) -> Interval {
-    let reach = reach(suite.metric, suite.reward.as_ref());
-    Interval { mean: difference.mean, lower: difference.lower.max(-reach), upper: difference.upper.min(reach) }
 }
 
 struct Pair {
@@ -113,23 +152,38 @@ impl Pair {
     }
 }
 
-fn pairs(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores) -> (Vec<Pair>, Vec<UnjudgedItem>) {
-    let (mut pairs, mut unjudged) = (Vec::new(), Vec::new());
+struct Sides {
+    pairs: Vec<Pair>,
+    unjudged: Vec<UnjudgedItem>,
+    faults: Faults,
+}
+
+fn pairs(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores) -> Sides {
+    let mut sides = Sides { pairs: Vec::new(), unjudged: Vec::new(), faults: Faults::default() };
     for (at, (item, both)) in suite.items.iter().zip(candidate.items.iter().zip(&champion.items)).enumerate() {
+        if both.0.unasked || both.1.unasked {
+            continue;
+        }
         match pair(at, both) {
-            Ok(pair) => pairs.push(pair),
-            Err((side, reason)) => unjudged.push(UnjudgedItem { id: item.id.clone(), side, reason }),
+            Ok(pair) => sides.pairs.push(pair),
+            Err((side, reason)) => {
+                sides.faults.candidate += usize::from(side == Some(Side::Candidate));
+                sides.faults.champion += usize::from(side == Some(Side::Champion));
+                sides.unjudged.push(UnjudgedItem { id: item.id.clone(), side, reason });
+            }
         }
     }
-    (pairs, unjudged)
+    sides
 }
 
 fn pair(item: usize, (candidate, champion): (&ItemScore, &ItemScore)) -> Result<Pair, (Option<Side>, String)> {
-    let reason = |score: &ItemScore| match &score.unjudged {
-        Some(unjudged) => unjudged.reason.clone(),
-        None => "it has no score".to_owned(),
+    let reason = |score: &ItemScore| match (&score.unjudged, score.score) {
+        (Some(unjudged), _) => unjudged.reason.clone(),
+        (None, Some(_)) => "its score is not a number".to_owned(),
+        (None, None) => "it has no score".to_owned(),
     };
-    let (candidate_score, champion_score) = match (candidate.score, champion.score) {
+    let finite = |score: &ItemScore| score.score.filter(|score| score.is_finite());
+    let (candidate_score, champion_score) = match (finite(candidate), finite(champion)) {
         (Some(candidate), Some(champion)) => (candidate, champion),
         (None, None) => return Err((None, reason(candidate))),
         (None, Some(_)) => return Err((Some(Side::Candidate), reason(candidate))),

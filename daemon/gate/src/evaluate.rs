@@ -87,16 +87,27 @@ pub struct ItemScore {
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unjudged: Option<Unjudged>,
+    /// Whether it was not asked, since what was asked before was enough to tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
 }
 
 impl ItemScore {
+    /// Of an item that was not asked.
+    pub fn unasked() -> Self {
+        Self { score: None, tokens: None, answer: None, cut: false, unjudged: None, unasked: true }
+    }
+
     fn of_answer(answer: Judged<Answer>, score: impl FnOnce(&str) -> Judged<f64>) -> Self {
         match answer {
             Ok(Answer { text, cut }) => {
                 let (score, unjudged) = split(score(&text));
-                Self { score, tokens: None, answer: Some(text), cut, unjudged }
+                Self { score, tokens: None, answer: Some(text), cut, unjudged, unasked: false }
             }
-            Err(unjudged) => Self { score: None, tokens: None, answer: None, cut: false, unjudged: Some(unjudged) },
+            Err(unjudged) => {
+                let unjudged = Some(unjudged);
+                Self { score: None, tokens: None, answer: None, cut: false, unjudged, unasked: false }
+            }
         }
     }
 
@@ -107,7 +118,7 @@ impl ItemScore {
         });
         let (scored, unjudged) = split(scored);
         let (score, tokens) = scored.unzip();
-        Self { score, tokens, answer: None, cut: false, unjudged }
+        Self { score, tokens, answer: None, cut: false, unjudged, unasked: false }
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Reason, SuiteReport, Verdict};
+use crate::{Policy, Reason, SuiteReport, Verdict};
 
 /// A figure at the beginning and at the end of a training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,13 @@ pub struct RewardTraining {
     pub plugins: Vec<PluginSummary>,
 }
 
+impl RewardTraining {
+    /// Whether a suite is judged by a plugin whose reward was optimised.
+    pub(crate) fn optimises(&self, suite: &SuiteReport) -> bool {
+        suite.plugin.as_ref().is_some_and(|plugin| self.optimised.contains(plugin))
+    }
+}
+
 /// What one plugin said over a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginSummary {
@@ -120,15 +127,15 @@ impl Default for HackingPolicy {
 
 /// The signs of reward hacking: the reward rose in training while suites that it does not score fell or gained nothing, the
 /// policy went far from its reference, or completions changed their length. (Gao et al. 2210.10760 measure the first two.)
-pub(crate) fn suspicions(training: &RewardTraining, suites: &[SuiteReport], policy: &HackingPolicy) -> Vec<Reason> {
-    let RewardTraining { optimised, reward, length, kl, .. } = training;
-    let independent = |suite: &&SuiteReport| {
-        suite.verdict != Verdict::Void && suite.plugin.as_ref().is_none_or(|plugin| !optimised.contains(plugin))
-    };
+pub(crate) fn suspicions(training: &RewardTraining, suites: &[SuiteReport], policy: &Policy) -> Vec<Reason> {
+    let RewardTraining { reward, length, kl, .. } = training;
+    let level = policy.harm_level();
+    let policy = &policy.hacking;
+    let independent = |suite: &&SuiteReport| suite.verdict != Verdict::Void && !training.optimises(suite);
     let independent: Vec<&SuiteReport> = suites.iter().filter(independent).collect();
     let mut found = Vec::new();
     if let Some(reward) = reward.filter(Trend::rises) {
-        let fell = independent.iter().filter(|suite| suite.difference.upper < 0.0);
+        let fell = independent.iter().filter(|suite| suite.harm.is_some_and(|harm| harm <= level));
         found.extend(fell.map(|suite| Reason::RewardAgainstSuite {
             suite: suite.suite.clone(),
             first: reward.first,
@@ -175,12 +182,13 @@ mod tests {
     }
 
     fn found(training: &RewardTraining, suites: &[SuiteReport]) -> Vec<String> {
-        suspicions(training, suites, &HackingPolicy::default()).iter().map(ToString::to_string).collect()
+        suspicions(training, suites, &Policy::default()).iter().map(ToString::to_string).collect()
     }
 
     fn fell(name: &str) -> SuiteReport {
         let mut suite = suite(name, "protected", Verdict::NotWorse);
         suite.difference = crate::Interval { mean: -0.03, lower: -0.04, upper: -0.02 };
+        suite.harm = Some(0.001);
         suite
     }
 

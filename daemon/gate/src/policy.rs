@@ -6,10 +6,21 @@ use crate::HackingPolicy;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// The confidence of each one-sided bound, above 0.5 and below 1. At 0.95 a candidate whose true loss on a protected
-    /// suite equals the margin passes that suite at most 5 times in 100; a larger loss, less often. Suites with fewer items than
-    /// [`items_needed`](crate::items_needed) promise nothing, and refuse for plain harm alone.
+    /// The confidence of each one-sided bound, above 0.5 and below 1. At 0.995 a protected suite of enough items lets a
+    /// candidate whose true loss equals the margin pass 5 times in 1000; of a larger loss, less often.
     pub confidence: f64,
+    /// The chance that a candidate that lost nothing is refused, over all suites together and whatever their size, above 0 and
+    /// at most 0.5.
+    pub false_alarm_max: f64,
+    /// The chance that a candidate without a gain is taken for an improved one, over all targets together, likewise.
+    pub chance_gain_max: f64,
+    /// The share of the champion's score that a suite tolerates to be lost, where that is less than its margin.
+    pub margin_relative: f64,
+    /// The loss against the anchor that is tolerated in all, in the units of the score.
+    pub anchor_margin: f64,
+    /// How often the same rows were tried before: each try is one more chance to pass, so each halves what may pass by chance
+    /// and doubles what may be refused by chance.
+    pub earlier_tries: u32,
     /// Bootstrap resamples per bound.
     pub resamples: usize,
     /// The seed of the resampling.
@@ -20,6 +31,9 @@ pub struct Policy {
     pub uncertain: Uncertain,
     /// The share of a suite's items that may go unjudged, from 0 to 1; beyond it the suite is void, and says nothing.
     pub unjudged_ratio_max: f64,
+    /// The share of a suite's items on which one side alone may go unjudged, from 0 to 1; beyond it the suite is void: what
+    /// cannot be judged any more is no less lost.
+    pub max_fault_ratio: f64,
     /// When learning from rewards is suspect, and what follows.
     pub hacking: HackingPolicy,
 }
@@ -28,26 +42,29 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Require {
-    /// At least one target suite improved: the lower bound of its difference is above 0. With many target suites, chance
-    /// finds an improvement more easily; it lets through only what the protected suites vouch for.
+    /// At least one target suite is shown to have improved ([`Policy::chance_gain_max`]).
     Improved,
     /// No target suite fell: each is treated as a protected suite.
     NotWorse,
 }
 
-/// What becomes of a protected suite whose mean loss is within the margin but whose lower bound is not, because it has too
+/// What becomes of a protected suite that shows neither a loss nor the absence of one beyond its margin, because it has too
 /// few items or differs too much from item to item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Uncertain {
-    /// The candidate is rejected: what is not shown to be safe is not safe.
+    /// The candidate is rejected, where the suite has the items to stand alone; those that have not are asked together.
     Reject,
-    /// The suite passes, and the report says so. For deployments whose suites are still small.
+    /// The suite passes, and the report says what it could have seen.
     Allow,
 }
 
 /// The default of [`Policy::unjudged_ratio_max`]: what is left of a suite should still be most of it.
 pub const UNJUDGED_RATIO_MAX_DEFAULT: f64 = 0.5;
+/// The most that tries of the same rows can make of [`Policy::false_alarm_max`].
+const FALSE_ALARM_CHARGED_MAX: f64 = 0.25;
+/// Tries beyond these are charged no more.
+const TRIES_CHARGED_MAX: u32 = 16;
 
 /// The fewest resamples that leave the 5 % quantile meaningful.
 const RESAMPLES_MIN: usize = 100;
@@ -62,19 +79,41 @@ pub enum PolicyError {
     #[error("gate.resamples must be at least {RESAMPLES_MIN}, not {0}")]
     Resamples(usize),
     /// Not a share.
-    #[error("gate.unjudged_ratio_max must be from 0 to 1, not {0}")]
-    UnjudgedRatio(f64),
+    #[error("gate.{key} must be from 0 to 1, not {value}")]
+    Share {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// Not a chance to live with.
+    #[error("gate.{key} must be above 0 and at most 0.5, not {value}")]
+    Chance {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// Not a loss.
+    #[error("gate.anchor.margin must be a number not below 0, not {0}")]
+    AnchorMargin(f64),
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            confidence: 0.95,
+            confidence: 0.995,
+            false_alarm_max: 0.05,
+            chance_gain_max: 0.05,
+            margin_relative: 0.1,
+            anchor_margin: crate::MARGIN_DEFAULT,
+            earlier_tries: 0,
             resamples: 10_000,
             seed: 0,
             require: Require::Improved,
-            uncertain: Uncertain::Reject,
+            uncertain: Uncertain::Allow,
             unjudged_ratio_max: UNJUDGED_RATIO_MAX_DEFAULT,
+            max_fault_ratio: 0.1,
             hacking: HackingPolicy::default(),
         }
     }
@@ -92,10 +131,41 @@ impl Policy {
         if self.resamples < RESAMPLES_MIN {
             return Err(PolicyError::Resamples(self.resamples));
         }
-        if !(0.0..=1.0).contains(&self.unjudged_ratio_max) {
-            return Err(PolicyError::UnjudgedRatio(self.unjudged_ratio_max));
+        let shares = [
+            ("unjudged_ratio_max", self.unjudged_ratio_max),
+            ("max_fault_ratio", self.max_fault_ratio),
+            ("margin_relative", self.margin_relative),
+        ];
+        if let Some((key, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+            return Err(PolicyError::Share { key, value });
+        }
+        let chances = [("false_alarm_max", self.false_alarm_max), ("chance_gain_max", self.chance_gain_max)];
+        if let Some((key, value)) = chances.into_iter().find(|(_, value)| !(*value > 0.0 && *value <= 0.5)) {
+            return Err(PolicyError::Chance { key, value });
+        }
+        if !(self.anchor_margin.is_finite() && self.anchor_margin >= 0.0) {
+            return Err(PolicyError::AnchorMargin(self.anchor_margin));
         }
         Ok(())
+    }
+
+    /// The confidence of the bounds, with earlier tries charged.
+    pub fn confidence_charged(&self) -> f64 {
+        1.0 - (1.0 - self.confidence) / self.charge()
+    }
+
+    /// The level of all tests of harm together, with earlier tries charged.
+    pub fn harm_level(&self) -> f64 {
+        (self.false_alarm_max * self.charge()).min(FALSE_ALARM_CHARGED_MAX.max(self.false_alarm_max))
+    }
+
+    /// The level of all tests of gains together, with earlier tries charged.
+    pub fn gain_level(&self) -> f64 {
+        self.chance_gain_max / self.charge()
+    }
+
+    fn charge(&self) -> f64 {
+        f64::from(self.earlier_tries.min(TRIES_CHARGED_MAX)).exp2()
     }
 }
 
@@ -111,5 +181,19 @@ mod tests {
         }
         assert_eq!(Policy { resamples: 99, ..Policy::default() }.check(), Err(PolicyError::Resamples(99)));
         assert!(Policy { unjudged_ratio_max: f64::NAN, ..Policy::default() }.check().is_err());
+        assert!(Policy { false_alarm_max: 0.0, ..Policy::default() }.check().is_err());
+        assert!(Policy { anchor_margin: -1.0, ..Policy::default() }.check().is_err());
+    }
+
+    #[test]
+    fn each_earlier_try_halves_what_passes_and_doubles_what_is_refused_by_chance() {
+        let levels = |earlier_tries| {
+            let policy = Policy { earlier_tries, ..Policy::default() };
+            (policy.confidence_charged(), policy.harm_level(), policy.gain_level())
+        };
+        assert_eq!(levels(0), (0.995, 0.05, 0.05));
+        assert_eq!(levels(2), (0.99875, 0.2, 0.0125));
+        assert_eq!(levels(9).1, 0.25);
+        assert!(levels(u32::MAX).0 < 1.0);
     }
 }

@@ -2,13 +2,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LeftOut, SuiteReport};
+use crate::{Against, LeftOut, Side, SuiteReport};
 
 /// One reason for a decision, as numbers and as a sentence ([`fmt::Display`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    /// A suite that must not fall fell by more than its margin.
+    /// A suite that must not fall is shown to have fallen.
     Regressed {
         /// The suite.
         suite: String,
@@ -16,6 +16,57 @@ pub enum Reason {
         difference: f64,
         /// The tolerated loss.
         margin: f64,
+        /// The chance of such a loss if nothing had changed; reports of older versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chance: Option<f64>,
+    },
+    /// Suites that cannot tell alone tell it together.
+    TogetherFell {
+        /// Which of them.
+        pool: String,
+        /// Whom the candidate was compared with.
+        against: Against,
+        /// How many suites.
+        suites: usize,
+        /// Their items.
+        n: usize,
+        /// The mean difference, in margins.
+        difference: f64,
+        /// The chance of such a loss if nothing had changed.
+        chance: f64,
+        /// Whether the loss is shown; else its absence is not, and the policy asks for that.
+        shown: bool,
+    },
+    /// A suite that must not fall fell below the anchor.
+    BelowAnchor {
+        /// The suite.
+        suite: String,
+        /// The mean difference.
+        difference: f64,
+        /// The loss that is tolerated in all.
+        margin: f64,
+        /// The chance of such a loss if nothing had changed.
+        chance: f64,
+    },
+    /// One side could not be judged on too many items that the other could be judged on.
+    Faulty {
+        /// The suite.
+        suite: String,
+        /// Which side.
+        side: Side,
+        /// How many items.
+        faults: usize,
+        /// All items.
+        items: usize,
+        /// The share that is let pass.
+        ratio_max: f64,
+        /// One of those items, and what is wrong with it.
+        example: Option<LeftOut>,
+    },
+    /// Nothing improved but what is judged by the reward that was optimised.
+    OptimisedGainAlone {
+        /// The suites that did.
+        suites: Vec<String>,
     },
     /// A suite that must not fall cannot show that it did not.
     Uncertain {
@@ -29,8 +80,12 @@ pub enum Reason {
         margin: f64,
         /// The items compared.
         n: usize,
-        /// About how many items would show it, if the mean and the spread stayed as they are.
+        /// The items that would tell a loss of the margin from chance, or as many as show its absence in reports of older
+        /// versions; 0 where no number would.
         items_needed: usize,
+        /// The smallest difference that it could have seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        smallest_seen: Option<f64>,
         /// Whether the policy let it pass.
         allowed: bool,
     },
@@ -47,7 +102,7 @@ pub enum Reason {
         /// One of those items, and what is wrong with it.
         example: Option<LeftOut>,
     },
-    /// A suite that must not fall has too few items to have a say.
+    /// A suite that must not fall has too few items to have a say, in reports of older versions.
     TooSmall {
         /// The suite.
         suite: String,
@@ -56,7 +111,7 @@ pub enum Reason {
         /// Those that it takes.
         items_needed: usize,
     },
-    /// None of the suites that must not fall has items enough to vouch for the candidate.
+    /// None of the suites that must not fall has items enough to vouch for the candidate, in reports of older versions.
     NothingLargeEnough {
         /// The suites.
         suites: Vec<String>,
@@ -79,9 +134,9 @@ pub enum Reason {
     NoTarget,
     /// There is no suite that could speak for or against.
     NothingMeasured,
-    /// The policy asks for no more than that nothing fell, and nothing did.
+    /// The policy asks for no more than that nothing fell, and nothing is shown to have.
     NotWorse {
-        /// The suites that vouch for it.
+        /// The suites that were asked.
         suites: usize,
     },
     /// Suspicion of reward hacking: the reward rose while a suite that it does not score fell.
@@ -124,18 +179,15 @@ pub enum Reason {
 
 impl Reason {
     pub(crate) fn uncertain(report: &SuiteReport, allowed: bool) -> Self {
-        let SuiteReport { suite, difference, margin, n, .. } = report;
-        // The distance of bound and mean shrinks with the square root of the items; the bound passes once it is no wider
-        // than the room between the mean and −margin.
-        let room = (difference.mean + margin).max(f64::MIN_POSITIVE);
-        let items_needed = (*n as f64 * ((difference.mean - difference.lower) / room).powi(2)).ceil();
+        let SuiteReport { suite, difference, margin, n, items_needed, smallest_seen, .. } = report;
         Self::Uncertain {
             suite: suite.clone(),
             difference: difference.mean,
             lower: difference.lower,
             margin: *margin,
             n: *n,
-            items_needed: items_needed as usize,
+            items_needed: items_needed.unwrap_or_default(),
+            smallest_seen: *smallest_seen,
             allowed,
         }
     }
@@ -147,17 +199,65 @@ const ITEMS_WORTH_NAMING_MAX: usize = 100_000;
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Regressed { suite, difference, margin } => {
+            Self::Regressed { suite, difference, margin, chance: None } => {
                 write!(f, "suite {suite} fell by {:.3}, more than its margin of {margin}", -difference)
             }
-            Self::Uncertain { suite, difference, lower, margin, n, items_needed, allowed } => {
+            Self::Regressed { suite, difference, margin, chance: Some(chance) } => write!(
+                f,
+                "suite {suite} fell by {:.3}: chance alone does that {} times, and a loss beyond its margin of {margin:.3} \
+                 is not ruled out",
+                -difference,
+                often(*chance)
+            ),
+            Self::TogetherFell { pool, against, suites, n, difference, chance, shown } => {
+                let whom = against.as_str();
+                if *shown {
+                    let (fell, often) = (-difference, often(*chance));
+                    write!(
+                        f,
+                        "{pool} together ({suites} suites, {n} items) fell by {fell:.2} of their margins against the \
+                         {whom}: chance alone does that {often} times"
+                    )
+                } else {
+                    write!(f, "{pool} together ({suites} suites, {n} items) may have fallen beyond their margins")
+                }
+            }
+            Self::BelowAnchor { suite, difference, margin, chance } => write!(
+                f,
+                "suite {suite} is {:.3} below the anchor: chance alone does that {} times, and a loss beyond \
+                 gate.anchor.margin of {margin} is not ruled out",
+                -difference,
+                often(*chance)
+            ),
+            Self::Faulty { suite, side, faults, items, ratio_max, example } => {
+                write!(
+                    f,
+                    "suite {suite} is void: {faults} of its {items} items could not be judged for the {}'s answers alone, \
+                     and gate.max_fault_ratio is {ratio_max}",
+                    side.as_str()
+                )?;
+                match example {
+                    Some(LeftOut { id, reason }) => write!(f, " ({id}: {reason})"),
+                    None => Ok(()),
+                }
+            }
+            Self::OptimisedGainAlone { suites } => write!(
+                f,
+                "nothing improved but {}, which is judged by the reward that was optimised: make a suite with another \
+                 metric a target",
+                suites.join(", ")
+            ),
+            Self::Uncertain { suite, difference, lower, margin, n, items_needed, smallest_seen, allowed } => {
                 let verb = if *allowed { "was let pass" } else { "may have fallen" };
                 write!(
                     f,
                     "suite {suite} {verb}: the difference is {difference:+.3} on {n} items, but it could be {lower:+.3}, \
-                     beyond the margin of {margin}; "
+                     beyond the margin of {margin:.3}; "
                 )?;
-                if *items_needed > ITEMS_WORTH_NAMING_MAX {
+                if let Some(seen) = smallest_seen {
+                    write!(f, "it could have seen {seen:.3}; ")?;
+                }
+                if *items_needed == 0 || *items_needed > ITEMS_WORTH_NAMING_MAX {
                     f.write_str("a wider margin would tell")
                 } else {
                     write!(f, "about {items_needed} items or a wider margin would tell")
@@ -215,9 +315,18 @@ impl fmt::Display for Reason {
                  {ratio_max}"
             ),
             Self::NotWorse { suites } => {
-                let (noun, its) = if *suites == 1 { ("suite", "its") } else { ("suites", "their") };
-                write!(f, "{suites} {noun} stayed within {its} margin")
+                let noun = if *suites == 1 { "suite is" } else { "suites are" };
+                write!(f, "{suites} {noun} not shown to have fallen")
             }
         }
+    }
+}
+
+/// A chance in words.
+fn often(chance: f64) -> String {
+    match chance {
+        chance if chance < 0.0001 => "less than 1 in 10000".to_owned(),
+        chance if chance < 0.01 => format!("{:.0} in 10000", 10_000.0 * chance),
+        chance => format!("{:.1} in 100", 100.0 * chance),
     }
 }

@@ -1,7 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, Policy, RewardTraining, SuiteReport, decide, markdown, table};
+use crate::{Against, Decision, Pinned, Policy, PoolReport, RewardTraining, SuiteReport, decide, markdown, table};
 
 /// All that the gate saw and said of a candidate. Its serde form is `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,10 +12,16 @@ pub struct Report {
     pub candidate: AdapterId,
     /// The champion that it was compared against; `None` for the base model without an adapter.
     pub champion: Option<AdapterId>,
+    /// The anchor that it was compared against too, where one is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Pinned>,
     /// The policy that was followed.
     pub policy: Policy,
     /// The comparison, suite by suite.
     pub suites: Vec<SuiteReport>,
+    /// What several suites say together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolReport>,
     /// How learning from rewards went, where there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<RewardTraining>,
@@ -27,18 +33,43 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+/// How sure a gain over the anchor must be for a new one.
+const REPIN_GAIN_LEVEL: f64 = 0.01;
+/// How sure a loss against the anchor must be to keep it, suite by suite.
+const REPIN_HARM_LEVEL: f64 = 0.05;
+
 impl Report {
     /// Decides, and keeps what the decision rests on.
     pub fn new(
         cycle: CycleId,
         candidate: AdapterId,
         champion: Option<AdapterId>,
-        suites: Vec<SuiteReport>,
+        mut suites: Vec<SuiteReport>,
         training: Option<RewardTraining>,
         policy: Policy,
     ) -> Self {
-        let decision = decide(&suites, training.as_ref(), &policy);
-        Self { cycle, candidate, champion, policy, suites, training, decision, notes: Vec::new() }
+        let (pools, decision) = decide(&mut suites, training.as_ref(), &policy);
+        let (anchor, notes) = (None, Vec::new());
+        Self { cycle, candidate, champion, anchor, policy, suites, pools, training, decision, notes }
+    }
+
+    /// The same report, with the name of the anchor that the suites were compared against; `None`: the base model alone.
+    #[must_use]
+    pub fn with_anchor(self, adapter: Option<AdapterId>) -> Self {
+        Self { anchor: Some(Pinned { adapter }), ..self }
+    }
+
+    /// Whether the candidate outgrew the anchor, so that it may take its place: it is promoted, it is better over all
+    /// protected suites together at a level of 1 in 100, and no protected suite speaks against it at 5 in 100. The items must
+    /// be such as nobody chose it by.
+    pub fn outgrows_anchor(&self) -> bool {
+        let protected = || self.suites.iter().filter(|suite| suite.protected);
+        let harmed = |suite: &SuiteReport| suite.anchor.as_ref().and_then(|anchor| anchor.harm);
+        let is_below = protected().filter_map(harmed).any(|harm| harm <= REPIN_HARM_LEVEL);
+        let pool = self.pools.iter().find(|pool| pool.against == Against::Anchor).map(|pool| pool.gain);
+        let single = protected().find_map(|suite| suite.anchor.as_ref()).and_then(|anchor| anchor.gain);
+        let is_above = pool.or(single).is_some_and(|gain| gain <= REPIN_GAIN_LEVEL);
+        self.decision.promotes() && is_above && !is_below
     }
 
     /// The same report, with what else is to be known.
@@ -104,13 +135,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        ItemScore, Metric, PluginSummary, Suite, SuiteOptions, SuiteScores, Trend, Unjudged, compare, parse_golden,
+        Answers, ItemScore, Metric, PluginSummary, Suite, SuiteOptions, SuiteScores, Trend, Unjudged, compare,
+        parse_golden,
     };
 
     fn compared(options: SuiteOptions, rows: &str, candidate: &[f64], champion: &[f64]) -> SuiteReport {
         let suite = parse_golden(rows, "test", options).unwrap();
         let policy = Policy { resamples: 1000, ..Policy::default() };
-        compare(&suite, &scores(&suite, candidate), &scores(&suite, champion), &policy).unwrap()
+        compare(&suite, &Answers::new(&scores(&suite, candidate), &scores(&suite, champion)), &policy).unwrap()
     }
 
     fn scores(suite: &Suite, scores: &[f64]) -> SuiteScores {
@@ -120,6 +152,7 @@ mod tests {
             tokens: (!answered).then_some(10),
             cut: *score == 0.0,
             unjudged: None,
+            unasked: false,
             answer: answered.then(|| if *score == 1.0 { "yes".to_owned() } else { "`no`\n# not | at all".to_owned() }),
         };
         SuiteScores {
@@ -174,7 +207,7 @@ mod tests {
         champion.items[1].score = None;
         champion.items[1].unjudged = Some(Unjudged::lasting("plugin tickets: `trap`\nat 0x7f"));
         let policy = Policy { resamples: 1000, ..Policy::default() };
-        let compared = compare(&suite, &scores(&suite, &[1.0, 0.0]), &champion, &policy).unwrap();
+        let compared = compare(&suite, &Answers::new(&scores(&suite, &[1.0, 0.0]), &champion), &policy).unwrap();
         let Report { cycle, candidate, champion, mut suites, .. } = report(&[1.0; 12]);
         suites.push(compared);
         let report = Report::new(cycle, candidate, champion, suites, None, policy);

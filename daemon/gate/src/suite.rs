@@ -1,4 +1,4 @@
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use perennial_types::{Body, Content, Domain, Fingerprint, Fingerprinter, Prompt};
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,9 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// The key of an item's metadata that names what it shares with others: a template, a document.
+pub const CLUSTER_KEY: &str = "gate_cluster";
+
 /// Stands in fingerprints behind a string that is asked as a turn.
 const AS_TURN: &[u8] = b"prompt_as_chat";
 
@@ -161,6 +164,21 @@ impl Suite {
             fingerprinter.add(AS_TURN);
         }
         fingerprinter.finish()
+    }
+
+    /// The cluster of each item: items that ask the same but for case and blanks, or that say they belong together by an equal
+    /// [`CLUSTER_KEY`] in their metadata, are no more than one.
+    pub fn clusters(&self) -> Vec<usize> {
+        let mut known = BTreeMap::new();
+        let name = |item: &Item| match item.metadata.get(CLUSTER_KEY) {
+            Some(cluster) => (CLUSTER_KEY, Fingerprint::of(cluster.to_string().as_bytes())),
+            None => ("question", item.body.question_fingerprint()),
+        };
+        let mut number = |item: &Item| {
+            let next = known.len();
+            *known.entry(name(item)).or_insert(next)
+        };
+        self.items.iter().map(&mut number).collect()
     }
 
     /// Whether an item's question is a string that is asked as a turn.

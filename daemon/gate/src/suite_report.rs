@@ -1,7 +1,7 @@
 use perennial_types::{Domain, Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, Metric, Verdict};
+use crate::{AnchorReport, Interval, MarginBy, Metric, Paired, Policy, Verdict, items_needed};
 
 /// The items on which the candidate lost most that a report keeps.
 pub const WORST_ITEMS_MAX: usize = 5;
@@ -72,6 +72,36 @@ pub struct CutAnswers {
     pub champion: usize,
 }
 
+/// The items that one side could not be judged on while the other could.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faults {
+    /// The candidate's.
+    pub candidate: usize,
+    /// The champion's.
+    pub champion: usize,
+}
+
+/// How far a suite was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The items that were asked.
+    pub items: usize,
+    /// All its items.
+    pub of: usize,
+    /// What the sequential test said when it stopped.
+    pub stopped: Stopped,
+}
+
+/// Why a suite was not asked to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// A loss beyond the margin was ruled out.
+    Safe,
+    /// Harm was shown.
+    Harm,
+}
+
 /// Champion and candidate on one suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SuiteReport {
@@ -90,18 +120,34 @@ pub struct SuiteReport {
     pub protected: bool,
     /// Whether a gain here promotes.
     pub target: bool,
-    /// The tolerated loss.
+    /// The tolerated loss that was used: the suite's own, or less where the champion scores low.
     pub margin: f64,
+    /// Why it is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin_by: Option<MarginBy>,
     /// The items that were compared.
     pub n: usize,
-    /// The items with which it has a say ([`items_needed`](crate::items_needed)).
+    /// Those of them on which the two sides differ.
+    #[serde(default)]
+    pub discordant: usize,
+    /// The items with which it would tell a loss of the margin from chance, at the churn that was seen
+    /// ([`items_needed`](crate::items_needed)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items_needed: Option<usize>,
+    /// The smallest difference that it could have seen ([`Paired::smallest_seen`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_seen: Option<f64>,
+    /// How far it was asked, where it was not asked to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Their tokens, where the score is a mean over tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
     /// The items that were left out on both sides, since one or both could not be judged on them.
     pub unjudged: usize,
+    /// Those of them that one side alone could not be judged on.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub faults: Faults,
     /// The first [`UNJUDGED_ITEMS_MAX`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unjudged_items: Vec<UnjudgedItem>,
@@ -114,8 +160,91 @@ pub struct SuiteReport {
     pub champion: f64,
     /// The mean difference of the item scores and its bounds; positive is better, for perplexity too (nats per token).
     pub difference: Interval,
-    /// What that means.
+    /// The chance of so low a mean or a lower one if the two were alike ([`Paired::harm`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<f64>,
+    /// The chance of so high a mean or a higher one if the two were alike ([`Paired::gain`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<f64>,
+    /// What that means, beside all other suites.
     pub verdict: Verdict,
+    /// The candidate beside the anchor, where one is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<AnchorReport>,
     /// Where the candidate lost most, worst first; at most [`WORST_ITEMS_MAX`].
     pub worst: Vec<WorstItem>,
+    /// The differences, for those who compare suites together; not kept.
+    #[serde(skip)]
+    pub paired: Paired,
+}
+
+// What serde asks for takes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(faults: &Faults) -> bool {
+    *faults == Faults::default()
+}
+
+impl SuiteReport {
+    /// A protected suite that was not asked yet.
+    pub fn new(suite: impl Into<String>, metric: Metric, margin: f64) -> Self {
+        let suite = suite.into();
+        Self {
+            fingerprint: Fingerprint::of(suite.as_bytes()),
+            suite,
+            domain: None,
+            metric,
+            plugin: None,
+            protected: true,
+            target: false,
+            margin,
+            margin_by: None,
+            n: 0,
+            discordant: 0,
+            items_needed: None,
+            smallest_seen: None,
+            asked: None,
+            tokens: None,
+            unjudged: 0,
+            faults: Faults::default(),
+            unjudged_items: Vec::new(),
+            cut: None,
+            candidate: 0.0,
+            champion: 0.0,
+            difference: Interval::default(),
+            harm: None,
+            gain: None,
+            verdict: Verdict::Void,
+            anchor: None,
+            worst: Vec::new(),
+            paired: Paired::default(),
+        }
+    }
+
+    /// With what these differences say under the margin that it has: all numbers of the comparison but the scores of the
+    /// sides. The verdict is that of the suite alone; [`decide`](crate::decide) weighs it beside the others.
+    #[must_use]
+    pub fn measured(self, paired: Paired, policy: &Policy) -> Self {
+        let n = paired.len();
+        let difference = paired.interval(policy.confidence_charged(), policy.resamples, policy.seed, &self.suite);
+        let churn = paired.discordant() as f64 / n.max(1) as f64;
+        let report = Self {
+            n,
+            discordant: paired.discordant(),
+            items_needed: items_needed(self.margin, churn, 1, policy),
+            smallest_seen: paired.smallest_seen(),
+            difference,
+            harm: (n > 0).then(|| paired.harm(policy.seed, &self.suite)),
+            gain: (n > 0).then(|| paired.gain(policy.seed, &self.suite)),
+            paired,
+            ..self
+        };
+        let is_below = |chance: Option<f64>, level: f64| chance.is_some_and(|chance| chance <= level);
+        let (harm, gain) = (is_below(report.harm, policy.harm_level()), is_below(report.gain, policy.gain_level()));
+        Self { verdict: Verdict::of(&report, harm, gain, policy), ..report }
+    }
+
+    /// Whether a loss beyond the margin is ruled out. A margin of 0 admits what lost nothing at all.
+    pub(crate) fn is_not_worse(&self) -> bool {
+        self.n > 0 && (self.difference.lower >= -self.margin || (self.margin == 0.0 && !self.paired.has_losses()))
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use perennial_gate::{Metric, Policy, items_needed};
+use perennial_gate::{CHURN_ASSUMED, Metric, Policy, items_needed, smallest_seen, tests_of_harm};
 use perennial_learn::{
     adapter::{Adapter, check_rebase},
     model::{Model, ModelConfig},
@@ -158,15 +158,17 @@ pub(crate) fn unscored(config: &Config, registry: &Registry, counts: &[SampleCou
     Ok(found)
 }
 
-/// The held-out samples of a domain that are too few for its suite to have a say. Golden suites are read by `perennial check`.
+/// The domains whose held-out samples are too few to tell a loss of the margin from chance. Golden suites are read by
+/// `perennial check`.
 fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
     let mut held_out: BTreeMap<&Domain, u64> = BTreeMap::new();
     for count in counts.iter().filter(|count| count.held_out) {
         *held_out.entry(&count.domain).or_default() += count.count;
     }
     let policy = cycle::policy(&config.gate, config.cycle.seed);
+    let suites = held_out.len() + config.gate.suite.len();
     let mut found: Vec<String> =
-        held_out.into_iter().filter_map(|(domain, items)| small_suite(config, &policy, domain, items)).collect();
+        held_out.into_iter().filter_map(|counted| small_suite(config, &policy, counted, suites)).collect();
     let more = found.len().saturating_sub(SMALL_SUITES_NAMED_MAX);
     if more > 0 {
         found.truncate(SMALL_SUITES_NAMED_MAX);
@@ -175,16 +177,18 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
     found
 }
 
-fn small_suite(config: &Config, policy: &Policy, domain: &Domain, items: u64) -> Option<String> {
+fn small_suite(config: &Config, policy: &Policy, (domain, items): (&Domain, u64), suites: usize) -> Option<String> {
     let AutoSuite { metric, margin, items_max, .. } = config.gate.auto_of(domain);
-    let items = items.min(items_max as u64);
-    // Where the references choose the metric, the one that takes fewest.
-    let metric = metric.unwrap_or(Metric::Perplexity);
-    let needed = items_needed(metric, None, margin, policy)?;
-    (items < needed as u64).then(|| {
+    let items = items.min(items_max as u64) as usize;
+    let needed = items_needed(margin, CHURN_ASSUMED, tests_of_harm(suites, true), policy)?;
+    // Where the references choose the metric it may be one whose unrest nobody knows before it was asked.
+    (items < needed && metric != Some(Metric::Perplexity)).then(|| {
         format!(
-            "auto:{domain} is too small to refuse a candidate but for plain harm: {items} held-out samples, where {metric} takes {needed}; wait for more, raise \
-             ingest.held_out_fraction or ingest.held_out_min, or add a golden suite"
+            "auto:{domain} is small: {items} held-out samples show a loss of {:.3} and more, and it takes {needed} to tell its \
+             margin of {margin} from chance (where {} % of the answers change); smaller losses are let pass: wait for more, \
+             raise ingest.held_out_fraction, ingest.held_out_min or gate.auto.items_max, or add a golden suite",
+            smallest_seen(items, CHURN_ASSUMED),
+            100.0 * CHURN_ASSUMED,
         )
     })
 }

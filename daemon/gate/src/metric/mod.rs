@@ -58,6 +58,11 @@ impl Metric {
         }
     }
 
+    /// Whether an item is right or wrong and nothing between.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Self::ExactMatch | Self::ExactMatchIgnoreCase | Self::Contains | Self::JsonValid)
+    }
+
     /// What it needs of the model.
     pub fn measure(self) -> Measure {
         match self {

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail};
-use perennial_gate::{Suite, items_needed};
+use perennial_gate::{CHURN_ASSUMED, Metric, Suite, items_needed, smallest_seen, tests_of_harm};
 use perennial_learn::{
     adapter::Adapter,
     compute::current_isa,
@@ -201,21 +203,35 @@ fn described(plugins: Option<&Plugins>) -> String {
 fn suites(session: &Session) -> anyhow::Result<String> {
     let config = session.config();
     let policy = cycle::policy(&config.gate, config.cycle.seed);
+    let golden = cycle::check_golden(config)?;
+    let suites = golden.len() + domains(session)?;
     let described = |suite: Suite| {
         let items = suite.items.len();
-        let needed = items_needed(suite.metric, suite.reward.as_ref(), suite.margin, &policy);
-        match needed.filter(|needed| items < *needed) {
-            Some(needed) => {
-                format!("{} ({items} items; with fewer than {needed} it refuses for plain harm alone)", suite.name)
-            }
-            None => format!("{} ({items} items)", suite.name),
-        }
+        let clusters = suite.clusters().into_iter().max().map_or(0, |last| last + 1);
+        let shared = if clusters < items { format!(", {clusters} different questions") } else { String::new() };
+        let needed = items_needed(suite.margin, CHURN_ASSUMED, tests_of_harm(suites, true), &policy);
+        let sees = match needed.filter(|needed| clusters < *needed && suite.metric != Metric::Perplexity) {
+            Some(needed) => format!(
+                "; shows a loss of {:.3} and more, and {needed} would tell its margin of {}",
+                smallest_seen(clusters, CHURN_ASSUMED),
+                suite.margin
+            ),
+            None => String::new(),
+        };
+        format!("{} ({items} items{shared}{sees})", suite.name)
     };
-    let found: Vec<String> = cycle::check_golden(config)?.into_iter().map(described).collect();
+    let found: Vec<String> = golden.into_iter().map(described).collect();
     if found.is_empty() {
         return Ok("no golden suites: only held-out samples guard the champion".to_owned());
     }
     Ok(found.join(", "))
+}
+
+/// The domains that have held-out samples.
+fn domains(session: &Session) -> anyhow::Result<usize> {
+    let Some(registry) = registry(session)? else { return Ok(0) };
+    let counts = registry.sample_counts()?;
+    Ok(counts.iter().filter(|count| count.held_out).map(|count| &count.domain).collect::<BTreeSet<_>>().len())
 }
 
 /// Where the champion goes, and whether it could.

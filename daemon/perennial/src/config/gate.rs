@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
-use perennial_gate::{HackingPolicy, Metric, Require, Uncertain};
+use perennial_gate::{HackingPolicy, Metric, Policy, Require, Uncertain};
 use perennial_types::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,17 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Gate {
     pub(crate) confidence: f64,
+    pub(crate) false_alarm_max: f64,
+    pub(crate) chance_gain_max: f64,
     pub(crate) margin: f64,
+    pub(crate) margin_relative: f64,
     pub(crate) resamples: usize,
     pub(crate) require: Require,
     pub(crate) uncertain: Uncertain,
     pub(crate) unjudged_ratio_max: f64,
+    pub(crate) max_fault_ratio: f64,
     pub(crate) scores_bytes_max: u64,
+    pub(crate) anchor: Anchor,
     pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
@@ -22,18 +27,37 @@ pub(crate) struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
+        let policy = Policy::default();
         Self {
-            confidence: 0.95,
+            confidence: policy.confidence,
+            false_alarm_max: policy.false_alarm_max,
+            chance_gain_max: policy.chance_gain_max,
             margin: perennial_gate::MARGIN_DEFAULT,
-            resamples: 10_000,
-            require: Require::Improved,
-            uncertain: Uncertain::Reject,
-            unjudged_ratio_max: perennial_gate::UNJUDGED_RATIO_MAX_DEFAULT,
+            margin_relative: policy.margin_relative,
+            resamples: policy.resamples,
+            require: policy.require,
+            uncertain: policy.uncertain,
+            unjudged_ratio_max: policy.unjudged_ratio_max,
+            max_fault_ratio: policy.max_fault_ratio,
             scores_bytes_max: 256 << 20,
+            anchor: Anchor::default(),
             hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
             suite: Vec::new(),
         }
+    }
+}
+
+/// `[gate.anchor]`: the adapter that a person accepted, and that candidates may not fall behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Anchor {
+    pub(crate) margin: f64,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self { margin: Policy::default().anchor_margin }
     }
 }
 

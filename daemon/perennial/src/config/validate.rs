@@ -236,8 +236,13 @@ fn gate(config: &Config, found: &mut Problems) {
     found.at_least("gate.hacking.length_ratio_max", gate.hacking.length_ratio_max, 1.0);
     judged_by(config, "gate.auto.plugin", gate.auto.metric, gate.auto.plugin.as_ref(), found);
     found.within("gate.confidence", gate.confidence, 0.5..=0.9999);
+    found.within("gate.false_alarm_max", gate.false_alarm_max, 0.0001..=0.5);
+    found.within("gate.chance_gain_max", gate.chance_gain_max, 0.0001..=0.5);
     found.at_least("gate.margin", gate.margin, 0.0);
+    found.within("gate.margin_relative", gate.margin_relative, 0.0..=1.0);
+    found.at_least("gate.anchor.margin", gate.anchor.margin, 0.0);
     found.within("gate.unjudged_ratio_max", gate.unjudged_ratio_max, 0.0..=1.0);
+    found.within("gate.max_fault_ratio", gate.max_fault_ratio, 0.0..=1.0);
     found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
     found.at_least("gate.auto.items_max", gate.auto.items_max as f64, 1.0);
     found.at_least("gate.auto.max_new_tokens", gate.auto.max_new_tokens as f64, 1.0);

@@ -34,6 +34,7 @@ pub(crate) fn decide_anew(
         ))
     })?;
     frozen.iter_mut().for_each(|suite| under(config, suite));
+    suites::name_targets(&folder, &mut frozen)?;
     let history = History::read(&folder)?;
     decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), &config.gate)
 }

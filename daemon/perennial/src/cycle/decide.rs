@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use perennial_data::mix::{self, Origin};
 use perennial_durable as durable;
-use perennial_gate::{Policy, Report, Suite, compare};
+use perennial_gate::{Answers, Policy, Report, Suite, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
@@ -66,7 +66,8 @@ pub(super) fn report(
 ) -> anyhow::Result<Report> {
     let policy = policy(gate, cycle.seed);
     let sides = answers.candidate.iter().zip(&answers.champion);
-    let compared = suites.iter().zip(sides).map(|(suite, (ours, theirs))| compare(suite, ours, theirs, &policy));
+    let compared =
+        suites.iter().zip(sides).map(|(suite, (ours, theirs))| compare(suite, &Answers::new(ours, theirs), &policy));
     let suites = compared.collect::<Result<Vec<_>, _>>()?;
     let training = match history {
         Some(history) => history.summary(&StageManifest::read(&mix::read_manifest(folder.path())?)?.plugins),
@@ -106,11 +107,17 @@ fn announce(scope: &Scope<'_>, report: &Report) {
 pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
     Policy {
         confidence: gate.confidence,
+        false_alarm_max: gate.false_alarm_max,
+        chance_gain_max: gate.chance_gain_max,
+        margin_relative: gate.margin_relative,
+        anchor_margin: gate.anchor.margin,
+        earlier_tries: 0,
         resamples: gate.resamples,
         seed,
         require: gate.require,
         uncertain: gate.uncertain,
         unjudged_ratio_max: gate.unjudged_ratio_max,
+        max_fault_ratio: gate.max_fault_ratio,
         hacking: gate.hacking.clone(),
     }
 }

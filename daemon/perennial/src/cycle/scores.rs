@@ -103,7 +103,7 @@ mod tests {
         let cache = ScoreCache { folder: root.path().join("side") };
         assert!(cache.read("auto:a").is_empty());
         cache.touch();
-        let score = |score, unjudged| ItemScore { score, tokens: None, answer: None, cut: false, unjudged };
+        let score = |score, unjudged| ItemScore { score, unjudged, unasked: false, ..ItemScore::unasked() };
         let timed_out = Unjudged { reason: "timed out".to_owned(), passing: true };
         let scores = BTreeMap::from([
             (Fingerprint::of(b"good"), score(Some(0.5), None)),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use perennial_data::mix;
+use perennial_data::mix::{self, Origin};
 use perennial_durable as durable;
 use perennial_gate::{LeftOut, RewardScale, Suite, SuiteError, SuiteOptions, auto_suite, load_golden};
 use perennial_registry::SampleRecord;
@@ -30,9 +30,18 @@ pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Re
     if let Some(suites) = read(&scope.folder)? {
         return Ok(suites);
     }
-    let suites = gather(scope, plugins)?;
+    let mut suites = gather(scope, plugins)?;
+    name_targets(&scope.folder, &mut suites)?;
     durable::write_durably(&scope.folder.suites(), &serde_json::to_vec(&suites)?)?;
     Ok(suites)
+}
+
+/// Leaves as targets those that can show what was new in the cycle; named before anything is asked.
+pub(super) fn name_targets(folder: &CycleFolder, suites: &mut [Suite]) -> anyhow::Result<()> {
+    let (_, rows) = mix::read_mix(folder.path())?;
+    let new = rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.domain).collect();
+    perennial_gate::name_targets(suites, &new);
+    Ok(())
 }
 
 /// The suites as they were frozen; `None` where they were not yet.

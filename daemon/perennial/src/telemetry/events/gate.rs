@@ -151,33 +151,21 @@ impl Event for ChampionInService {
 
 #[cfg(test)]
 mod tests {
-    use perennial_gate::{Interval, Metric, UnjudgedItem};
-    use perennial_types::Fingerprint;
+    use perennial_gate::{Metric, UnjudgedItem};
 
     use super::{super::testing::*, *};
 
     fn report(name: &str, n: usize) -> SuiteReport {
         let unjudged_items = vec![UnjudgedItem { id: "line 3".into(), side: None, reason: "empty".into() }];
         SuiteReport {
-            suite: name.to_owned(),
-            domain: None,
-            metric: Metric::ExactMatch,
-            plugin: None,
-            fingerprint: Fingerprint::of(b"s"),
-            protected: true,
-            target: false,
-            margin: 0.05,
             n,
-            items_needed: None,
-            tokens: None,
             unjudged: 3,
             unjudged_items,
             cut: Some(CutAnswers { max_new_tokens: 8, champion: 1, candidate: 2 }),
             candidate: 0.5,
             champion: 0.25,
-            difference: Interval { mean: 0.25, lower: 0.0, upper: 0.5 },
             verdict: if n == 0 { Verdict::Void } else { Verdict::NotWorse },
-            worst: vec![],
+            ..SuiteReport::new(name, Metric::ExactMatch, 0.05)
         }
     }
 

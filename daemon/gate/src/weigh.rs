@@ -1,0 +1,51 @@
+//! The verdicts of all suites beside each other: what is shown, over so many tests, is not what one of them would show alone.
+
+use crate::{Against, AnchorReport, Policy, PoolReport, SuiteReport, Verdict, holm, items_needed, pool::pools};
+
+/// Sets the verdict of every suite, beside the champion and the anchor, and gives the pools.
+///
+/// All tests of harm that may refuse are one family, so a candidate that lost nothing is refused at most as often as
+/// [`Policy::false_alarm_max`] says, whatever the number and size of suites. All tests of gains that may promote are
+/// another. Suites that decide nothing are judged alone.
+pub(crate) fn weigh(
+    suites: &mut [SuiteReport],
+    guards: impl Fn(&SuiteReport) -> bool,
+    policy: &Policy,
+) -> Vec<PoolReport> {
+    // A suite that is void says nothing to the others.
+    let speaks = |suite: &SuiteReport| Verdict::of(suite, false, false, policy) != Verdict::Void;
+    let guarded: Vec<usize> = (0..suites.len()).filter(|at| guards(&suites[*at]) && speaks(&suites[*at])).collect();
+    let asked: Vec<&SuiteReport> = guarded.iter().map(|at| &suites[*at]).collect();
+    let pooled: Vec<PoolReport> =
+        [Against::Champion, Against::Anchor].into_iter().flat_map(|against| pools(&asked, against, policy)).collect();
+    let of_anchor = |suite: &&SuiteReport| suite.anchor.as_ref().and_then(|anchor| anchor.harm);
+    let (own, anchored): (Vec<Option<f64>>, Vec<Option<f64>>) =
+        (asked.iter().map(|suite| suite.harm).collect(), asked.iter().map(of_anchor).collect());
+    let family: Vec<f64> =
+        own.iter().chain(&anchored).flatten().copied().chain(pooled.iter().map(|pool| pool.harm)).collect();
+    let mut shown = holm::shown(&family, policy.harm_level()).into_iter();
+    let mut next = |chance: &Option<f64>| chance.is_some() && shown.next().unwrap_or_default();
+    let own: Vec<bool> = own.iter().map(&mut next).collect();
+    let anchored: Vec<bool> = anchored.iter().map(&mut next).collect();
+    let pooled = pooled.into_iter().map(|pool| pool.settled(next(&Some(0.0)))).collect();
+
+    let targets: Vec<usize> = (0..suites.len()).filter(|at| suites[*at].target && speaks(&suites[*at])).collect();
+    let gains: Vec<f64> = targets.iter().map(|at| suites[*at].gain.unwrap_or(1.0)).collect();
+    let gains = holm::shown(&gains, policy.gain_level());
+    for (at, suite) in suites.iter_mut().enumerate() {
+        let alone = |chance: Option<f64>, level: f64| chance.is_some_and(|chance| chance <= level);
+        let guard = guarded.iter().position(|guarded| *guarded == at);
+        let target = targets.iter().position(|target| *target == at);
+        let harm = guard.map_or_else(|| alone(suite.harm, policy.harm_level()), |guard| own[guard]);
+        let gain = target.map_or_else(|| alone(suite.gain, policy.gain_level()), |target| gains[target]);
+        suite.verdict = Verdict::of(suite, harm, gain, policy);
+        let churn = suite.discordant as f64 / suite.n.max(1) as f64;
+        suite.items_needed = items_needed(suite.margin, churn, family.len(), policy);
+        let settled = |anchor: AnchorReport| {
+            let harm = guard.map_or_else(|| alone(anchor.harm, policy.harm_level()), |guard| anchored[guard]);
+            anchor.settled(harm)
+        };
+        suite.anchor = suite.anchor.take().map(settled);
+    }
+    pooled
+}
