@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[test]
 fn another_mix_of_domains_is_told_in_the_status_and_by_a_metric() {
     let fixture = Fixture::new().unwrap().with(&[
-        "train.epochs=0.5",
+        "train.epochs=1",
         "gate.require=\"not_worse\"",
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",

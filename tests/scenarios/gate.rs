@@ -109,14 +109,15 @@ fn rows_that_a_golden_suite_asks_are_kept_out_of_the_mix_and_counted() {
     let first = cycle(&fixture).unwrap();
     assert_eq!(manifest(&fixture, &first)["new"], 24);
     let told = "Kept out of the mix, for asking what the golden suite lockers asks: 6 new samples.";
-    assert_eq!(report(&fixture, &first).unwrap()["notes"], json!([told]));
+    let notes = report(&fixture, &first).unwrap()["notes"].clone();
+    assert!(notes.as_array().unwrap().contains(&json!(told)), "{notes:#}");
     assert!(fixture.program.run(&["show", "1"]).unwrap().success().unwrap().contains(told));
-    // They do not wait for ever: nothing is left to begin a cycle on.
-    assert!(fixture.program.run(&["cycle"]).unwrap().failure().unwrap().contains("no new samples wait"));
+    // The others come back, for the gate refused them; those do not.
+    assert_eq!(manifest(&fixture, &cycle(&fixture).unwrap())["new"], 24);
     // Without the suite they may be trained on, with whatever comes next.
     ingest(&fixture, "more.jsonl", &[chat("Who owns locker 99?", "nobody", "lockers")]).unwrap();
     let free = fixture.with(&["gate.suite=[]"]);
-    assert_eq!(manifest(&free, &cycle(&free).unwrap())["new"], 7);
+    assert_eq!(manifest(&free, &cycle(&free).unwrap())["new"], 31);
 }
 
 #[test]
@@ -158,7 +159,8 @@ fn a_buffer_of_another_make_is_filled_before_a_mix_is_drawn() {
         let second = cycle(fixture).unwrap();
         let manifest = manifest(fixture, &second);
         assert!(manifest["replay"].as_u64().unwrap() >= 8, "{manifest:#}");
-        assert_eq!(report(fixture, &second).unwrap().get("notes"), None);
+        let notes = report(fixture, &second).unwrap()["notes"].to_string();
+        assert!(!notes.contains("was not full"), "{notes}");
     }
     // The same where the buffer is lost.
     ingest(&other, "more.jsonl", &task("zun_train").unwrap()[100..140]).unwrap();

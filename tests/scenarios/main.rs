@@ -21,6 +21,7 @@ mod plugin;
 mod preferences;
 mod publish;
 mod reading;
+mod requeue;
 mod rewards;
 mod rollout_server;
 mod string_prompts;

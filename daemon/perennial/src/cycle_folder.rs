@@ -59,6 +59,11 @@ impl CycleFolder {
         self.0.join("candidate")
     }
 
+    /// The samples of the mix that no step of training came to.
+    pub(crate) fn unseen(&self) -> PathBuf {
+        self.0.join("unseen.json")
+    }
+
     /// The suites as they were asked, whatever becomes of the golden files.
     pub(crate) fn suites(&self) -> PathBuf {
         self.0.join("suites.json")

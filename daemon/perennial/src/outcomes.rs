@@ -57,8 +57,19 @@ pub(crate) struct RequeueReport {
 pub(crate) struct Waiting {
     /// How many training samples (held-out ones do not count).
     pub(crate) samples: u64,
-    /// When the oldest of them came in, in milliseconds since the Unix epoch.
+    /// Of these, those that begin no cycle by themselves: a candidate learned them, the gate refused it, and under the
+    /// configuration of now another try would be the same. They go along with the others.
+    #[serde(default)]
+    pub(crate) refused: u64,
+    /// When the oldest came in that may begin one, in milliseconds since the Unix epoch.
     pub(crate) oldest_ms: Option<i64>,
+}
+
+impl Waiting {
+    /// How many may begin a cycle.
+    pub(crate) fn may_begin(&self) -> u64 {
+        self.samples.saturating_sub(self.refused)
+    }
 }
 
 /// How a run of a cycle ended.

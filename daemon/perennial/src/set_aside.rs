@@ -1,7 +1,7 @@
 //! Samples that nothing can be learned from leave the queue, so that what comes after them is trained on: each by name, with
 //! its reason, in the registry and in quarantine. They come back by `perennial requeue`, by `perennial quarantine requeue`, or when they are sent again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use perennial_data::quarantine::{Quarantine, QuarantineFolder, QuarantineLine};
 use perennial_types::{CycleId, Fingerprinter, Sample, SampleId};
@@ -26,6 +26,23 @@ pub(crate) fn run(
     if reasons.is_empty() {
         return Ok(());
     }
+    let path = keep(context, reasons, cycle)?;
+    let added = context.registry.set_aside(reasons, cycle, clock::now_ms())?;
+    context.telemetry.emit(SamplesSetAside { added, cycle, quarantine: path.as_deref() });
+    context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));
+    Ok(())
+}
+
+/// Writes samples that are about to be set aside into quarantine, each with its reason, and returns the file. The file comes
+/// first: what is set aside can be read somewhere, whenever the process ends.
+///
+/// # Errors
+/// Where their segments cannot be read, or quarantine cannot be written.
+pub(crate) fn keep(
+    context: &Context,
+    reasons: &BTreeMap<SampleId, String>,
+    cycle: Option<CycleId>,
+) -> anyhow::Result<Option<PathBuf>> {
     let ids: Vec<SampleId> = reasons.keys().copied().collect();
     let samples = indexer::read_samples(&context.state, &context.registry.sample_records(&ids)?)?;
     let channel = cycle.map_or_else(|| "indexer".to_owned(), |cycle| format!("cycle-{cycle}"));
@@ -38,14 +55,8 @@ pub(crate) fn run(
         quarantine.push(&QuarantineLine::sample(*id, source, reason.clone(), &text, ingest.row_bytes_max))?;
         fingerprinter.add(id.0.as_bytes());
     }
-    // The file first: what is set aside can be read somewhere, whenever the process ends.
-    let now_ms = clock::now_ms();
-    let file = quarantine.finish(&fingerprinter.finish(), now_ms)?;
-    let added = context.registry.set_aside(reasons, cycle, now_ms)?;
-    let path = file.map(|file| file.path);
-    context.telemetry.emit(SamplesSetAside { added, cycle, quarantine: path.as_deref() });
-    context.telemetry.emit(SetAsideCount(context.registry.set_aside_count()?));
-    Ok(())
+    let file = quarantine.finish(&fingerprinter.finish(), clock::now_ms())?;
+    Ok(file.map(|file| file.path))
 }
 
 /// The sample as a row that can be sent again.

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn cycles_that_fail_in_a_row_are_stuck_since_the_first() {
         let (_folder, registry) = registry();
-        let waiting = |samples| Waiting { samples, oldest_ms: None };
+        let waiting = |samples| Waiting { samples, refused: 0, oldest_ms: None };
         let stuck = || find(&registry, waiting(1), None).unwrap();
         registry.fail_cycle(begin(&registry), "full", "make room", 5).unwrap();
         registry.fail_cycle(begin(&registry), "still full", "make room", 9).unwrap();

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use perennial_types::{CycleId, Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
-use crate::{Registry, RegistryError, Source, champion, set_aside, sources};
+use crate::{Registry, RegistryError, Source, champion, set_aside, sources, tries};
 
 /// An immutable segment file that is synced and renamed, and now joins the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +135,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes the samples that a rejected cycle consumed, or one whose adapter was rolled back, fresh again, with those that
-    /// any ended cycle set aside, and returns how many.
+    /// Makes the samples that a cycle consumed whose adapter was rolled back fresh again, with those that any ended cycle set
+    /// aside, and lets those that it tried be tried as if they never had been. Returns how many wait for no other change.
     ///
     /// # Errors
     /// Where the cycle is unknown or under way, or its adapter belongs to the champion's line.
@@ -151,7 +151,7 @@ impl Registry {
             }
             let in_line = "SELECT 1 FROM candidates WHERE cycle = ?1 AND adapter IN (SELECT value FROM json_each(?2))";
             let line = serde_json::to_string(&champion::line(transaction)?)?;
-            let taken_back = set_aside::take_back_by(transaction, cycle)?;
+            let taken_back = set_aside::take_back_by(transaction, cycle)? + tries::forgive_by(transaction, cycle)?;
             if transaction.prepare(in_line)?.exists(params![cycle.0, line])? {
                 return match taken_back {
                     0 => Err(RegistryError::NotRequeueable(cycle, "the champion has learned them")),
@@ -176,12 +176,13 @@ pub(crate) fn among(connection: &Connection, sql: &str, ids: &[SampleId]) -> Res
     Ok(found)
 }
 
+/// A condition on a row of `samples`: it may be learned from, and nothing in the champion's line has.
+pub(crate) const FRESH: &str = "held_out = 0 AND samples.cycle IS NULL AND kept_out IS NULL
+    AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)";
+
 /// Marks samples as consumed by a cycle, in the transaction of its decision.
 pub(crate) fn consume(connection: &Connection, cycle: CycleId, ids: &[SampleId]) -> Result<(), RegistryError> {
-    let mut update = connection.prepare_cached(
-        "UPDATE samples SET cycle = ?2 WHERE id = ?1 AND held_out = 0 AND cycle IS NULL AND kept_out IS NULL
-             AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)",
-    )?;
+    let mut update = connection.prepare_cached(&format!("UPDATE samples SET cycle = ?2 WHERE id = ?1 AND {FRESH}"))?;
     for id in ids {
         if update.execute(params![id.0.as_bytes(), cycle.0])? != 1 {
             return Err(RegistryError::NotFresh(*id));

@@ -2,7 +2,7 @@ use perennial_types::{AdapterId, CycleId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::{Registry, RegistryError, column, invariants};
+use crate::{Registry, RegistryError, column, invariants, tries};
 
 /// Why the champion changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,8 @@ impl Registry {
         read(&self.lock())
     }
 
-    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why.
+    /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why. What it learned
+    /// is fresh no longer.
     ///
     /// # Errors
     /// Where there is no such adapter, or it is the champion already.
@@ -75,7 +76,8 @@ impl Registry {
             if read(transaction)?.as_ref() == Some(adapter) {
                 return Err(RegistryError::AlreadyChampion(adapter.clone()));
             }
-            change(transaction, &Change::Forced(adapter, note), at_ms)
+            change(transaction, &Change::Forced(adapter, note), at_ms)?;
+            tries::learned_after_all(transaction, adapter)
         })
     }
 

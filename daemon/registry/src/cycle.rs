@@ -133,8 +133,13 @@ pub struct NewDecision {
     pub suites: BTreeMap<String, Fingerprint>,
     /// The reasons, as the report has them.
     pub reasons: Value,
-    /// The new samples of the mix, which are fresh no longer.
-    pub consumed: Vec<SampleId>,
+    /// The new samples of the mix that training saw. Where the gate passed they are fresh no longer; else they are tried once
+    /// more, and wait.
+    pub learned: Vec<SampleId>,
+    /// Those of them that were tried often enough, each with the reason: set aside where the gate did not pass.
+    pub set_aside: BTreeMap<SampleId, String>,
+    /// Whether a candidate that passed becomes the anchor, too.
+    pub pins: bool,
 }
 
 /// How a cycle ended.

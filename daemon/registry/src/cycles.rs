@@ -11,7 +11,7 @@ use crate::{
     column,
     column::Seed,
     ending::{finish, reject_candidate},
-    invariants,
+    invariants, pins, set_aside, tries,
 };
 
 impl Registry {
@@ -35,8 +35,8 @@ impl Registry {
 
     /// Records a phase with what it produced, and all that follows from it:
     /// - `Trained` adds the candidate, whose folder must be stored by then;
-    /// - `Decided` marks the consumed samples and, where the gate passed, makes the candidate the champion; where it did
-    ///   not, the cycle is finished;
+    /// - `Decided`, where the gate passed, marks the samples that were learned as consumed and makes the candidate the
+    ///   champion; where it did not, the samples count a try and stay fresh, and the cycle is finished;
     /// - `Published` finishes the cycle.
     ///
     /// # Errors
@@ -173,8 +173,9 @@ fn decide(
             decision.reasons.to_string()
         ],
     )?;
-    catalogue::consume(transaction, cycle.id, &decision.consumed)?;
     if !decision.passed {
+        tries::charge(transaction, cycle.id, &decision.learned)?;
+        set_aside::add(transaction, &decision.set_aside, Some(cycle.id), at_ms)?;
         reject_candidate(transaction, cycle.id)?;
         return finish(transaction, cycle.id, &CycleOutcome::Rejected, at_ms);
     }
@@ -182,9 +183,13 @@ fn decide(
     if now != cycle.champion {
         return Err(RegistryError::ChampionChanged { cycle: cycle.id, then: cycle.champion.clone(), now });
     }
+    catalogue::consume(transaction, cycle.id, &decision.learned)?;
     // Training may end in the very bytes that are in service; then nothing changes hands.
     if now.as_ref() != Some(candidate) {
         champion::change(transaction, &Change::Passed(candidate, cycle.id), at_ms)?;
+    }
+    if decision.pins {
+        pins::by_test(transaction, candidate, cycle.id, at_ms)?;
     }
     set(transaction, cycle.id, "outcome", CycleOutcome::Promoted.as_str())?;
     invariants::no_promotion_without_passed_gate(transaction)

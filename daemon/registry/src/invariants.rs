@@ -88,7 +88,7 @@ pub fn sample_id_stored_once(connection: &Connection) -> Result<(), RegistryErro
 }
 
 /// Phases are recorded once, in order, without a gap; a candidate adapter belongs to the cycle under way; nothing held
-/// out or kept out was consumed.
+/// out or kept out was consumed, and what counts a try was refused.
 ///
 /// # Errors
 /// The first thing that breaks it.
@@ -112,6 +112,10 @@ pub fn phases_in_order(connection: &Connection) -> Result<(), RegistryError> {
                  (SELECT adapter FROM candidates JOIN cycles ON cycles.id = cycle WHERE finished_ms IS NULL)",
         ),
         ("a held-out sample was consumed", "SELECT 1 FROM samples WHERE held_out = 1 AND cycle IS NOT NULL"),
+        (
+            "a sample counts a try of a cycle that the gate did not refuse",
+            "SELECT 1 FROM tries JOIN cycles ON cycles.id = tries.cycle WHERE outcome IS NOT 'rejected'",
+        ),
         ("a sample was consumed that was kept out", "SELECT 1 FROM samples WHERE kept_out IS NOT NULL AND cycle IS NOT NULL"),
     ];
     for (detail, sql) in checks {

@@ -23,12 +23,15 @@ mod ending;
 mod error;
 pub mod invariants;
 mod keeper;
+mod pins;
 mod publications;
 mod questions;
 mod samples;
 mod set_aside;
 mod sources;
 pub mod store;
+mod suite_metrics;
+mod tries;
 
 pub use adapter::{Adapter, AdapterState, GateRecord, Lineage};
 pub use catalogue::{NewSample, NewSegment};
@@ -37,6 +40,8 @@ pub use cycle::{Cycle, CycleOutcome, NewAdapter, NewCycle, NewDecision, Phase, P
 pub use database::Registry;
 pub use error::RegistryError;
 pub use keeper::{ChampionKeeper, ChangeError};
+pub use pins::{Pin, PinReason};
 pub use samples::{DomainCounts, Fresh, SampleCount, SampleRecord};
 pub use set_aside::SetAsideRecord;
 pub use sources::{Source, Taken};
+pub use tries::Tries;

@@ -6,7 +6,7 @@ use std::{
 use perennial_types::{Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, Params, Row};
 
-use crate::{Registry, RegistryError, champion, column};
+use crate::{Registry, RegistryError, champion, column, tries::REFUSED};
 
 /// Where a sample is and what the catalogue knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,12 @@ pub struct DomainCounts {
 pub struct Fresh {
     /// How many.
     pub count: u64,
+    /// Of these, how many a candidate learned that the gate refused: see [`Tries::since`](crate::Tries::since).
+    pub refused: u64,
     /// When the oldest arrived; `None` where there are none.
     pub oldest_ms: Option<i64>,
+    /// When the oldest of the others did.
+    pub oldest_new_ms: Option<i64>,
 }
 
 /// A count of samples, for metrics.
@@ -99,7 +103,8 @@ impl Registry {
     }
 
     /// Samples of these shapes, and of these domains where they are given, that no cycle has consumed, that are neither held
-    /// out nor kept out nor set aside: oldest first, at most `limit`.
+    /// out nor kept out nor set aside, at most `limit`: oldest first, and behind the others those that a candidate learned which
+    /// the gate refused, the least tried first.
     ///
     /// # Errors
     /// Where the database fails.
@@ -109,10 +114,17 @@ impl Registry {
         domains: Option<&BTreeSet<Domain>>,
         limit: usize,
     ) -> Result<Vec<SampleRecord>, RegistryError> {
-        let sql =
-            format!("{RECORDS} WHERE {TRAINABLE} AND {NOT_SET_ASIDE} ORDER BY samples.arrived_ms, samples.id LIMIT ?3");
         let (kinds, domains) = trainable(kinds, domains)?;
-        records(&self.lock(), &sql, (kinds, domains, limit))
+        let (connection, condition) = (self.lock(), format!("{TRAINABLE} AND {NOT_SET_ASIDE}"));
+        let new =
+            format!("{RECORDS} WHERE {condition} AND NOT {REFUSED} ORDER BY samples.arrived_ms, samples.id LIMIT ?3");
+        let mut found = records(&connection, &new, (&kinds, &domains, limit))?;
+        let again = format!(
+            "{RECORDS} JOIN (SELECT id, sum(counts) AS since FROM tries GROUP BY id) AS tried ON tried.id = samples.id
+             WHERE {condition} AND since > 0 ORDER BY since, samples.arrived_ms, samples.id LIMIT ?3"
+        );
+        found.extend(records(&connection, &again, (&kinds, &domains, limit - found.len()))?);
+        Ok(found)
     }
 
     /// How many [`fresh_samples`](Self::fresh_samples) there are, and the age of the oldest: what starts a cycle.
@@ -121,9 +133,20 @@ impl Registry {
     /// Where the database fails.
     pub fn fresh(&self, kinds: &[Kind], domains: Option<&BTreeSet<Domain>>) -> Result<Fresh, RegistryError> {
         let connection = self.lock();
-        let sql = format!("SELECT count(*), min(arrived_ms) FROM samples WHERE {TRAINABLE} AND {NOT_SET_ASIDE}");
+        let sql = format!(
+            "SELECT count(*) AS count, min(arrived_ms) AS oldest, ifnull(sum({REFUSED}), 0) AS refused,
+                 min(iif({REFUSED}, NULL, arrived_ms)) AS oldest_new
+             FROM samples WHERE {TRAINABLE} AND {NOT_SET_ASIDE}"
+        );
         let mut statement = connection.prepare_cached(&sql)?;
-        let fresh = |row: &Row<'_>| Ok(Fresh { count: row.get(0)?, oldest_ms: row.get(1)? });
+        let fresh = |row: &Row<'_>| {
+            Ok(Fresh {
+                count: row.get("count")?,
+                refused: row.get("refused")?,
+                oldest_ms: row.get("oldest")?,
+                oldest_new_ms: row.get("oldest_new")?,
+            })
+        };
         Ok(statement.query_row(trainable(kinds, domains)?, fresh)?)
     }
 

@@ -4,7 +4,7 @@ use perennial_types::{CycleId, Domain, SampleId};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::{Registry, RegistryError, catalogue::among, column};
+use crate::{Registry, RegistryError, catalogue::among, column, tries};
 
 /// A sample that is set aside: nothing can be learned from it as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,16 +33,7 @@ impl Registry {
         cycle: Option<CycleId>,
         at_ms: i64,
     ) -> Result<usize, RegistryError> {
-        self.write(|transaction| {
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO set_aside (id, cycle, reason, at_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
-            )?;
-            let mut added = 0;
-            for (id, reason) in reasons {
-                added += insert.execute(params![id.0.as_bytes(), cycle.map(|cycle| cycle.0), reason, at_ms])?;
-            }
-            Ok(added)
-        })
+        self.write(|transaction| add(transaction, reasons, cycle, at_ms))
     }
 
     /// The samples that are set aside, by one cycle where it is given: the latest first, at most `limit`.
@@ -88,7 +79,7 @@ impl Registry {
         among(&self.lock(), "SELECT 1 FROM set_aside WHERE id = ?1", ids)
     }
 
-    /// Lets samples that were set aside be collected again, and returns how many were.
+    /// Lets samples that were set aside be collected again, as if they had never been tried, and returns how many were.
     ///
     /// # Errors
     /// Where the database fails.
@@ -98,13 +89,35 @@ impl Registry {
             let mut taken = 0;
             for id in ids {
                 taken += delete.execute([id.0.as_bytes()])?;
+                tries::forgive(transaction, id)?;
             }
             Ok(taken)
         })
     }
 }
 
-/// As [`Registry::take_back`], all that a cycle set aside.
+/// As [`Registry::set_aside`].
+pub(crate) fn add(
+    connection: &Connection,
+    reasons: &BTreeMap<SampleId, String>,
+    cycle: Option<CycleId>,
+    at_ms: i64,
+) -> Result<usize, RegistryError> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO set_aside (id, cycle, reason, at_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut added = 0;
+    for (id, reason) in reasons {
+        added += insert.execute(params![id.0.as_bytes(), cycle.map(|cycle| cycle.0), reason, at_ms])?;
+    }
+    Ok(added)
+}
+
+/// As [`Registry::take_back`], all that a cycle set aside. Returns how many of them count no try of it.
 pub(crate) fn take_back_by(connection: &Connection, cycle: CycleId) -> Result<usize, RegistryError> {
-    Ok(connection.execute("DELETE FROM set_aside WHERE cycle = ?1", [cycle.0])?)
+    let untried = "SELECT count(*) FROM set_aside WHERE cycle = ?1 AND NOT EXISTS
+        (SELECT 1 FROM tries WHERE tries.id = set_aside.id AND tries.cycle = ?1 AND counts = 1)";
+    let untried = connection.query_row(untried, [cycle.0], |row| row.get(0))?;
+    connection.execute("DELETE FROM set_aside WHERE cycle = ?1", [cycle.0])?;
+    Ok(untried)
 }

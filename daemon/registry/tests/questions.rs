@@ -43,7 +43,7 @@ fn a_held_out_question_that_was_trained_on_is_named() {
     record(&registry, cycle, Product::Mixed { mix: fingerprint("mix") }).unwrap();
     record(&registry, cycle, Product::Trained(&adapter("w", None))).unwrap();
     record(&registry, cycle, Product::Evaluated { suites: &suites() }).unwrap();
-    record(&registry, cycle, Product::Decided(&decision("w", false, vec![id(2), id(4)]))).unwrap();
+    record(&registry, cycle, Product::Decided(&decision("w", true, vec![id(2), id(4)]))).unwrap();
     assert_eq!(registry.held_out_questions_trained_on().unwrap(), [fingerprint("q")].into());
     assert_eq!(registry.cycle(cycle).unwrap().unwrap().candidate, Some(adapter_id("w")));
 }
@@ -65,8 +65,8 @@ fn what_is_kept_out_is_neither_fresh_nor_consumed_until_it_is_let_back() {
     record(&registry, cycle, Product::Mixed { mix: fingerprint("mix") }).unwrap();
     record(&registry, cycle, Product::Trained(&adapter("w", None))).unwrap();
     record(&registry, cycle, Product::Evaluated { suites: &suites() }).unwrap();
-    let consumed = decision("w", false, vec![id(1)]);
-    assert!(record(&registry, cycle, Product::Decided(&consumed)).is_err());
+    let learned = decision("w", true, vec![id(1)]);
+    assert!(record(&registry, cycle, Product::Decided(&learned)).is_err());
     registry.let_back(&[id(1)]).unwrap();
     assert_eq!(fresh(&registry).len(), 2);
     assert!(registry.kept_out(None).unwrap().is_empty());

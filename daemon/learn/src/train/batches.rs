@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,6 +47,14 @@ impl Batches {
         &self.order[first..(first + self.batch_size).min(self.examples)]
     }
 
+    /// The examples of the first steps.
+    pub(super) fn seen(&self, steps: u64) -> BTreeSet<usize> {
+        if steps >= steps_per_epoch(self.examples, self.batch_size) {
+            return (0..self.examples).collect();
+        }
+        shuffled(self.examples, self.seed, 0).into_iter().take(steps as usize * self.batch_size).collect()
+    }
+
     /// How many epochs are through after so many steps.
     pub(super) fn epochs_after(&self, steps: u64) -> f64 {
         steps as f64 / steps_per_epoch(self.examples, self.batch_size) as f64
@@ -87,6 +97,16 @@ mod tests {
         assert_eq!(batches.batch(2).len(), 2);
         assert_eq!(epoch(&mut batches, 0..3), first);
         assert_eq!(batches.epochs_after(3), 1.0);
+    }
+
+    #[test]
+    fn what_was_seen_is_what_the_batches_held() {
+        let config = TrainConfig { batch_size: 4, epochs: 2.0, seed: 3, ..TrainConfig::default() };
+        let mut batches = Batches::new(&config, 10);
+        for steps in 0..6 {
+            let dealt: BTreeSet<usize> = epoch(&mut batches, 0..steps).into_iter().collect();
+            assert_eq!(batches.seen(steps), dealt, "{steps} steps");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use perennial_durable::{create_folder_durably, sweep_temporary};
 use perennial_types::Fingerprint;
@@ -112,10 +112,12 @@ impl<'a, L: Line> Run<'a, L> {
         Ok(Outcome::Stopped { step: self.step() })
     }
 
-    pub(super) fn finish(self) -> Result<Outcome, TrainError> {
+    /// `seen` is what its steps were made of.
+    pub(super) fn finish(self, seen: BTreeSet<usize>) -> Result<Outcome, TrainError> {
         let (adapter, loss) = (self.state.parameters.to_adapter()?, self.metrics.last_loss());
         let learned = self.metrics.learned();
-        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, run: self.checkpoints.names.run }))
+        let run = self.checkpoints.names.run;
+        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, seen, run }))
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

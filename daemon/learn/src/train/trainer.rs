@@ -1,4 +1,4 @@
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use perennial_types::Fingerprint;
 
@@ -35,6 +35,8 @@ pub struct Trained {
     /// Whether any step had something to learn from: a gradient and a rate that were not 0 and, where it learned from rewards,
     /// completions that the rewards told apart. Without it the adapter is worth no more than before.
     pub learned: bool,
+    /// The rows or prompts that its steps were made of, by their places among all that it was given.
+    pub seen: BTreeSet<usize>,
     /// The run that made it.
     pub run: Fingerprint,
 }
@@ -73,7 +75,8 @@ pub(super) fn run<O: Objective>(
         run.state.drawn = round.drawn;
         run.save_if_due()?;
     }
-    run.finish()
+    let seen = objective.seen(&run.state);
+    run.finish(seen)
 }
 
 /// Takes the steps of a round. False where it was asked to stop: the run is then where it was before the round.

@@ -86,6 +86,13 @@ fn status_text(status: &Status) -> String {
         or_nothing(last_cycle),
         status.waiting.samples,
     );
+    if status.waiting.refused > 0 {
+        text.push_str(&format!(
+            "\n            {} of them taught what the gate refused: they go along with the next new ones, or begin a cycle once \
+             the configuration is another; `perennial cycle` takes them at once",
+            status.waiting.refused
+        ));
+    }
     if let Some(trouble) = &status.intake {
         text.push_str(&intake_text(trouble));
     }
@@ -102,7 +109,7 @@ fn status_text(status: &Status) -> String {
     }
     if status.set_aside > 0 {
         text.push_str(&format!(
-            "\nset aside   {} samples that nothing can be learned from: `perennial quarantine list` says why",
+            "\nset aside   {} samples that nothing can be learned from as things are: `perennial quarantine list` says why",
             status.set_aside
         ));
     }
@@ -296,7 +303,7 @@ mod tests {
                 ],
             },
             doubts: vec!["the reward plugin a scores no sample".into()],
-            waiting: Waiting { samples: 12, oldest_ms: Some(60_000) },
+            waiting: Waiting { samples: 12, refused: 5, oldest_ms: Some(60_000) },
             set_aside: 2,
             unindexed: 3,
             domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),

@@ -14,9 +14,30 @@ pub(crate) fn read_frozen(mut frozen: Value) -> Result<Config, serde_json::Error
     serde_json::from_value(frozen)
 }
 
+impl Config {
+    /// Whether the same samples would be learned, scored or judged otherwise under this other configuration.
+    pub(crate) fn teaches_otherwise(&self, other: &Self) -> bool {
+        let of = |config: &Self| {
+            let Self { model, replay, train, grpo, rollout, reward, gate, .. } = config.clone();
+            (model, replay, train, grpo, rollout, reward, gate)
+        };
+        of(self) != of(other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_learned_or_judged_otherwise_is_another_try() {
+        let one = Config::default();
+        let mut other = one.clone();
+        other.http.body_bytes_max += 1;
+        assert!(!one.teaches_otherwise(&other));
+        other.gate.margin = 0.2;
+        assert!(one.teaches_otherwise(&other));
+    }
 
     #[test]
     fn a_cycle_from_before_a_key_goes_on_as_it_began() {

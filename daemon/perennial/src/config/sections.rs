@@ -111,6 +111,7 @@ pub(crate) struct Cycle {
     pub(crate) seed: u64,
     pub(crate) keep: u64,
     pub(crate) attempts_max: u32,
+    pub(crate) requeue_max: u32,
     pub(crate) adapters_keep: u64,
 }
 
@@ -124,6 +125,7 @@ impl Default for Cycle {
             seed: 0,
             keep: 10,
             attempts_max: 8,
+            requeue_max: 2,
             adapters_keep: 20,
         }
     }

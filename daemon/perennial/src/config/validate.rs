@@ -104,6 +104,7 @@ fn cycle(config: &Config, found: &mut Problems) {
     found.at_least("cycle.samples_max", cycle.samples_max as f64, cycle.samples_min as f64);
     found.at_least("cycle.keep", cycle.keep as f64, 1.0);
     found.within("cycle.attempts_max", f64::from(cycle.attempts_max), 1.0..=1000.0);
+    found.within("cycle.requeue_max", f64::from(cycle.requeue_max), 0.0..=100.0);
     if i64::try_from(cycle.seed).is_err() {
         found.add("cycle.seed", "must be below 2^63");
     }

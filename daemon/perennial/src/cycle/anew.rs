@@ -1,7 +1,7 @@
 //! The gate's word on a cycle that is over, under the policy, margins and roles of now. Nothing is trained and nothing is asked
 //! again: the answers of both sides are in the cycle's folder.
 
-use perennial_gate::{Report, Suite};
+use perennial_gate::{Policy, Report, Suite};
 use perennial_registry::{Registry, RegistryError};
 use perennial_types::CycleId;
 
@@ -36,7 +36,8 @@ pub(crate) fn decide_anew(
     frozen.iter_mut().for_each(|suite| under(config, suite));
     suites::name_targets(&folder, &mut frozen)?;
     let history = History::read(&folder)?;
-    decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), &config.gate)
+    let policy = Policy { earlier_tries: decide::earlier_tries(&cycle), ..decide::policy(&config.gate, cycle.seed) };
+    decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), policy)
 }
 
 /// The suite in the role that it has now. One that is no longer configured keeps what it had.

@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use perennial_data::mix::{self, Origin};
-use perennial_durable as durable;
+use perennial_data::mix;
+use perennial_durable::{self as durable, failpoint};
 use perennial_gate::{Answers, Policy, Report, Suite, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
-use perennial_types::{AdapterId, SampleId};
+use perennial_types::AdapterId;
 use serde_json::{Value, json};
 
 use super::{
-    CycleFolder, Scope, Step,
+    CycleFolder, Scope, StateCycles, Step,
     evaluate::{self, Evaluation},
+    learned::{Returned, Tries},
     notes, suites,
 };
 use crate::{
     config,
     rewards::{History, chart},
+    set_aside,
     stage::StageManifest,
-    telemetry::{Decided, SuitesScored},
+    telemetry::{Decided, SamplesReturned, SetAsideCount, SuitesScored},
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -31,26 +33,50 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     // Where the scores are gone they are asked for again, and that may be stopped.
     let Some(answers) = evaluate::evaluation(scope, &suites)? else { return Ok(Step::Stopped) };
     let history = History::read(folder)?;
-    let report = report(cycle, candidate, folder, (&suites, &answers), history.as_ref(), &config.gate)?;
-    parts.context.telemetry.emit(SuitesScored { suites: &report.suites });
+    let tries = Tries::of(scope)?;
+    let policy = Policy { earlier_tries: tries.earlier, ..policy(&config.gate, cycle.seed) };
+    let report = report(cycle, candidate, folder, (&suites, &answers), history.as_ref(), policy)?;
+    let passed = report.decision.promotes();
+    let returned = (!passed).then(|| tries.returned(cycle.id, &report.decision, requeue_max(parts)));
+    let report = match &returned {
+        Some(returned) => {
+            returned.tell(folder)?;
+            report.with_notes(notes_of(cycle, folder)?)
+        }
+        None => report,
+    };
+    let telemetry = &parts.context.telemetry;
+    telemetry.emit(SuitesScored { suites: &report.suites });
     if let Some(history) = history.filter(|_| report.training.is_some()) {
         durable::write_durably(&folder.rewards_chart(), chart(&history)?.as_bytes())?;
     }
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
+    let Returned { set_aside, again } = returned.unwrap_or_default();
+    let quarantine =
+        if set_aside.is_empty() { None } else { set_aside::keep(&parts.context, &set_aside, Some(cycle.id))? };
+    let earlier_tries = tries.earlier;
     let decision = NewDecision {
-        passed: report.decision.promotes(),
+        passed,
         files: known.files,
         base: known.lineage.base,
         mix: cycle.mix.with_context(|| missing("mix"))?,
         suites: report.suites.iter().map(|suite| (suite.suite.clone(), suite.fingerprint)).collect::<BTreeMap<_, _>>(),
         reasons: serde_json::to_value(&report.decision.reasons)?,
-        consumed: consumed(scope)?,
+        learned: tries.into_new(),
+        set_aside,
+        pins: false,
     };
-    let detail = json!({ "passed": decision.passed });
+    let detail = json!({ "passed": passed, "earlier_tries": earlier_tries });
+    failpoint::hit("cycle.deciding")?;
     parts.context.publishing.decide(cycle.id, &decision, &detail)?;
     announce(scope, &report);
+    if !passed {
+        let set_aside = decision.set_aside.len();
+        telemetry.emit(SamplesReturned { cycle: cycle.id, again, set_aside, quarantine: quarantine.as_deref() });
+        telemetry.emit(SetAsideCount(parts.context.registry.set_aside_count()?));
+    }
     Ok(Step::Done)
 }
 
@@ -62,9 +88,8 @@ pub(super) fn report(
     folder: &CycleFolder,
     (suites, answers): (&[Suite], &Evaluation),
     history: Option<&History>,
-    gate: &config::Gate,
+    policy: Policy,
 ) -> anyhow::Result<Report> {
-    let policy = policy(gate, cycle.seed);
     let sides = answers.candidate.iter().zip(&answers.champion);
     let compared =
         suites.iter().zip(sides).map(|(suite, (ours, theirs))| compare(suite, &Answers::new(ours, theirs), &policy));
@@ -73,24 +98,24 @@ pub(super) fn report(
         Some(history) => history.summary(&StageManifest::read(&mix::read_manifest(folder.path())?)?.plugins),
         None => None,
     };
-    let notes = [trained_notes(cycle), notes::read(folder)?].concat();
-    Ok(Report::new(cycle.id, candidate, cycle.champion.clone(), suites, training, policy).with_notes(notes))
+    let report = Report::new(cycle.id, candidate, cycle.champion.clone(), suites, training, policy);
+    Ok(report.with_notes(notes_of(cycle, folder)?))
+}
+
+/// How often the samples of a refused cycle come back is a matter of now, as what becomes of any sample is.
+fn requeue_max(parts: &StateCycles) -> u32 {
+    parts.context.config.current().cycle.requeue_max
+}
+
+/// What the phases had to say for the report.
+fn notes_of(cycle: &Cycle, folder: &CycleFolder) -> anyhow::Result<Vec<String>> {
+    Ok([trained_notes(cycle), notes::read(folder)?].concat())
 }
 
 /// What training had to say for the report.
 fn trained_notes(cycle: &Cycle) -> Vec<String> {
     let notes = cycle.detail(Phase::Trained).and_then(|detail| detail["notes"].as_array());
     notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// The new samples of the mix that were learned from: whatever the decision, they are no longer new.
-fn consumed(scope: &Scope<'_>) -> anyhow::Result<Vec<SampleId>> {
-    let (_, rows) = mix::read_mix(scope.folder.path())?;
-    let new = rows.into_iter().filter(|row| row.origin == Origin::New).map(|row| row.sample.id);
-    let mut new: Vec<SampleId> = new.collect();
-    let aside = scope.parts.context.registry.set_aside_among(&new)?;
-    new.retain(|id| !aside.contains(id));
-    Ok(new)
 }
 
 fn announce(scope: &Scope<'_>, report: &Report) {
@@ -101,6 +126,12 @@ fn announce(scope: &Scope<'_>, report: &Report) {
     }
     let reasons: Vec<String> = report.decision.reasons.iter().map(ToString::to_string).collect();
     telemetry.emit(Decided::Reject { adapter: &report.candidate, reason: &reasons.join("; ") });
+}
+
+/// How often the samples of a cycle that was decided had been tried before.
+pub(super) fn earlier_tries(cycle: &Cycle) -> u32 {
+    let tries = cycle.detail(Phase::Decided).and_then(|detail| detail["earlier_tries"].as_u64());
+    tries.and_then(|tries| u32::try_from(tries).ok()).unwrap_or(0)
 }
 
 /// The gate's policy as configured.

@@ -9,6 +9,7 @@ mod collect;
 mod decide;
 mod evaluate;
 mod leaks;
+mod learned;
 mod mix;
 pub(crate) mod notes;
 mod publish;
@@ -25,12 +26,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use perennial_drift::Cause;
 use perennial_learn::model::Model;
-use perennial_registry::{Cycle, NewCycle, Phase as Recorded};
+use perennial_registry::{Cycle, Fresh, NewCycle, Phase as Recorded};
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
     clock,
-    config::Config,
+    config::{self, Config},
     cycle_folder::CycleFolder,
     engine::Engine,
     indexer::StateIndexer,
@@ -102,6 +103,12 @@ impl StateCycles {
         )
     }
 
+    /// Whether a cycle on samples of a refused one would be anything else than the same with another seed.
+    fn would_be_another_try(&self, config: &Config) -> anyhow::Result<bool> {
+        let Some(refused) = self.context.registry.last_refused()? else { return Ok(true) };
+        Ok(config::read_frozen(self.load(refused)?.config).map_or(true, |then| then.teaches_otherwise(config)))
+    }
+
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {
         self.context.registry.cycle(cycle)?.with_context(|| format!("there is no cycle {cycle}"))
     }
@@ -111,8 +118,12 @@ impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
         let config = self.context.config.current();
         let (kinds, domains) = (trained_kinds(&config), trained_domains(&config));
-        let fresh = self.context.registry.fresh(&kinds, domains.as_ref())?;
-        Ok(Waiting { samples: fresh.count, oldest_ms: fresh.oldest_ms })
+        let Fresh { count, refused, oldest_ms, oldest_new_ms } =
+            self.context.registry.fresh(&kinds, domains.as_ref())?;
+        if refused == 0 || self.would_be_another_try(&config)? {
+            return Ok(Waiting { samples: count, refused: 0, oldest_ms });
+        }
+        Ok(Waiting { samples: count, refused, oldest_ms: oldest_new_ms })
     }
 
     fn unfinished(&self) -> anyhow::Result<Option<CycleId>> {

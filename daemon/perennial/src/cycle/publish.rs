@@ -1,14 +1,13 @@
 //! The new champion where production reads it, and the books brought up to date.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{fs, io};
 
 use anyhow::Context as _;
-use perennial_data::mix::{self, Origin};
+use perennial_data::mix::Origin;
 use perennial_registry::Product;
-use perennial_types::SampleId;
 use serde_json::json;
 
-use super::{Scope, Step};
+use super::{Scope, Step, learned};
 use crate::{clock, replay};
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -28,15 +27,12 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 /// Notes in the replay buffer what the champion learned. Told twice after a crash, it counts once.
 fn mark_buffer(scope: &Scope<'_>) -> anyhow::Result<()> {
     let Scope { parts, cycle, folder, .. } = scope;
-    let (_, rows) = mix::read_mix(folder.path())?;
-    let ids = |origin| -> BTreeSet<SampleId> {
-        rows.iter().filter(|row| row.origin == origin).map(|row| row.sample.id).collect()
-    };
+    let (new, replayed) = (learned::seen(folder, Origin::New)?, learned::seen(folder, Origin::Replay)?);
     let _turn = parts.buffer.hold();
     let Some(buffer) = replay::find(&parts.context)? else { return Ok(()) };
     let runtime = &parts.context.runtime;
-    runtime.block_on(buffer.mark_trained(cycle.id, &ids(Origin::New)))?;
-    runtime.block_on(buffer.mark_replayed(cycle.id, &ids(Origin::Replay)))?;
+    runtime.block_on(buffer.mark_trained(cycle.id, &new))?;
+    runtime.block_on(buffer.mark_replayed(cycle.id, &replayed))?;
     Ok(())
 }
 

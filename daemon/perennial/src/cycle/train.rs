@@ -8,7 +8,7 @@ use perennial_registry::{NewAdapter, Product, store};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
 
-use super::{Scope, Step};
+use super::{Scope, Step, learned};
 use crate::{
     clock, set_aside,
     stage::{self, Idle, Reasons, StageEnd, StageManifest},
@@ -38,12 +38,16 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         seed: cycle.seed,
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    // First: what was not learned must not be taken for learned, whenever the process ends.
+    learned::keep_unseen(folder, &trained.unseen)?;
+    let mut notes = trained.notes.clone();
+    notes.extend(learned::unseen_told(scope)?);
     let detail = json!({
         "adapter": AdapterId::of(&files),
         "steps": trained.steps(),
         "trained": trained.trained,
         "skipped": skipped,
-        "notes": trained.notes,
+        "notes": notes,
     });
     parts.context.registry.record_phase(cycle.id, Product::Trained(&adapter), &detail, clock::now_ms())?;
     Ok(Step::Done)

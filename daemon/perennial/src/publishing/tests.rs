@@ -61,7 +61,8 @@ impl Place {
         ] {
             self.registry.record_phase(cycle, product, &Value::Null, 0).unwrap();
         }
-        let decision = NewDecision { passed: true, files, base, mix, suites, reasons: json!([]), consumed: Vec::new() };
+        let (learned, set_aside, reasons) = (Vec::new(), BTreeMap::new(), json!([]));
+        let decision = NewDecision { passed: true, files, base, mix, suites, reasons, learned, set_aside, pins: false };
         self.publishing.decide(cycle, &decision, &Value::Null).unwrap();
         let champion = self.publishing.publish().unwrap().unwrap();
         self.registry.record_phase(cycle, Product::Published, &Value::Null, 0).unwrap();

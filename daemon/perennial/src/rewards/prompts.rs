@@ -26,8 +26,8 @@ pub(crate) struct RewardPrompt {
 pub(crate) struct MixPrompts {
     /// Those that are asked.
     pub(crate) asked: Vec<RewardPrompt>,
-    /// The samples that they stand for.
-    pub(crate) samples: BTreeSet<SampleId>,
+    /// The samples that each of them stands for.
+    pub(crate) samples: Vec<BTreeSet<SampleId>>,
     /// The samples of scored domains that cannot be asked, with the reason.
     pub(crate) skipped: BTreeMap<SampleId, String>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn of_mix(
     completion_length_max: usize,
 ) -> MixPrompts {
     let length_max = length_max.min(model.config.positions_max.saturating_sub(completion_length_max));
-    let (mut known, mut prompts) = (BTreeSet::new(), MixPrompts::default());
+    let (mut known, mut prompts) = (BTreeMap::new(), MixPrompts::default());
     for MixRow { sample, .. } in rows.iter().filter(|row| scored(&row.sample.domain)) {
         let Some((question, reference)) = question(sample) else { continue };
         let tokens = match prompt_tokens(&question, model, length_max) {
@@ -53,13 +53,15 @@ pub(crate) fn of_mix(
                 continue;
             }
         };
-        prompts.samples.insert(sample.id);
         // The same question with the same reference, once as a bare prompt and once with an answer, is one prompt.
-        if known.insert((tokens.clone(), reference.clone())) {
+        let place = *known.entry((tokens.clone(), reference.clone())).or_insert(prompts.asked.len());
+        if place == prompts.asked.len() {
             let labels = vec![("domain".to_owned(), sample.domain.to_string())];
             let task = task(&question, reference, labels, sample.metadata.clone());
             prompts.asked.push(RewardPrompt { domain: sample.domain.clone(), tokens, task });
+            prompts.samples.push(BTreeSet::new());
         }
+        prompts.samples[place].insert(sample.id);
     }
     prompts
 }

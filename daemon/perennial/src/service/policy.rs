@@ -13,7 +13,7 @@ use crate::config;
 pub(crate) struct Situation {
     /// The time, in milliseconds since the Unix epoch.
     pub(crate) now_ms: i64,
-    /// Training samples that wait for a cycle.
+    /// Training samples that may begin a cycle.
     pub(crate) waiting: u64,
     /// When the oldest of them came in.
     pub(crate) oldest_ms: Option<i64>,
@@ -78,6 +78,7 @@ mod tests {
         keep: 1,
         attempts_max: 1,
         adapters_keep: 1,
+        requeue_max: 2,
     };
 
     fn step(situation: Situation) -> Step {

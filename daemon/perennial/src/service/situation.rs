@@ -19,7 +19,7 @@ pub(super) fn look(
     measures: bool,
 ) -> anyhow::Result<Situation> {
     let waiting = cycles.waiting()?;
-    context.telemetry.emit_quietly(SamplesWaiting(waiting.samples));
+    context.telemetry.emit_quietly(SamplesWaiting(waiting));
     let activity = context.telemetry.board().current();
     context.telemetry.emit_quietly(Standing(stuck::find(&context.registry, waiting, Some(&activity))?.as_ref()));
     if measures {
@@ -29,7 +29,7 @@ pub(super) fn look(
     }
     Ok(Situation {
         now_ms: clock::now_ms(),
-        waiting: waiting.samples,
+        waiting: waiting.may_begin(),
         oldest_ms: waiting.oldest_ms,
         unfinished: cycles.unfinished()?,
         is_asked: false,

@@ -111,7 +111,7 @@ impl Cycles for Fake {
         while self.hangs.load(SeqCst) {
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(Waiting { samples: self.waiting.load(SeqCst), oldest_ms: Some(clock::now_ms()) })
+        Ok(Waiting { samples: self.waiting.load(SeqCst), refused: 0, oldest_ms: Some(clock::now_ms()) })
     }
 
     fn unfinished(&self) -> anyhow::Result<Option<CycleId>> {

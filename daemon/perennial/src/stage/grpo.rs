@@ -42,8 +42,8 @@ pub(super) fn run(
     let completion_length_max = grpo.config.max_completion_length;
     let MixPrompts { asked: prompts, samples, skipped } =
         prompts::of_mix(rows, model, scored, manifest.train.max_length, completion_length_max);
-    let lessons = Lessons { learned_from: samples, skipped };
     if prompts.is_empty() {
+        let lessons = Lessons { skipped, ..Lessons::default() };
         return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_ask(rows, manifest, &lessons), lessons });
     }
     let asked: Vec<GrpoPrompt> = prompts.iter().map(|prompt| GrpoPrompt { tokens: prompt.tokens.clone() }).collect();
@@ -75,7 +75,8 @@ pub(super) fn run(
     )?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
+        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, .. }) => {
+            let lessons = Lessons::of(&samples, &seen, skipped);
             let trained = Trained { objective, steps, loss, items: asked.len(), learned, told: Told::default() };
             if learned {
                 return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
@@ -83,7 +84,7 @@ pub(super) fn run(
             // What nothing was learned from waits for other plugins or another model, out of the way of what comes after it.
             let why = without_signal(folder)?;
             let skipped = lessons.learned_from.into_iter().map(|id| (id, why.reason.clone())).chain(lessons.skipped);
-            let lessons = Lessons { skipped: skipped.collect(), ..Lessons::default() };
+            let lessons = Lessons { skipped: skipped.collect(), unseen: lessons.unseen, ..Lessons::default() };
             ObjectiveEnd::Trained { adapter, trained, lessons, idle: Some(why) }
         }
     })

@@ -49,6 +49,8 @@ pub(crate) struct TrainedStage {
     pub(crate) trained: Vec<Trained>,
     /// Samples of the mix that no objective could learn from, each with the reason.
     pub(crate) skipped: Reasons,
+    /// Samples of the mix that could be learned from and that no step came to.
+    pub(crate) unseen: BTreeSet<SampleId>,
     /// What whoever reads the report should know.
     pub(crate) notes: Vec<String>,
 }
@@ -137,6 +139,25 @@ struct Lessons {
     learned_from: BTreeSet<SampleId>,
     /// Those that it should have learned from and could not.
     skipped: Reasons,
+    /// Those that it could have learned from, had it taken more steps.
+    unseen: BTreeSet<SampleId>,
+}
+
+impl Lessons {
+    /// Of `samples`, those at each place that it could learn from, with the places that its steps came to.
+    fn of<'a>(
+        samples: impl IntoIterator<Item = &'a BTreeSet<SampleId>>,
+        seen: &BTreeSet<usize>,
+        skipped: Reasons,
+    ) -> Self {
+        let (mut learned_from, mut unseen) = (BTreeSet::new(), BTreeSet::new());
+        for (place, samples) in samples.into_iter().enumerate() {
+            let side = if seen.contains(&place) { &mut learned_from } else { &mut unseen };
+            side.extend(samples);
+        }
+        unseen.retain(|id| !learned_from.contains(id));
+        Self { learned_from, skipped, unseen }
+    }
 }
 
 /// What the candidate of this folder is to be computed in.
@@ -188,6 +209,7 @@ struct StageRun {
     trained: Vec<Trained>,
     learned_from: BTreeSet<SampleId>,
     skipped: Reasons,
+    unseen: BTreeSet<SampleId>,
     idle: Vec<(Objective, Final)>,
     notes: Vec<String>,
 }
@@ -211,6 +233,7 @@ impl StageRun {
         };
         self.learned_from.extend(lessons.learned_from);
         self.skipped.extend(lessons.skipped);
+        self.unseen.extend(lessons.unseen);
         if let Some(why) = idle {
             telemetry.emit(NothingLearned { objective, why: &why });
             self.idle.push((objective, why));
@@ -219,8 +242,9 @@ impl StageRun {
     }
 
     fn finish(mut self, stage: &Stage<'_>, first: Option<&Adapter>) -> anyhow::Result<StageEnd> {
-        let learned_from = &self.learned_from;
-        self.skipped.retain(|id, _| !learned_from.contains(id));
+        let (learned_from, unseen) = (&self.learned_from, &mut self.unseen);
+        unseen.retain(|id| !learned_from.contains(id));
+        self.skipped.retain(|id, _| !learned_from.contains(id) && !unseen.contains(id));
         let learned_nothing = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str()));
         let told = self.trained.iter().flat_map(|trained| {
             let objective = trained.objective.as_str();
@@ -243,8 +267,8 @@ impl StageRun {
             return Ok(StageEnd::Idle(Idle { why, skipped: self.skipped }));
         }
         candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
-        let (manifest, skipped) = (stage.manifest.clone(), self.skipped);
-        Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: self.trained, skipped, notes })))
+        let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
+        Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: self.trained, skipped, unseen, notes })))
     }
 }
 

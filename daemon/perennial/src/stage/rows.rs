@@ -1,5 +1,7 @@
 //! Learning from the rows of the mix: the same for every objective that does.
 
+use std::collections::BTreeSet;
+
 use perennial_data::mix::MixRow;
 use perennial_learn::{
     adapter::Adapter,
@@ -10,9 +12,10 @@ use perennial_learn::{
         objective::{RowRun, RowTrainer},
     },
 };
+use perennial_types::SampleId;
 use tracing::warn;
 
-use super::{Lessons, ObjectiveEnd, Stage, Told, Trained};
+use super::{Lessons, ObjectiveEnd, Reasons, Stage, Told, Trained};
 use crate::{
     config::{Objective, TrainStage},
     failure::{Final, caught},
@@ -29,9 +32,10 @@ pub(super) fn run(
 ) -> anyhow::Result<ObjectiveEnd> {
     let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
     let objective = own.objective;
-    let (units, lessons, told) = encode(model, rows, objective, trainer, manifest.train.max_length);
+    let Read { units, samples, skipped, told } = read(model, rows, objective, trainer, manifest.train.max_length);
     telemetry.emit(SamplesTold(&told));
     if units.is_empty() {
+        let lessons = Lessons { skipped, ..Lessons::default() };
         return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_learn(objective, &lessons), lessons });
     }
     let items = units.len();
@@ -48,7 +52,8 @@ pub(super) fn run(
     let mut report = |progress: &Progress| telemetry.emit(RowStep { objective, progress });
     Ok(match trainer.train(run, &mut report)? {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, .. }) => {
+        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, .. }) => {
+            let lessons = Lessons::of(&samples, &seen, skipped);
             let idle = (!learned).then(|| {
                 let reason = format!("in none of {steps} steps was there a gradient to follow");
                 Final::new(reason, "send samples that the model cannot answer yet")
@@ -70,37 +75,40 @@ fn nothing_to_learn(objective: Objective, lessons: &Lessons) -> Final {
     Final::new(reason, remedy)
 }
 
-fn encode(
-    model: &Model,
-    rows: &[MixRow],
-    objective: Objective,
-    trainer: &dyn RowTrainer,
-    length_max: usize,
-) -> (Vec<Vec<Encoded>>, Lessons, Told) {
+/// The rows of an objective.
+#[derive(Default)]
+struct Read {
+    units: Vec<Vec<Encoded>>,
+    /// The sample of each unit.
+    samples: Vec<BTreeSet<SampleId>>,
+    skipped: Reasons,
+    told: Told,
+}
+
+fn read(model: &Model, rows: &[MixRow], objective: Objective, trainer: &dyn RowTrainer, length_max: usize) -> Read {
     let length_max = length_max.min(model.config.positions_max);
-    let (mut units, mut lessons) = (Vec::with_capacity(rows.len()), Lessons::default());
-    let mut told = Told::default();
+    let mut read = Read::default();
     let kinds = objective.kind().kinds();
     for MixRow { sample, .. } in rows.iter().filter(|row| kinds.contains(&row.sample.body.kind())) {
         let encoded = caught(|| trainer.encode(model, &sample.body, length_max));
         let encoded = encoded.map_err(|panicked| panicked.to_string()).and_then(|encoded| {
             encoded.map_err(|error| {
-                told.add_refusal(&error);
+                read.told.add_refusal(&error);
                 error.to_string()
             })
         });
         // Whatever is wrong with a sample costs that sample alone.
         match encoded {
             Ok((unit, notes)) => {
-                told.add(notes);
-                units.push(unit);
-                lessons.learned_from.insert(sample.id);
+                read.told.add(notes);
+                read.units.push(unit);
+                read.samples.push(BTreeSet::from([sample.id]));
             }
             Err(reason) => {
                 warn!(sample = %sample.id, objective = objective.as_str(), reason, "sample not trained on");
-                lessons.skipped.insert(sample.id, reason);
+                read.skipped.insert(sample.id, reason);
             }
         }
     }
-    (units, lessons, told)
+    read
 }

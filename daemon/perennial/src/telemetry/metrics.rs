@@ -77,6 +77,8 @@ pub(crate) struct CycleMetrics {
     pub(crate) failed_in_a_row: IntGauge,
     pub(crate) stuck_since: Gauge,
     pub(crate) set_aside: IntGauge,
+    pub(crate) refused: IntGauge,
+    pub(crate) returned: IntCounterVec,
 }
 
 /// The trainer.
@@ -209,6 +211,13 @@ impl CycleMetrics {
         let failures =
             counters(registry, "perennial_cycle_failures_total", "Runs that failed, by what that means.", "kind")?;
         zero(&failures, &FailureKind::ALL.map(FailureKind::as_str));
+        let returned = counters(
+            registry,
+            "perennial_cycle_returned_samples_total",
+            "Samples of refused cycles by what became of them.",
+            "outcome",
+        )?;
+        zero(&returned, &["new", "set_aside"]);
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let since =
             "Since when training does not get on: since the first error, or the first failed cycle; 0: it does.";
@@ -219,6 +228,11 @@ impl CycleMetrics {
             waiting: gauge("perennial_cycle_waiting_samples", "Training samples that no cycle has seen yet.")?,
             attempts: gauge("perennial_cycle_attempts", "Runs of the open cycle since it last got further.")?,
             failures,
+            refused: gauge(
+                "perennial_cycle_refused_samples",
+                "Waiting samples that a candidate learned which the gate refused; they begin no cycle by themselves.",
+            )?,
+            returned,
             failed_in_a_row: gauge(
                 "perennial_cycle_failed_in_a_row",
                 "Cycles that failed one after the other, up to now.",

@@ -44,7 +44,7 @@ pub(crate) fn adapter(weights: &str, parent: Option<AdapterId>) -> NewAdapter {
     }
 }
 
-pub(crate) fn decision(weights: &str, passed: bool, consumed: Vec<SampleId>) -> NewDecision {
+pub(crate) fn decision(weights: &str, passed: bool, learned: Vec<SampleId>) -> NewDecision {
     NewDecision {
         passed,
         files: fingerprint(weights),
@@ -52,7 +52,9 @@ pub(crate) fn decision(weights: &str, passed: bool, consumed: Vec<SampleId>) -> 
         mix: fingerprint("mix"),
         suites: suites(),
         reasons: json!([]),
-        consumed,
+        learned,
+        set_aside: BTreeMap::new(),
+        pins: false,
     }
 }
 

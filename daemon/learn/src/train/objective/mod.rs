@@ -12,6 +12,8 @@ mod registry;
 pub mod rows;
 mod sft;
 
+use std::collections::BTreeSet;
+
 pub use registry::{KeyError, Keys, ObjectiveKind, RowRun, RowTrainer, objective_of};
 
 use registry::{Drawn, OfRows};
@@ -57,6 +59,9 @@ pub(super) trait Objective {
 
     /// What a step learns from: the one that is `update`, from 0, in its round.
     fn step(&self, update: u64) -> (Lesson<'_>, Self::Loss<'_>);
+
+    /// The rows or prompts, by their places, that the steps up to `state` were made of.
+    fn seen(&self, state: &State) -> BTreeSet<usize>;
 
     /// What there is to tell of a step.
     fn line(&self, taken: Taken, loss: Self::Loss<'_>) -> Self::Line;

@@ -1,7 +1,7 @@
 //! Objectives that learn from the rows of a mix, all in one way: a row becomes a unit of one or more sequences, a shuffle per epoch
 //! deals units out to the steps, and the loss of a step is a sum over its units.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_types::{Body, Fingerprint, Kind};
 use serde::{Serialize, de::DeserializeOwned};
@@ -177,6 +177,10 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
         };
         let loss = RowLoss::new(self.config, &units, reference);
         (Lesson { units, temperature: 1.0 }, loss)
+    }
+
+    fn seen(&self, state: &State) -> BTreeSet<usize> {
+        self.batches.seen(state.optimizer.step)
     }
 
     fn line(&self, taken: Taken, loss: RowLoss<'_, R>) -> Progress {

@@ -141,6 +141,34 @@ impl Event for SamplesSetAside<'_> {
     }
 }
 
+/// What samples taught was refused by the gate.
+pub(crate) struct SamplesReturned<'a> {
+    /// The cycle.
+    pub(crate) cycle: CycleId,
+    /// How many are new again.
+    pub(crate) again: usize,
+    /// How many are set aside, having been tried often enough.
+    pub(crate) set_aside: usize,
+    /// Where those stand with their reason.
+    pub(crate) quarantine: Option<&'a Path>,
+}
+
+impl Event for SamplesReturned<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { cycle, again, set_aside, quarantine } = self;
+        let metrics = &telemetry.metrics().cycle.returned;
+        metrics.with_label_values(&["new"]).inc_by(again as u64);
+        metrics.with_label_values(&["set_aside"]).inc_by(set_aside as u64);
+        if again > 0 {
+            info!(%cycle, samples = again, "samples are new again, for the gate refused what they taught");
+        }
+        if set_aside > 0 {
+            let quarantine = quarantine.map(|path| path.display().to_string());
+            warn!(%cycle, samples = set_aside, quarantine, "samples set aside: tried as often as cycle.requeue_max allows");
+        }
+    }
+}
+
 /// So many samples are set aside now.
 pub(crate) struct SetAsideCount(pub(crate) u64);
 

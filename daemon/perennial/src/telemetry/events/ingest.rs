@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use super::whole;
 use crate::{
-    outcomes::IntakeReport,
+    outcomes::{IntakeReport, Waiting},
     telemetry::{Event, SetAside, Telemetry},
 };
 
@@ -166,11 +166,13 @@ impl Event for BufferSized<'_> {
 }
 
 /// So many samples wait for a cycle now.
-pub(crate) struct SamplesWaiting(pub(crate) u64);
+pub(crate) struct SamplesWaiting(pub(crate) Waiting);
 
 impl Event for SamplesWaiting {
     fn emit(self, telemetry: &Telemetry) {
-        telemetry.metrics().cycle.waiting.set(whole(self.0));
+        let Waiting { samples, refused, .. } = self.0;
+        telemetry.metrics().cycle.waiting.set(whole(samples));
+        telemetry.metrics().cycle.refused.set(whole(refused));
     }
 }
 

@@ -1,10 +1,11 @@
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use perennial_types::Fingerprint;
 
 use super::{
     Environment, GrpoConfig, GrpoProgress, GrpoPrompt, NAME,
     generation::{Generation, Generator},
+    prompts::PromptOrder,
     step::PolicyLoss,
 };
 use crate::{
@@ -79,6 +80,12 @@ impl Objective for Grpo<'_> {
         let (Generation { samples, tokens, .. }, config) = (&self.generation, self.generator.config);
         let loss = PolicyLoss::new(samples, self.generation.chosen(update, config), *tokens, config);
         (Lesson { units: loss.units(), temperature: config.temperature }, loss)
+    }
+
+    fn seen(&self, state: &State) -> BTreeSet<usize> {
+        let prompts = self.generator.prompts.len();
+        let places = usize::try_from(state.drawn).unwrap_or(usize::MAX).min(prompts);
+        PromptOrder::new(prompts, self.generator.train.seed).draw(0, places).into_iter().collect()
     }
 
     fn line(&self, taken: Taken, loss: PolicyLoss<'_>) -> GrpoProgress {
