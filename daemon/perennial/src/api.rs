@@ -15,6 +15,7 @@ use crate::{
     state::StateDir,
     stuck::{self, Stuck},
     telemetry::{Activity, IntakeTrouble},
+    untrained::{self, Untrained},
 };
 
 /// How many cycles a list shows.
@@ -56,6 +57,9 @@ pub(crate) struct Status {
     pub(crate) doubts: Vec<String>,
     /// What waits for a cycle.
     pub(crate) waiting: Waiting,
+    /// Samples that wait and that no stage of training learns from, by kind.
+    #[serde(default)]
+    pub(crate) untrained: Vec<Untrained>,
     /// Samples that nothing can be learned from as things are.
     #[serde(default)]
     pub(crate) set_aside: u64,
@@ -168,6 +172,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
     Ok(Status {
         stuck,
         doubts,
+        untrained: untrained::waiting(&context.config.current(), registry)?,
         set_aside: registry.set_aside_count()?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.root().display().to_string(),

@@ -35,6 +35,7 @@ mod state;
 mod stuck;
 mod telemetry;
 mod told;
+mod untrained;
 mod wire;
 
 use std::process::ExitCode;

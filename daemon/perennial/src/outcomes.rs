@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use perennial_types::{AdapterId, Domain};
 use serde::{Deserialize, Serialize};
 
+use crate::untrained::Untrained;
+
 /// How many rejected rows a report names.
 pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
 
@@ -24,6 +26,9 @@ pub(crate) struct IntakeReport {
     pub(crate) held_out: u64,
     /// Accepted rows per domain.
     pub(crate) domains: BTreeMap<Domain, u64>,
+    /// Of the accepted rows, those that no stage of training learns from, by kind.
+    #[serde(default)]
+    pub(crate) untrained: Vec<Untrained>,
     /// The first [`REJECTIONS_NAMED_MAX`] rejected rows.
     pub(crate) rejections: Vec<Rejection>,
     /// The quarantine file, where a row was rejected.

@@ -20,7 +20,7 @@ use perennial_types::{AdapterId, Domain};
 
 use crate::{
     config::{AutoSuite, Config, Start},
-    cycle::{self, trained_domains, trained_kinds},
+    cycle,
     failure::{Failure, Final},
     models,
     ports::Context,
@@ -147,8 +147,8 @@ pub(crate) fn unscored(config: &Config, registry: &Registry, counts: &[SampleCou
             ));
         }
     }
-    let waiting = registry.fresh(&trained_kinds(config), None)?.count;
-    let trained = registry.fresh(&trained_kinds(config), trained_domains(config).as_ref())?.count;
+    let waiting = registry.fresh(&config.trained_kinds(), None)?.count;
+    let trained = registry.fresh(&config.trained_kinds(), config.trained_domains().as_ref())?.count;
     if waiting > trained {
         found.push(format!(
             "{} samples wait that train.objectives = [\"grpo\"] cannot learn from: no reward plugin scores their domains",

@@ -13,7 +13,7 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config::Listen, http::Problem, lock::DaemonFile, ports::IntakeReport};
+use crate::{config::Listen, http::Problem, lock::DaemonFile, ports::IntakeReport, untrained};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -138,6 +138,7 @@ fn add(report: &mut IntakeReport, part: IntakeReport) {
     for (domain, rows) in part.domains {
         *report.domains.entry(domain).or_default() += rows;
     }
+    untrained::add(&mut report.untrained, part.untrained);
     report.rejections.extend(part.rejections);
     report.rejections.truncate(crate::ports::REJECTIONS_NAMED_MAX);
     report.quarantine = part.quarantine.or(report.quarantine.take());

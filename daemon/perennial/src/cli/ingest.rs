@@ -81,6 +81,9 @@ fn tell(path: &Path, report: &IntakeReport) {
     output::line(format_args!(
         "{name}: {accepted} accepted ({held_out} held out), {duplicates} duplicates, {rejected} rejected"
     ));
+    for untrained in &report.untrained {
+        output::note(format_args!("{name}: {untrained}"));
+    }
     for rejection in &report.rejections {
         output::note(format_args!("{name}:{}: {}", rejection.line, rejection.reason));
     }

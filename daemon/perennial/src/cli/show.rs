@@ -107,6 +107,9 @@ fn status_text(status: &Status) -> String {
     for doubt in &status.doubts {
         text.push_str(&format!("\ndoubt       {doubt}"));
     }
+    for untrained in &status.untrained {
+        text.push_str(&format!("\nuntrained   {untrained}"));
+    }
     if status.set_aside > 0 {
         text.push_str(&format!(
             "\nset aside   {} samples that nothing can be learned from as things are: `perennial quarantine list` says why",
@@ -244,10 +247,10 @@ pub(super) fn adapters(session: &Session, json: bool) -> anyhow::Result<()> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use perennial_types::{Domain, Fingerprint};
+    use perennial_types::{Domain, Fingerprint, Kind};
 
     use super::*;
-    use crate::{api::DomainSamples, ports::Waiting, stuck::Stuck};
+    use crate::{api::DomainSamples, ports::Waiting, stuck::Stuck, untrained::Untrained};
 
     /// One that follows, or that failed and is tried again at this time.
     fn publication(target: &str, behind: Option<(Option<&str>, Option<i64>)>) -> Publication {
@@ -304,6 +307,7 @@ mod tests {
             },
             doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, refused: 5, oldest_ms: Some(60_000) },
+            untrained: vec![Untrained::new(Kind::Preference, 9)],
             set_aside: 2,
             unindexed: 3,
             domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),

@@ -10,6 +10,7 @@ mod foreign;
 mod frozen;
 mod gate;
 mod ingest;
+mod learned;
 mod learner;
 mod listen;
 mod load;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     frozen::read_frozen,
     gate::{AutoSuite, Gate, Suite},
     ingest::Ingest,
+    learned::key_to_train,
     listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},
     reload::Reload,

@@ -1,35 +1,17 @@
 //! Which new samples the cycle trains on: fixed here, so that what arrives meanwhile waits for the next one.
 
-use std::{collections::BTreeSet, fs};
+use std::fs;
 
 use anyhow::{Context as _, bail};
 use perennial_data::mix::NewSample;
 use perennial_durable as durable;
 use perennial_registry::Product;
-use perennial_types::{Domain, Kind, SampleId};
+use perennial_types::SampleId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CycleFolder, Scope, Step, leaks, notes};
-use crate::{clock, config::Config, failure::Final};
-
-/// The shapes that the objectives learn from. The others are stored and wait.
-pub(crate) fn trained_kinds(config: &Config) -> Vec<Kind> {
-    let stages = config.stages();
-    let learns = |kind: &Kind| stages.iter().any(|stage| stage.objective.kind().kinds().contains(kind));
-    Kind::ALL.into_iter().filter(learns).collect()
-}
-
-/// The domains that samples must be of to be learned from; `None` where any will do. What learns from rewards alone learns
-/// nothing from a domain that no plugin scores: those samples wait, as other shapes do.
-pub(crate) fn trained_domains(config: &Config) -> Option<BTreeSet<Domain>> {
-    if config.stages().iter().any(|stage| stage.objective.kind().rows().is_some()) {
-        return None;
-    }
-    let plugins = || config.reward.plugin.iter().filter(|plugin| plugin.weight != 0.0);
-    let any = plugins().any(|plugin| plugin.domains.is_empty());
-    (!any).then(|| plugins().flat_map(|plugin| plugin.domains.iter().cloned()).collect())
-}
+use crate::{clock, failure::Final};
 
 /// `collected.json`
 #[derive(Serialize, Deserialize)]
@@ -51,7 +33,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         return Ok(Step::Stopped);
     }
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
-    let (kinds, domains) = (trained_kinds(config), trained_domains(config));
+    let (kinds, domains) = (config.trained_kinds(), config.trained_domains());
     let asked = leaks::Asked::of(scope)?;
     let fresh = leaks::fresh(scope, &asked, &kinds, domains.as_ref(), samples_max)?;
     let kept_out = parts.context.registry.kept_out(Some(cycle.id))?;

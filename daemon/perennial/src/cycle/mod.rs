@@ -39,11 +39,11 @@ use crate::{
     preflight,
     replay::BufferLock,
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
+    untrained,
 };
 
 pub(crate) use self::{
     anew::decide_anew,
-    collect::{trained_domains, trained_kinds},
     decide::policy,
     suites::check_golden,
 };
@@ -97,7 +97,9 @@ impl StateCycles {
                 "; {count} samples are set aside, `perennial quarantine list` says why (`perennial requeue` gives them back)"
             ),
         };
-        let doubts: String = doubts.iter().map(|doubt| format!("; {doubt}")).collect();
+        let untrained = untrained::waiting(config, registry)?;
+        let untrained = untrained.iter().map(|found| format!("; {found}"));
+        let doubts: String = doubts.iter().map(|doubt| format!("; {doubt}")).chain(untrained).collect();
         bail!(
             "no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`){doubts}{aside}"
         )
@@ -117,7 +119,7 @@ impl StateCycles {
 impl Cycles for StateCycles {
     fn waiting(&self) -> anyhow::Result<Waiting> {
         let config = self.context.config.current();
-        let (kinds, domains) = (trained_kinds(&config), trained_domains(&config));
+        let (kinds, domains) = (config.trained_kinds(), config.trained_domains());
         let Fresh { count, refused, oldest_ms, oldest_new_ms } =
             self.context.registry.fresh(&kinds, domains.as_ref())?;
         if refused == 0 || self.would_be_another_try(&config)? {

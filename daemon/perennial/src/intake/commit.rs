@@ -13,7 +13,15 @@ use perennial_types::{Domain, Fingerprint, Sample, SampleId};
 use tracing::info;
 
 use super::is_full;
-use crate::{clock, config::Ingest, ports::Context, questions, telemetry::SetAsideCount, told::told};
+use crate::{
+    clock,
+    config::Ingest,
+    ports::Context,
+    questions,
+    telemetry::SetAsideCount,
+    told::told,
+    untrained::{self, Untrained},
+};
 
 /// Samples of one source that are to be stored.
 #[derive(Clone, Default)]
@@ -39,6 +47,8 @@ pub(super) struct Committed {
     pub(super) duplicates: u64,
     pub(super) held_out: u64,
     pub(super) domains: BTreeMap<Domain, u64>,
+    /// Those that no stage of training learns from.
+    pub(super) untrained: Vec<Untrained>,
 }
 
 /// Why batches were not stored: nothing of them was, and they may be tried again.
@@ -139,6 +149,7 @@ impl Store {
         };
         let chosen = split::choose_held_out(&split, &lots, &Split { held_out, sides });
         let mut stored = Vec::with_capacity(fresh.len());
+        let mut kinds = vec![BTreeMap::new(); committed.len()];
         for Fresh { at, question, sample } in fresh {
             let held_out = chosen.contains(&sample.id);
             if let Some(outcome) = committed.get_mut(at) {
@@ -146,7 +157,13 @@ impl Store {
                 outcome.held_out += u64::from(held_out);
                 *outcome.domains.entry(sample.domain.clone()).or_default() += 1;
             }
+            if let Some(kinds) = kinds.get_mut(at).filter(|_| !held_out) {
+                *kinds.entry(sample.body.kind()).or_default() += 1;
+            }
             stored.push((Stored { sample, held_out }, question));
+        }
+        for (outcome, kinds) in committed.iter_mut().zip(kinds) {
+            outcome.untrained = untrained::among(kinds, &config);
         }
         Ok(stored)
     }

@@ -12,6 +12,7 @@ use crate::{
     clock,
     config::Ingest,
     ports::{IntakeError, IntakeReport, Origin, REJECTIONS_NAMED_MAX, Rejection},
+    untrained,
 };
 
 /// The rows of a segment at most: bounds what is in memory while a large file is taken in.
@@ -124,6 +125,7 @@ impl<'a> Taking<'a> {
         for (domain, rows) in committed.domains {
             *self.report.domains.entry(domain).or_default() += rows;
         }
+        untrained::add(&mut self.report.untrained, committed.untrained);
         Ok(())
     }
 }

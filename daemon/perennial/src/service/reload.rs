@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration read again, on a thread of its own, and put in force where a cycle could begin under it.
 
 use sd_notify::NotifyState;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::{Job, Reread, Service, systemd, work::on_thread};
@@ -48,6 +49,7 @@ impl Service {
                 self.unpause();
                 self.publish_now();
                 self.tell_check(&check);
+                self.measure_at = Instant::now();
                 self.look_around_soon();
             }
         }

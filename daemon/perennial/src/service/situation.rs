@@ -5,7 +5,8 @@ use crate::{
     ports::{Context, Cycles},
     service::policy::Situation,
     stuck,
-    telemetry::{DriftMeasured, SamplesWaiting, SetAsideCount, Standing},
+    telemetry::{DriftMeasured, SamplesUntrained, SamplesWaiting, SetAsideCount, Standing},
+    untrained,
 };
 
 /// Looks around, tells how much waits and, where it is time to measure, what is set aside and what moved.
@@ -26,6 +27,8 @@ pub(super) fn look(
         // Whoever changes it tells it too: this is for what was there before the start.
         context.telemetry.emit_quietly(SetAsideCount(context.registry.set_aside_count()?));
         context.telemetry.emit_quietly(DriftMeasured(&drift::measure(&context.registry)?));
+        let untrained = untrained::waiting(&context.config.current(), &context.registry)?;
+        context.telemetry.emit_quietly(SamplesUntrained(&untrained));
     }
     Ok(Situation {
         now_ms: clock::now_ms(),

@@ -4,6 +4,7 @@ use std::{
 };
 
 use perennial_drift::DETECTORS;
+use perennial_types::Kind;
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result, TextEncoder,
@@ -55,6 +56,7 @@ pub(crate) struct HttpMetrics {
 pub(crate) struct IngestMetrics {
     pub(crate) rows: IntCounterVec,
     pub(crate) unkept: IntCounter,
+    pub(crate) untrained: IntGaugeVec,
     pub(crate) files: IntCounterVec,
     pub(crate) duration: Histogram,
     pub(crate) storage_full: IntGauge,
@@ -176,10 +178,19 @@ impl IngestMetrics {
             .buckets(vec![0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0]);
         let unkept = "Refused rows that quarantine had no room for.";
         let full = "Whether the disk was full when rows were last stored.";
+        let untrained = Opts::new(
+            "perennial_ingest_untrained_samples",
+            "Samples that wait and that no stage of training learns from.",
+        );
+        let untrained = register(registry, IntGaugeVec::new(untrained, &["kind"])?)?;
+        for kind in Kind::ALL {
+            untrained.with_label_values(&[kind.as_str()]);
+        }
         let set_aside = "Files of the inbox that are tried no more.";
         Ok(Self {
             rows,
             unkept: register(registry, IntCounter::new("perennial_ingest_unkept_rows_total", unkept)?)?,
+            untrained,
             files,
             duration: register(registry, Histogram::with_opts(duration)?)?,
             storage_full: register(registry, IntGauge::new("perennial_ingest_storage_full", full)?)?,

@@ -2,13 +2,14 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use perennial_types::Domain;
+use perennial_types::{Domain, Kind};
 use tracing::{debug, error, info, warn};
 
 use super::whole;
 use crate::{
     outcomes::{IntakeReport, Waiting},
     telemetry::{Event, SetAside, Telemetry},
+    untrained::Untrained,
 };
 
 /// What became of a file.
@@ -59,6 +60,11 @@ impl Event for RowsTaken<'_> {
         }
         metrics.duration.observe(took.as_secs_f64());
         info!(source, accepted, duplicates, rejected, held_out, seconds = took.as_secs_f64(), "rows taken in");
+        for found in &report.untrained {
+            metrics.untrained.with_label_values(&[found.kind.as_str()]).add(whole(found.samples));
+            let Untrained { kind, samples, key } = found;
+            warn!(source, kind = kind.as_str(), samples, key, "no stage of training learns from these rows: they are stored, and wait");
+        }
         metrics.unkept.inc_by(report.unkept);
         if report.unkept > 0 {
             let keys = "`ingest.quarantine_source_bytes_max`, `ingest.quarantine_bytes_max`";
@@ -176,6 +182,19 @@ impl Event for SamplesWaiting {
     }
 }
 
+/// So many samples wait that no stage of training learns from, under the configuration in force.
+pub(crate) struct SamplesUntrained<'a>(pub(crate) &'a [Untrained]);
+
+impl Event for SamplesUntrained<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let gauge = &telemetry.metrics().ingest.untrained;
+        for kind in Kind::ALL {
+            let found = self.0.iter().find(|found| found.kind == kind).map_or(0, |found| found.samples);
+            gauge.with_label_values(&[kind.as_str()]).set(whole(found));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::testing::*, *};
@@ -188,6 +207,17 @@ mod tests {
         assert!(exports(&telemetry, r#"perennial_ingest_rows_total{outcome="accepted"} 5"#));
         assert!(exports(&telemetry, r#"perennial_ingest_rows_total{outcome="duplicate"} 2"#));
         assert_eq!(telemetry.board().beats(), 1);
+    }
+
+    #[test]
+    fn rows_that_nothing_trains_on_are_counted_until_the_configuration_has_a_stage_for_them() {
+        let telemetry = telemetry();
+        let report = IntakeReport { untrained: vec![Untrained::new(Kind::Preference, 4)], ..Default::default() };
+        telemetry.emit(SamplesUntrained(&[Untrained::new(Kind::Preference, 3)]));
+        telemetry.emit(RowsTaken { source: "a.jsonl", report: &report, took: Duration::ZERO });
+        assert!(exports(&telemetry, r#"perennial_ingest_untrained_samples{kind="preference"} 7"#));
+        telemetry.emit(SamplesUntrained(&[]));
+        assert!(exports(&telemetry, r#"perennial_ingest_untrained_samples{kind="preference"} 0"#));
     }
 
     #[test]
