@@ -1,4 +1,5 @@
 use perennial_tests::{Fixture, task};
+use serde_json::Value;
 
 use crate::support::{lines, stored};
 
@@ -15,6 +16,28 @@ fn rows_sent_over_http_are_stored_when_the_answer_comes() {
     let again = daemon.http.post("/v1/samples", "application/jsonl", lines(&rows[..31]).as_bytes()).unwrap();
     let again = again.json().unwrap();
     assert_eq!((&again["accepted"], &again["duplicates"]), (&1.into(), &30.into()));
+}
+
+#[test]
+fn a_request_of_which_nothing_is_taken_is_no_success_and_one_that_is_sent_again_is() {
+    let fixture = Fixture::new().unwrap();
+    let daemon = fixture.start().unwrap();
+    let post = |body: &str| daemon.http.post("/v1/samples", "application/jsonl", body.as_bytes()).unwrap();
+    let answer = post("{broken\n{\"question\": \"q\"}\n");
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    let problem: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["code"], "nothing_taken");
+    assert!(problem["detail"].as_str().unwrap().starts_with("all 2 rows were refused; line 1: "), "{problem}");
+    let report = &problem["report"];
+    assert_eq!((&report["accepted"], &report["rejected"]), (&0.into(), &2.into()));
+    assert_eq!(report["rejections"][1]["line"], 2);
+    assert!(report["quarantine"].is_string(), "{report}");
+
+    let good = r#"{"prompt": "a", "completion": "b"}"#;
+    assert_eq!(post(good).status, 200);
+    let again = post(&format!("{good}\n{{broken\n"));
+    assert_eq!((again.status, &again.json().unwrap()["duplicates"]), (200, &1.into()), "what is known is taken");
+    assert_eq!(post("").status, 200, "where there are no rows none is missing");
 }
 
 #[test]

@@ -96,7 +96,14 @@ fn missing_file_is_a_clear_error() {
 
 #[test]
 fn a_script_learns_from_the_exit_code_what_became_of_the_rows() {
-    let fixture = Fixture::new().unwrap();
+    for by_daemon in [false, true] {
+        let fixture = Fixture::new().unwrap();
+        let _daemon = by_daemon.then(|| fixture.start().unwrap());
+        exit_codes(&fixture);
+    }
+}
+
+fn exit_codes(fixture: &Fixture) {
     let (good, bad) = (r#"{"text": "a"}"#, r#"{"question": "q"}"#);
     let code = |name: &str, rows: &[&str], arguments: &[&str]| {
         let file = fixture.file(name, rows.join("\n")).unwrap();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use perennial_tests::{Fixture, task};
+use perennial_tests::{Fixture, Response, task};
 use perennial_types::{Domain, Row, Sample, SampleId};
 use serde_json::Value;
 
@@ -27,6 +27,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// What became of rows of which none was taken.
+fn refused(answer: &Response) -> Value {
+    let problem: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, problem["code"].as_str()), (422, Some("nothing_taken")), "{problem}");
+    problem["report"].clone()
 }
 
 #[test]
@@ -77,7 +84,7 @@ fn what_little_input_makes_large_ends_at_a_bound_that_is_named() {
     assert_eq!(stored(&fixture.registry().unwrap()).unwrap(), 1, "the rows before the bound are kept");
 
     let bad = post(&gzip("{bad\n".repeat(20_000).as_bytes()), &format!("/v1/samples?source={}", "s".repeat(5000)));
-    let report = bad.json().unwrap();
+    let report = refused(&bad);
     assert_eq!(report["rejected"], 20_000);
     assert!(report["unkept"].as_u64().unwrap() > 15_000, "{report}");
     let kept = quarantine(&fixture).unwrap();
@@ -88,10 +95,10 @@ fn what_little_input_makes_large_ends_at_a_bound_that_is_named() {
 
     let turn = r#"{"role":"assistant","content":"a"}"#;
     let turns = format!("{{\"messages\":[{}]}}", vec![turn; 101].join(","));
-    let report = post(turns.as_bytes(), "/v1/samples").json().unwrap();
+    let report = refused(&post(turns.as_bytes(), "/v1/samples"));
     assert!(report["rejections"][0]["reason"].as_str().unwrap().contains("ingest.turns_max"), "{report}");
 
-    let far = post(b"{bad\n{bad\n", &format!("/v1/samples?first_line={}", u64::MAX)).json().unwrap();
+    let far = refused(&post(b"{bad\n{bad\n", &format!("/v1/samples?first_line={}", u64::MAX)));
     assert_eq!(far["rejections"][1]["line"], u64::MAX);
     assert_eq!(daemon.http.get(&format!("/v1/cycles/{}", u64::MAX)).unwrap().status, 400);
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());

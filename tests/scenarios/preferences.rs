@@ -3,10 +3,10 @@
 use std::fs;
 
 use perennial_registry::CycleOutcome;
-use perennial_tests::{Fixture, task};
+use perennial_tests::{Daemon, Fixture, Metrics, repository, task};
 use serde_json::{Value, json};
 
-use crate::support::{cycle, ingest};
+use crate::support::{INTAKE_LIMIT, cycle, ingest, lines};
 
 /// Tickets with the right answer and that of another ticket; the prompt is given in every other row.
 fn pairs() -> Vec<String> {
@@ -50,6 +50,58 @@ fn preferences_wait_until_an_objective_learns_from_them() {
         assert_eq!((last["objective"].as_str(), last["learning_rate"].as_f64()), (Some("dpo"), Some(1e-5)));
         assert!(folder.join("report.md").is_file());
     }
+}
+
+/// The one entry for rows that nothing trains on, as the kind, how many, and the key that would.
+fn untrained(of: &Value) -> Option<(&str, u64, &str)> {
+    let found = of["untrained"].as_array().unwrap();
+    assert!(found.len() <= 1, "{of}");
+    let found = found.first()?;
+    Some((found["kind"].as_str()?, found["samples"].as_u64()?, found["key"].as_str()?))
+}
+
+#[test]
+fn rows_that_nothing_trains_on_are_counted_as_such_until_a_stage_does() {
+    const KEY: &str = "[[train.stage]] objective = \"dpo\"";
+    const METRIC: &str = "perennial_ingest_untrained_samples";
+    let fixture = Fixture::new().unwrap();
+    let example = fs::read_to_string(repository().join("config/examples/demo/tiny.toml")).unwrap();
+    let example = example.replace("../../..", &repository().display().to_string());
+    let config = fixture.file("own.toml", &example).unwrap();
+    let program = fixture.program.with_config(&config);
+    let rows: Vec<String> = task("tickets_train").unwrap()[..5].iter().cloned().chain(pairs()).collect();
+
+    let file = fixture.file("first.jsonl", lines(&rows[..25])).unwrap();
+    let report = program.run(&["ingest".as_ref(), file.as_os_str(), "--json".as_ref()]).unwrap().success().unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let (kind, first, key) = untrained(&report).unwrap();
+    let held_out = report["held_out"].as_u64().unwrap();
+    assert_eq!((kind, key), ("preference", KEY));
+    assert!((20 - held_out..=20).contains(&first), "{report}");
+    let file = fixture.file("again.jsonl", lines(&rows[20..30])).unwrap();
+    let said = program.run(&["ingest".as_ref(), file.as_os_str()]).unwrap();
+    assert!(said.stderr.contains("preference samples that no stage of training learns from"), "{}", said.stderr);
+
+    let mut daemon = Daemon::start(&program).unwrap();
+    let answer = daemon.http.post("/v1/samples", "application/jsonl", lines(&rows[30..40]).as_bytes()).unwrap();
+    assert_eq!(untrained(&answer.json().unwrap()).unwrap().0, "preference");
+    let status = daemon.status().unwrap();
+    let (kind, waiting, key) = untrained(&status).unwrap();
+    assert_eq!((kind, key), ("preference", KEY));
+    assert!(waiting > first && waiting <= 35, "{waiting}");
+    let label = [("kind", "preference")];
+    assert_eq!(daemon.metrics().unwrap().sum(METRIC, &label), Some(waiting as f64));
+    let shown = program.run(&["status"]).unwrap().success().unwrap();
+    assert!(shown.contains(&format!("untrained   {waiting} preference samples")) && shown.contains(KEY), "{shown}");
+
+    fs::write(&config, example.replace("[train]", "[train]\nobjectives = [\"sft\", \"dpo\"]")).unwrap();
+    daemon.signal("HUP").unwrap();
+    let http = daemon.http;
+    let measured = || Ok((Metrics::parse(&http.get("/metrics")?.body)?.sum(METRIC, &label) == Some(0.0)).then_some(()));
+    daemon.wait_for("the new stage", INTAKE_LIMIT, measured).unwrap();
+    assert_eq!(untrained(&daemon.status().unwrap()), None);
+    let answer = http.post("/v1/samples", "application/jsonl", lines(&rows[40..]).as_bytes()).unwrap().json().unwrap();
+    assert_eq!(untrained(&answer), None, "{answer}");
 }
 
 #[test]

@@ -35,6 +35,13 @@ pub(crate) struct IntakeReport {
     pub(crate) quarantine: Option<PathBuf>,
 }
 
+impl IntakeReport {
+    /// Whether there were rows and every one of them was refused. A row that was stored before counts as taken.
+    pub(crate) fn took_nothing(&self) -> bool {
+        self.rejected > 0 && self.accepted + self.duplicates == 0
+    }
+}
+
 /// A refused row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rejection {

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use perennial_data::rows::is_compressed;
 use reqwest::{
     StatusCode,
@@ -13,7 +13,13 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config::Listen, http::Problem, lock::DaemonFile, ports::IntakeReport, untrained};
+use crate::{
+    config::Listen,
+    http::{Code, Problem},
+    lock::DaemonFile,
+    ports::IntakeReport,
+    untrained,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,11 +60,19 @@ impl Client {
         self.send(self.http.post(format!("{}{path}", self.base)).json(body))
     }
 
-    /// Sends a part of a file, or all of it.
+    /// Sends a part of a file, or all of it. That every row of a part was refused is its report.
     pub(super) fn samples(&self, rows: impl Into<Body>, source: &str, first_line: u64) -> anyhow::Result<IntakeReport> {
         let request = self.http.post(format!("{}/v1/samples", self.base)).timeout(INTAKE_TIMEOUT);
         let request = request.header(CONTENT_TYPE, ROWS_TYPE).body(rows);
-        self.send(request.query(&[("source", source), ("first_line", &first_line.to_string())]))
+        let request = request.query(&[("source", source), ("first_line", &first_line.to_string())]);
+        match self.send(request) {
+            Err(error) => match error.downcast::<Refused>() {
+                Ok(Refused { code, report: Some(report), .. }) if code == Code::NothingTaken.as_str() => Ok(*report),
+                Ok(refused) => Err(refused.into()),
+                Err(error) => Err(error),
+            },
+            taken => taken,
+        }
     }
 
     fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
@@ -70,22 +84,34 @@ impl Client {
         if response.status().is_success() {
             return response.json().context("the daemon's answer is not understood: is it of another version?");
         }
-        Err(refusal(response))
+        Err(Refused::of(response).into())
     }
 }
 
-fn refusal(response: Response) -> anyhow::Error {
-    let status = response.status();
-    let hint = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "; a command takes its token from PERENNIAL_TOKEN, from the file that PERENNIAL_TOKEN_FILE names, or from \
-             `http.tokens_file`"
+/// What the daemon answered to what it does not do.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Refused {
+    text: String,
+    /// What is wrong, by a name of [`Code`]; empty where the answer is none of ours.
+    pub(super) code: String,
+    report: Option<Box<IntakeReport>>,
+}
+
+impl Refused {
+    fn of(response: Response) -> Self {
+        let status = response.status();
+        let hint = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "; a command takes its token from PERENNIAL_TOKEN, from the file that PERENNIAL_TOKEN_FILE names, or from \
+                 `http.tokens_file`"
+            }
+            _ => "",
+        };
+        match response.json::<Problem>() {
+            Ok(Problem { detail, code, report, .. }) => Self { text: format!("{detail}{hint}"), code, report },
+            Err(_) => Self { text: format!("the daemon answered {status}{hint}"), code: String::new(), report: None },
         }
-        _ => "",
-    };
-    match response.json::<Problem>() {
-        Ok(problem) => anyhow!("{}{hint}", problem.detail),
-        Err(_) => anyhow!("the daemon answered {status}{hint}"),
     }
 }
 

@@ -53,9 +53,9 @@ impl Ingest {
     }
 
     fn exit_of(&self, report: &IntakeReport) -> Exit {
-        match (report.accepted + report.duplicates, report.rejected) {
-            (0, 1..) => Exit::NothingTaken,
-            (_, 1..) if self.strict => Exit::RowsRefused,
+        match report.rejected {
+            _ if report.took_nothing() => Exit::NothingTaken,
+            1.. if self.strict => Exit::RowsRefused,
             _ => Exit::Done,
         }
     }

@@ -8,7 +8,14 @@ use axum::{
 use perennial_registry::RegistryError;
 use serde::{Deserialize, Serialize};
 
-use crate::{api::NotFound, intake::is_full, ports::IntakeError, service::Refusal, told::told};
+use super::Code;
+use crate::{
+    api::NotFound,
+    intake::is_full,
+    ports::{IntakeError, IntakeReport},
+    service::Refusal,
+    told::told,
+};
 
 /// The type of every answer that is an error: problem details, RFC 9457.
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
@@ -35,78 +42,98 @@ pub(crate) struct Problem {
     pub(crate) code: String,
     /// For people: what is wrong and how to mend it.
     pub(crate) detail: String,
+    /// What became of the rows of a request that were read, where some were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) report: Option<Box<IntakeReport>>,
 }
 
 impl ApiError {
-    pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::with_status(code.status(), code, detail)
+    }
+
+    /// With a status that is not the code's own: the framework's.
+    pub(super) fn with_status(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or_default().to_owned();
-        let (code, detail) = (code.to_owned(), detail.into());
-        Self { status, problem: Problem { title, status: status.as_u16(), code, detail } }
+        let (code, detail) = (code.as_str().to_owned(), detail.into());
+        Self { status, problem: Problem { title, status: status.as_u16(), code, detail, report: None } }
+    }
+
+    fn reporting(mut self, report: IntakeReport) -> Self {
+        self.problem.report = Some(Box::new(report));
+        self
+    }
+
+    /// Every row of a request was refused.
+    pub(super) fn nothing_taken(report: IntakeReport) -> Self {
+        let first = report.rejections.first().map(|first| format!("; line {}: {}", first.line, first.reason));
+        let detail = format!("all {} rows were refused{}", report.rejected, first.unwrap_or_default());
+        Self::new(Code::NothingTaken, detail).reporting(report)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+        Self::new(Code::NotFound, detail)
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page does not take this method")
+        Self::new(Code::MethodNotAllowed, "this page does not take this method")
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+        Self::new(Code::BadRequest, detail)
     }
 
     pub(super) fn timed_out(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timed_out", detail)
+        Self::new(Code::TimedOut, detail)
     }
 
     pub(super) fn wrong_host() -> Self {
         let detail = "the Host header must name this machine: localhost or a loopback address";
-        Self::new(StatusCode::FORBIDDEN, "wrong_host", detail)
+        Self::new(Code::WrongHost, detail)
     }
 
     pub(super) fn foreign_origin() -> Self {
         let detail = "the request comes from a page of another site (`Origin`, `Sec-Fetch-Site`): what changes anything is \
                       taken from programs and from pages of this address alone";
-        Self::new(StatusCode::FORBIDDEN, "foreign_origin", detail)
+        Self::new(Code::ForeignOrigin, detail)
     }
 
     pub(super) fn training_is_stuck(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "training_is_stuck", detail)
+        Self::new(Code::TrainingIsStuck, detail)
     }
 
     pub(super) fn wrong_type(taken: &[&str]) -> Self {
         let detail = format!("the Content-Type must be one of: {}", taken.join(", "));
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type", detail)
+        Self::new(Code::UnsupportedType, detail)
     }
 
     pub(super) fn wrong_encoding(taken: &[&str]) -> Self {
         let detail = format!("the Content-Encoding must be left out or be one of: {}", taken.join(", "));
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail)
+        Self::new(Code::UnsupportedEncoding, detail)
     }
 
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        Self::new(Code::BodyTooLarge, detail)
     }
 
     pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        Self::new(Code::Unauthorized, detail)
     }
 
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+        Self::new(Code::Forbidden, detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        Self::new(Code::Unavailable, detail)
     }
 
     pub(super) fn internal(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::new(Code::Internal, detail)
     }
 
     fn storage_full(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail)
+        Self::new(Code::StorageFull, detail)
     }
 }
 
@@ -144,22 +171,19 @@ impl From<anyhow::Error> for ApiError {
                 Self::internal(detail)
             }
             // All else that the registry says is about what was asked for, not about the registry.
-            Some(_) => Self::new(StatusCode::CONFLICT, "refused", detail),
+            Some(_) => Self::new(Code::Refused, detail),
         }
     }
 }
 
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
+        let text = error.to_string();
         match error {
-            IntakeError::Unreadable { .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", error.to_string())
-            }
-            IntakeError::Incomplete { over_bound: true, .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "over_bound", error.to_string())
-            }
-            IntakeError::Incomplete { over_bound: false, .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "damaged", error.to_string())
+            IntakeError::Unreadable { .. } => Self::new(Code::Unreadable, text),
+            IntakeError::Incomplete { over_bound, report, .. } => {
+                let code = if over_bound { Code::OverBound } else { Code::Damaged };
+                Self::new(code, text).reporting(*report)
             }
             IntakeError::StorageFull(_) => Self::storage_full(told(anyhow::Error::from(error))),
             IntakeError::Storage(_) | IntakeError::Busy | IntakeError::Stopped => {
@@ -172,8 +196,8 @@ impl From<IntakeError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Running => Self::new(StatusCode::CONFLICT, "cycle_under_way", refusal.to_string()),
-            Refusal::Failed(_) => Self::new(StatusCode::CONFLICT, "refused", refusal.to_string()),
+            Refusal::Running => Self::new(Code::CycleUnderWay, refusal.to_string()),
+            Refusal::Failed(_) => Self::new(Code::Refused, refusal.to_string()),
             Refusal::Stopping => Self::unavailable(refusal.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 mod adapters;
 mod admission;
 mod body;
+mod code;
 mod content;
 mod cycles;
 mod error;
@@ -29,6 +30,7 @@ use tower_http::trace::TraceLayer;
 
 pub(crate) use self::{
     adapters::{Promote, RollBack},
+    code::Code,
     cycles::{Abort, Aborting, BY_HAND, Requeued, Started},
     error::Problem,
     listener::Listener,

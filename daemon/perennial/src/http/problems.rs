@@ -9,7 +9,7 @@ use axum::{
 use futures::FutureExt as _;
 use tracing::error;
 
-use super::{ApiError, body, error::PROBLEM_TYPE};
+use super::{ApiError, Code, body, error::PROBLEM_TYPE};
 use crate::failure::panic_message;
 
 /// How much is kept of what the framework says of an error, in bytes.
@@ -36,7 +36,7 @@ async fn as_problem(response: Response) -> Response {
     }
     let (mut parts, said) = response.into_parts();
     let said = body::collect(said, DETAIL_BYTES_MAX).await.unwrap_or_default();
-    let (head, body) = ApiError::new(status, code(status), String::from_utf8_lossy(&said)).into_response().into_parts();
+    let (head, body) = ApiError::with_status(status, code(status), String::from_utf8_lossy(&said)).into_response().into_parts();
     // What else the framework says stays: `Allow`.
     for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE] {
         parts.headers.remove(name);
@@ -45,14 +45,14 @@ async fn as_problem(response: Response) -> Response {
     Response::from_parts(parts, body)
 }
 
-fn code(status: StatusCode) -> &'static str {
+fn code(status: StatusCode) -> Code {
     match status {
-        StatusCode::NOT_FOUND => "not_found",
-        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
-        StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_type",
-        status if status.is_server_error() => "internal",
-        _ => "bad_request",
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedType,
+        status if status.is_server_error() => Code::Internal,
+        _ => Code::BadRequest,
     }
 }
 

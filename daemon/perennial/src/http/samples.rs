@@ -42,7 +42,11 @@ pub(super) async fn take(
     }
     let rows = receive(&handle, rows).await?;
     let source = source.filter(|source| !source.is_empty()).unwrap_or_else(|| SOURCE.to_owned());
-    Ok(Json(handle.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?))
+    let report = handle.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?;
+    if report.took_nothing() {
+        return Err(ApiError::nothing_taken(report));
+    }
+    Ok(Json(report))
 }
 
 /// Gathers the body first: a slow or broken sender holds nobody up.
