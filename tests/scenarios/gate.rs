@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use perennial_registry::{Cycle, CycleOutcome};
-use perennial_tests::{Fixture, task};
+use perennial_tests::{Fixture, REJECTED, task};
 use serde_json::{Value, json};
 
 use crate::support::{cycle, ingest, report};
@@ -203,9 +203,13 @@ fn the_gate_decides_anew_by_the_answers_that_are_kept() {
     assert_eq!(first.outcome, Some(CycleOutcome::Rejected));
     let (candidate, kept) = (first.candidate.clone().unwrap(), report(&fixture, &first).unwrap());
 
-    let same = fixture.program.run(&["gate", "1"]).unwrap().success().unwrap();
+    let same = fixture.program.run(&["gate", "1"]).unwrap();
+    assert_eq!(same.code, Some(REJECTED), "{}", same.stderr);
+    let same = same.stdout;
     assert!(same.contains("rejected") && same.contains("no target suite is shown to have improved"), "{same}");
-    assert!(fixture.program.run(&["gate", "1", "--promote"]).unwrap().failure().unwrap().contains("does not let"));
+    let refused = fixture.program.run(&["gate", "1", "--promote"]).unwrap();
+    assert_eq!(refused.code, Some(REJECTED));
+    assert!(refused.failure().unwrap().contains("does not let"));
     assert!(fixture.program.run(&["gate", "9"]).unwrap().failure().unwrap().contains("there is no cycle"));
 
     let lenient = fixture.with(&["gate.require=not_worse"]);

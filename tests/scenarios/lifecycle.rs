@@ -85,6 +85,10 @@ fn commands_go_through_the_running_daemon_and_work_without_it() {
     let fixture = Fixture::new().unwrap();
     let rows = task("tickets_train").unwrap();
     let daemon = fixture.start().unwrap();
+    let nothing = fixture.program.run(&["cycle"]).unwrap();
+    assert_eq!(nothing.code, Some(6), "{}", nothing.stderr);
+    assert!(nothing.failure().unwrap().contains("no new samples wait"));
+    assert_eq!(fixture.program.run(&["cycle", "--nonsense"]).unwrap().code, Some(2));
     ingest(&fixture, "with.jsonl", &rows[..40]).unwrap();
     assert_eq!(stored(&fixture.registry().unwrap()).unwrap(), 40);
     let metrics = daemon.metrics().unwrap();

@@ -121,7 +121,7 @@ fn a_shape_that_the_champion_does_not_have_is_refused_before_a_cycle_begins() {
     let rebase = under(&fixture, &["train.r=8", "train.start=rebase"]);
     let checked = rebase.run(&["check"]).unwrap().success().unwrap();
     assert!(checked.contains("re-based from rank 16 to 8"), "{checked}");
-    rebase.run(&["cycle"]).unwrap().success().unwrap();
+    rebase.run(&["cycle"]).unwrap().decided().unwrap();
     let shown = rebase.run(&["show", &last(&fixture).id.to_string()]).unwrap().success().unwrap();
     assert!(shown.contains("r is 16 in the adapter and 8 in the configuration"), "{shown}");
     assert!(matches!(last(&fixture).outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)));
@@ -129,7 +129,7 @@ fn a_shape_that_the_champion_does_not_have_is_refused_before_a_cycle_begins() {
     ingest(&fixture, "three.jsonl", &rows[48..72]).unwrap();
     let fresh = under(&fixture, &["train.r=8", "train.start=fresh"]);
     fresh.run(&["check"]).unwrap().success().unwrap();
-    fresh.run(&["cycle"]).unwrap().success().unwrap();
+    fresh.run(&["cycle"]).unwrap().decided().unwrap();
     assert!(matches!(last(&fixture).outcome, Some(CycleOutcome::Promoted | CycleOutcome::Rejected)));
 }
 

@@ -31,9 +31,12 @@ pub(crate) fn ingest(fixture: &Fixture, name: &str, rows: &[String]) -> Result<(
 /// Runs a cycle by the command line, without a daemon, and returns what the registry says of it.
 pub(crate) fn cycle(fixture: &Fixture) -> Result<Cycle> {
     let before = fixture.registry()?.cycles(1)?.first().map_or(0, |cycle| cycle.id.0);
-    fixture.program.run(&["cycle"])?.success()?;
+    let ended = fixture.program.run(&["cycle"])?;
+    let code = ended.code;
+    ended.decided()?;
     let last = fixture.registry()?.cycles(1)?.into_iter().next().context("no cycle was begun")?;
     anyhow::ensure!(last.id.0 == before + 1, "cycle {} after cycle {before}", last.id);
+    anyhow::ensure!(promoted(&last) == (code == Some(0)), "exit code {code:?} after {:?}", last.outcome);
     Ok(last)
 }
 

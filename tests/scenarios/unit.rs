@@ -96,7 +96,7 @@ fn shipped_unit_runs_a_reward_cycle_on_its_processors() {
     assert!(threads().any(|list| list == cpu), "a thread that calculates keeps to processor {cpu}");
 
     let ended = fixture.program.run(&["cycle", "--wait"]).unwrap();
-    assert!(ended.code == Some(0), "{}{}\n{}", ended.stdout, ended.stderr, log());
+    ended.decided().unwrap_or_else(|error| panic!("{error}\n{}", log()));
     let cycle = fixture.registry().unwrap().cycles(1).unwrap().remove(0);
     assert!(cycle.candidate.is_some(), "{cycle:?}\n{}", log());
 }

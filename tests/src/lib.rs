@@ -22,7 +22,7 @@ pub use daemon::{Daemon, Exit};
 pub use fixture::{Fixture, task};
 pub use http::{Http, Response};
 pub use metrics::Metrics;
-pub use program::{Finished, Program};
+pub use program::{Finished, Program, REJECTED};
 #[cfg(feature = "unit")]
 pub use unit_rules::UnitRules;
 pub use workspace::{SetOnDrop, repository, wait_until};

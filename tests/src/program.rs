@@ -17,6 +17,9 @@ pub struct Program {
     variables: Vec<(String, String)>,
 }
 
+/// The exit code of a cycle, or of the gate, where the candidate is rejected.
+pub const REJECTED: i32 = 5;
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -106,6 +109,15 @@ impl Finished {
     /// Where it failed, with what it said.
     pub fn success(self) -> Result<String> {
         ensure!(self.code == Some(0), "exit code {:?}: {}{}", self.code, self.stdout, self.stderr);
+        Ok(self.stdout)
+    }
+
+    /// The standard output of a cycle, or of the gate, that came to a decision.
+    ///
+    /// # Errors
+    /// Where it came to none, with what it said.
+    pub fn decided(self) -> Result<String> {
+        ensure!(matches!(self.code, Some(0 | REJECTED)), "exit code {:?}: {}{}", self.code, self.stdout, self.stderr);
         Ok(self.stdout)
     }
 

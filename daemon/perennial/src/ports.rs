@@ -126,6 +126,14 @@ pub(crate) enum IntakeError {
     Stopped,
 }
 
+/// No cycle can be begun, for nothing waits that could be trained on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NothingToDo(
+    /// What to do about it.
+    pub(crate) String,
+);
+
 /// Puts stored training samples into the replay buffer.
 pub(crate) trait Indexer: Send + Sync {
     /// Embeds and indexes everything that waits now, in batches, until that is done or `stop` is set. Returns rows indexed.
@@ -146,7 +154,7 @@ pub(crate) trait Cycles: Send + Sync {
     /// What is likely not meant so under the configuration in force, though a cycle could be begun.
     fn doubts(&self) -> anyhow::Result<Vec<String>>;
 
-    /// Begins a cycle: durable when this returns.
+    /// Begins a cycle: durable when this returns. [`NothingToDo`] where no samples wait.
     fn begin(&self, cause: Cause) -> anyhow::Result<CycleId>;
 
     /// Carries a cycle on from its last recorded phase to its end, or, once `stop` is set, to the next safe point

@@ -1,27 +1,31 @@
 use std::{pin::pin, thread, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use perennial_drift::MANUAL;
 use perennial_registry::CycleOutcome;
 use perennial_types::CycleId;
 use serde_json::Value;
 
 use super::{
-    client::Client,
+    client::{Client, Refused},
+    exit::Exit,
     output,
     session::{Answerer, Parts, Session},
 };
 use crate::{
     api::{CycleRow, Status},
     failure::sentence,
-    http::{self, Abort, Aborting, Started},
-    ports::{CycleEnd, Stop},
+    http::{self, Abort, Aborting, Code, Started},
+    ports::{CycleEnd, NothingToDo, Stop},
     service::{Signals, on_thread},
     telemetry::{CycleEnded, CycleStarted},
 };
 
 /// `perennial cycle`
 #[derive(Debug, clap::Args)]
+#[command(after_help = Exit::help_of(&[
+    Exit::Done, Exit::Failed, Exit::Rejected, Exit::NothingToDo, Exit::Interrupted
+]))]
 pub(super) struct Cycle {
     /// Wait for the end of a cycle that the daemon runs
     #[arg(long)]
@@ -39,22 +43,42 @@ const POLL: Duration = Duration::from_millis(500);
 
 impl Cycle {
     /// Starts a cycle at the daemon, or carries one out here.
-    pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
+    pub(super) fn run(&self, session: &Session) -> anyhow::Result<Exit> {
         if let Some(cycle) = self.abort {
-            return self.abort(session, cycle);
+            self.abort(session, cycle)?;
+            return Ok(Exit::Done);
         }
-        match session.to_write("perennial cycle")? {
+        let ended = match session.to_write("perennial cycle")? {
             Answerer::Here(parts) => carry_out(&parts),
-            Answerer::Daemon(client) => {
-                let Started { cycle } = client.post("/v1/cycles", &Value::Null)?;
-                if self.wait {
-                    return wait(&client, cycle);
-                }
-                output::line(format_args!("cycle {cycle} is under way: `perennial status` shows how far it is"));
-                Ok(())
+            Answerer::Daemon(client) => self.ask(&client),
+        };
+        match ended {
+            Err(error) if is_nothing_to_do(&error) => {
+                output::error(&error);
+                Ok(Exit::NothingToDo)
             }
+            ended => ended,
         }
     }
+
+    fn ask(&self, client: &Client) -> anyhow::Result<Exit> {
+        let Started { cycle } = client.post("/v1/cycles", &Value::Null)?;
+        if self.wait {
+            return wait(client, cycle);
+        }
+        output::line(format_args!("cycle {cycle} is under way: `perennial status` shows how far it is"));
+        Ok(Exit::Done)
+    }
+}
+
+fn is_nothing_to_do(error: &anyhow::Error) -> bool {
+    error.is::<NothingToDo>()
+        || error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == Code::NothingToDo.as_str())
+}
+
+fn interrupted(cycle: CycleId, how: &str) -> Exit {
+    output::error(&anyhow!("cycle {cycle} {how}"));
+    Exit::Interrupted
 }
 
 impl Cycle {
@@ -98,7 +122,7 @@ fn wait_for_abort(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
     }
 }
 
-fn carry_out(parts: &Parts) -> anyhow::Result<()> {
+fn carry_out(parts: &Parts) -> anyhow::Result<Exit> {
     let (cycles, telemetry) = (&parts.ports.cycles, &parts.context.telemetry);
     let (cycle, cause) = match cycles.unfinished()? {
         Some(cycle) => (cycle, None),
@@ -111,16 +135,19 @@ fn carry_out(parts: &Parts) -> anyhow::Result<()> {
     let end = parts.runtime.block_on(interruptible(&stop, work))??;
     parts.context.publishing.follow_remote();
     telemetry.emit(CycleEnded { cycle, end: end.as_ref() });
-    match end? {
-        CycleEnd::Promoted(adapter) => output::line(format_args!("cycle {cycle}: {adapter} is the champion now")),
+    Ok(match end? {
+        CycleEnd::Promoted(adapter) => {
+            output::line(format_args!("cycle {cycle}: {adapter} is the champion now"));
+            Exit::Done
+        }
         CycleEnd::Rejected(adapter) => {
             output::line(format_args!("cycle {cycle}: the gate rejected {adapter}; `perennial show {cycle}` says why"));
+            Exit::Rejected
         }
         CycleEnd::Failed { reason, remedy } => bail!("cycle {cycle} failed: {}", sentence(&reason, &remedy)),
-        CycleEnd::Aborted { reason } => bail!("cycle {cycle} was aborted: {reason}"),
-        CycleEnd::Stopped => bail!("stopped at a safe point: `perennial cycle` goes on with cycle {cycle}"),
-    }
-    Ok(())
+        CycleEnd::Aborted { reason } => interrupted(cycle, &format!("was aborted: {reason}")),
+        CycleEnd::Stopped => interrupted(cycle, "stopped at a safe point: `perennial cycle` goes on with it"),
+    })
 }
 
 /// Waits for work that looks at `stop`. A signal (Ctrl-C, SIGTERM, the terminal's end) asks it for the next safe point; a
@@ -142,7 +169,7 @@ pub(super) async fn interruptible<T>(stop: &Stop, work: impl Future<Output = T>)
     }
 }
 
-fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
+fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<Exit> {
     let mut shown = String::new();
     loop {
         let rows: Vec<CycleRow> = client.get("/v1/cycles")?;
@@ -152,10 +179,10 @@ fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
             Some(CycleOutcome::Failed { reason, remedy }) => {
                 bail!("cycle {cycle} failed: {}", sentence(&reason, &remedy));
             }
-            Some(CycleOutcome::Aborted { reason }) => bail!("cycle {cycle} was aborted: {reason}"),
+            Some(CycleOutcome::Aborted { reason }) => return Ok(interrupted(cycle, &format!("was aborted: {reason}"))),
             Some(outcome @ (CycleOutcome::Promoted | CycleOutcome::Rejected)) => {
                 output::line(format_args!("cycle {cycle}: {}", outcome.as_str()));
-                return Ok(());
+                return Ok(if outcome == CycleOutcome::Promoted { Exit::Done } else { Exit::Rejected });
             }
         }
         let status: Status = client.get("/v1/status")?;

@@ -1,8 +1,8 @@
-//! How commands end, for scripts.
+//! How commands end, for scripts: one table for the program, its help and docs/exit-codes.md.
 
 use std::process::ExitCode;
 
-/// How a command ended. Clap itself ends with 2 where the command line is wrong.
+/// How a command ended. Where the files of one command differ, what stands later here counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exit {
     /// All is done.
@@ -11,28 +11,80 @@ pub(super) enum Exit {
     RowsRefused,
     /// `ingest`: all rows of a file were refused.
     NothingTaken,
+    /// `cycle`, `gate`: the gate refused the candidate.
+    Rejected,
+    /// `cycle`: no samples wait.
+    NothingToDo,
+    /// `cycle`: it did not come to its end.
+    Interrupted,
     /// What was asked for failed; standard error says why.
     Failed,
+    /// The command line is wrong.
+    Usage,
+    /// `run`: something was cut off.
+    Forced,
 }
 
-impl Exit {
-    const ALL: [(Self, u8, &'static str); 4] = [
-        (Self::Done, 0, "every file was taken in; rows that were stored before count as taken"),
-        (Self::Failed, 1, "a file could not be read or stored"),
-        (Self::RowsRefused, 3, "a row was refused, with --strict; the others are stored"),
-        (Self::NothingTaken, 4, "a file has rows, and all of them were refused"),
-    ];
+/// Each once, with its code and what it says.
+const TABLE: [(Exit, u8, &str); 9] = [
+    (Exit::Done, 0, "what was asked for is done; `cycle`: the candidate is the champion; `gate`: it passes"),
+    (Exit::Failed, 1, "it failed, and standard error says why; `cycle`: the cycle failed"),
+    (Exit::Usage, 2, "the command line is wrong"),
+    (Exit::RowsRefused, 3, "`ingest --strict`: a row was refused; the others are stored"),
+    (Exit::NothingTaken, 4, "`ingest`: a file has rows, and all of them were refused"),
+    (Exit::Rejected, 5, "`cycle`, `gate`: the gate rejected the candidate"),
+    (Exit::NothingToDo, 6, "`cycle`: no new samples wait that could be trained on"),
+    (Exit::Interrupted, 7, "`cycle`: it was aborted, or stopped at a safe point, from where the next `cycle` goes on"),
+    (Exit::Forced, 75, "`run`: it had to leave before everything came to a safe point; the next start makes it good"),
+];
 
-    /// The table, as help shows it.
+impl Exit {
+    fn row(self) -> (u8, &'static str) {
+        TABLE.iter().find(|(known, ..)| *known == self).map_or((1, ""), |(_, code, says)| (*code, says))
+    }
+
+    /// The whole table, as help shows it.
     pub(super) fn help() -> String {
-        let lines = Self::ALL.iter().map(|(_, code, meaning)| format!("  {code}  {meaning}"));
-        format!("Exit codes (1 before 4 before 3, where files differ):\n{}", lines.collect::<Vec<_>>().join("\n"))
+        Self::help_of(&TABLE.map(|(exit, ..)| exit))
+    }
+
+    /// Some of the table, as help shows it.
+    pub(super) fn help_of(shown: &[Self]) -> String {
+        let lines = shown.iter().map(|exit| {
+            let (code, says) = exit.row();
+            format!("\n  {code:>2}  {says}")
+        });
+        format!("Exit codes:{}", lines.collect::<String>())
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        let code = Exit::ALL.iter().find(|(known, ..)| *known == exit).map_or(1, |(_, code, _)| *code);
-        Self::from(code)
+        Self::from(exit.row().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let page = include_str!("../../../../docs/exit-codes.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).collect();
+        let own: Vec<String> = TABLE.iter().map(|(_, code, says)| format!("| {code} | {says} |")).collect();
+        assert_eq!(rows, own);
+    }
+
+    #[test]
+    fn every_way_to_end_has_a_code_of_its_own() {
+        let mut seen: Vec<(Exit, u8)> = TABLE.iter().map(|(exit, code, _)| (*exit, *code)).collect();
+        seen.sort_by_key(|(_, code)| *code);
+        seen.dedup_by_key(|(_, code)| *code);
+        assert_eq!(seen.len(), TABLE.len());
+        // No further code is added without a line in the table.
+        let last = TABLE.iter().map(|(exit, ..)| *exit as usize).max().unwrap();
+        assert_eq!(last + 1, TABLE.len());
+        assert_eq!(Exit::help().lines().count(), TABLE.len() + 1);
     }
 }

@@ -1,15 +1,18 @@
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use perennial_gate::Report;
 use perennial_types::{AdapterId, CycleId};
 
 use super::{
-    champion, output,
+    champion,
+    exit::Exit,
+    output,
     session::{Answerer, Session},
 };
 use crate::{api::Status, cycle};
 
 /// `perennial gate`
 #[derive(Debug, clap::Args)]
+#[command(after_help = Exit::help_of(&[Exit::Done, Exit::Failed, Exit::Rejected]))]
 pub(super) struct Gate {
     /// The cycle's number
     cycle: CycleId,
@@ -23,7 +26,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Prints what the gate says of an ended cycle's candidate under the configuration of now.
-    pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
+    pub(super) fn run(&self, session: &Session) -> anyhow::Result<Exit> {
         let answerer = if self.promote { session.to_write("perennial gate --promote")? } else { session.to_read()? };
         let report: Report = match &answerer {
             Answerer::Daemon(client) => client.get(&format!("/v1/cycles/{}/gate", self.cycle))?,
@@ -37,11 +40,14 @@ impl Gate {
         } else {
             output::line(report.table().trim_end());
         }
-        if !self.promote {
-            return Ok(());
-        }
         if !report.decision.promotes() {
-            bail!("the gate does not let {} pass", report.candidate);
+            if self.promote {
+                output::error(&anyhow!("the gate does not let {} pass", report.candidate));
+            }
+            return Ok(Exit::Rejected);
+        }
+        if !self.promote {
+            return Ok(Exit::Done);
         }
         let champion = match &answerer {
             Answerer::Here(parts) => parts.context.registry.champion()?,
@@ -50,7 +56,7 @@ impl Gate {
         check_compared_with(champion.as_ref(), &report)?;
         champion::promote(&answerer, &report.candidate, format!("the gate decided cycle {} anew", self.cycle))?;
         output::line(format_args!("{} is the champion now", report.candidate));
-        Ok(())
+        Ok(Exit::Done)
     }
 }
 

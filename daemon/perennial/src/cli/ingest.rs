@@ -15,7 +15,7 @@ use crate::ports::{IntakeReport, REJECTIONS_NAMED_MAX, Stop};
 
 /// `perennial ingest`
 #[derive(Debug, clap::Args)]
-#[command(after_help = Exit::help())]
+#[command(after_help = Exit::help_of(&[Exit::Done, Exit::Failed, Exit::RowsRefused, Exit::NothingTaken]))]
 pub(super) struct Ingest {
     /// The files; they are left where they are
     #[arg(required = true, value_name = "FILE")]

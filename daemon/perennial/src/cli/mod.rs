@@ -32,12 +32,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use perennial_types::CycleId;
 
-use self::session::Session;
+use self::{exit::Exit, session::Session};
 use crate::config::{self, Sources};
 
 /// Keeps a deployed language model learning from what production sees, without letting it slip back.
 #[derive(Debug, Parser)]
-#[command(name = "perennial", version, propagate_version = true)]
+#[command(name = "perennial", version, propagate_version = true, after_help = Exit::help())]
 struct Arguments {
     /// The configuration file [default: /etc/perennial/perennial.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE", env = "PERENNIAL_CONFIG", hide_env_values = true)]
@@ -128,7 +128,14 @@ struct Json {
 
 /// Runs the command that was typed.
 pub(crate) fn main() -> ExitCode {
-    let Arguments { config, state, set, command } = Arguments::parse();
+    let Arguments { config, state, set, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and the version come this way too.
+        Err(said) => {
+            let _ = said.print();
+            return if said.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
     // Variables that are no Unicode cannot be one of ours.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -137,7 +144,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::error(&error);
-            ExitCode::FAILURE
+            Exit::Failed.into()
         }
     }
 }
@@ -161,12 +168,12 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run => return run::run(session),
         Command::Ingest(ingest) => return Ok(ingest.run(&session)?.into()),
-        Command::Cycle(cycle) => cycle.run(&session)?,
+        Command::Cycle(cycle) => return Ok(cycle.run(&session)?.into()),
         Command::Status(Json { json }) => show::status(&session, json)?,
         Command::Cycles(Json { json }) => show::cycles(&session, json)?,
         Command::Adapters(Json { json }) => show::adapters(&session, json)?,
         Command::Show(show) => show.run(&session)?,
-        Command::Gate(gate) => gate.run(&session)?,
+        Command::Gate(gate) => return Ok(gate.run(&session)?.into()),
         Command::Promote(promote) => promote.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,
         Command::Requeue { cycle } => champion::requeue(&session, cycle)?,

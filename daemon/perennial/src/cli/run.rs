@@ -4,18 +4,15 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::session::Session;
+use super::{exit::Exit, session::Session};
 use crate::{
     config,
     http::{self, Doors},
     lock::{DaemonFile, StateLock},
-    service::{self, Exit, Options},
+    service::{self, Options},
     telemetry::ProgressBar,
     wire::recover,
 };
-
-/// The exit code of a daemon that had to leave before everything came to a safe point.
-const FORCED: u8 = 75;
 
 /// Runs the daemon: configuration → lock → bind → ready.
 pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
@@ -44,9 +41,10 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     // Threads that did not come to their end in time are not waited for.
     parts.runtime.shutdown_background();
     Ok(match exit {
-        Exit::Clean => ExitCode::SUCCESS,
-        Exit::Forced => ExitCode::from(FORCED),
-    })
+        service::Exit::Clean => Exit::Done,
+        service::Exit::Forced => Exit::Forced,
+    }
+    .into())
 }
 
 /// What is trained on is for few eyes. A folder that was there keeps its mode, but that is told.

@@ -35,7 +35,7 @@ use crate::{
     cycle_folder::CycleFolder,
     engine::Engine,
     indexer::StateIndexer,
-    ports::{Context, CycleEnd, Cycles, Stop, Waiting},
+    ports::{Context, CycleEnd, Cycles, NothingToDo, Stop, Waiting},
     preflight,
     replay::BufferLock,
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
@@ -100,9 +100,9 @@ impl StateCycles {
         let untrained = untrained::waiting(config, registry)?;
         let untrained = untrained.iter().map(|found| format!("; {found}"));
         let doubts: String = doubts.iter().map(|doubt| format!("; {doubt}")).chain(untrained).collect();
-        bail!(
+        bail!(NothingToDo(format!(
             "no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`){doubts}{aside}"
-        )
+        )))
     }
 
     /// Whether a cycle on samples of a refused one would be anything else than the same with another seed.

@@ -197,6 +197,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Running => Self::new(Code::CycleUnderWay, refusal.to_string()),
+            Refusal::NothingToDo(_) => Self::new(Code::NothingToDo, refusal.to_string()),
             Refusal::Failed(_) => Self::new(Code::Refused, refusal.to_string()),
             Refusal::Stopping => Self::unavailable(refusal.to_string()),
         }

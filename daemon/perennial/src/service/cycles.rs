@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock, config,
-    ports::{CycleEnd, Cycles, Stop},
+    ports::{CycleEnd, Cycles, NothingToDo, Stop},
     telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree},
     told::told,
 };
@@ -44,7 +44,11 @@ impl Service {
                 Ok(chosen) => chosen,
                 Err(problem) if reply.is_none() => return Job::Cycle { cycle: None, end: Err(problem) },
                 Err(problem) => {
-                    answer(reply, &Err(Refusal::Failed(told(&problem))));
+                    let refusal = match problem.downcast_ref::<NothingToDo>() {
+                        Some(nothing) => Refusal::NothingToDo(nothing.clone()),
+                        None => Refusal::Failed(told(&problem)),
+                    };
+                    answer(reply, &Err(refusal));
                     return Job::Refused;
                 }
             };

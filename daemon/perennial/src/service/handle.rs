@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{BodyWriter, Desk, Questions, RequestBody, on_plain_thread};
 use crate::{
     api::Status,
-    ports::{Context, IntakeError, IntakeReport, Origin, Ports, RequeueReport},
+    ports::{Context, IntakeError, IntakeReport, NothingToDo, Origin, Ports, RequeueReport},
     stuck::{self, Stuck},
 };
 
@@ -36,6 +36,9 @@ pub(crate) enum Refusal {
     /// There is one at a time.
     #[error("a cycle is under way: `perennial status` shows how far it is")]
     Running,
+    /// No samples wait.
+    #[error("{0}")]
+    NothingToDo(NothingToDo),
     /// It was tried.
     #[error("{0}")]
     Failed(String),
