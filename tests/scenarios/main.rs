@@ -13,6 +13,7 @@ mod http_patience;
 mod inbox;
 mod ingest;
 mod intake;
+mod layers;
 mod lifecycle;
 mod loader;
 mod modes;

@@ -5,32 +5,11 @@
 
 use perennial_drift::{DETECTORS, Window};
 use perennial_registry::Registry;
-use serde::{Deserialize, Serialize};
+
+use crate::answers::{Drift, DriftScore};
 
 /// How many samples the current window holds at most: enough for a steady mix, few enough to follow a change within days.
 const CURRENT_SAMPLES_MAX: u64 = 1000;
-
-/// What the detectors say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Drift {
-    /// How many samples are compared with …
-    pub(crate) reference_samples: u64,
-    /// … and how many are looked at.
-    pub(crate) current_samples: u64,
-    /// By detector.
-    pub(crate) scores: Vec<DriftScore>,
-}
-
-/// What one detector says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DriftScore {
-    /// Its name.
-    pub(crate) detector: String,
-    /// What the score means.
-    pub(crate) meaning: String,
-    /// The score; `None` where there is too little to say.
-    pub(crate) score: Option<f64>,
-}
 
 /// Asks every detector.
 ///

@@ -5,13 +5,10 @@ use std::{
     time::Duration,
 };
 
-use perennial_data::{
-    replay::{self as policies, ReplayBuffer, ReplayEntry, ReplayRow},
-    segment,
-};
+use perennial_data::replay::{self as policies, ReplayBuffer, ReplayEntry, ReplayRow};
 use perennial_learn::embed::Embedder;
 use perennial_registry::SampleRecord;
-use perennial_types::{Domain, Sample, SampleId};
+use perennial_types::{Domain, SampleId};
 
 use crate::{
     config::Config,
@@ -20,7 +17,7 @@ use crate::{
     ports::{Context, Indexer, Stop},
     replay::{self, BufferLock, Histories},
     set_aside,
-    state::StateDir,
+    stored::read_samples,
     telemetry::BufferSized,
 };
 
@@ -160,23 +157,6 @@ impl Embedded {
             }
         }
     }
-}
-
-/// The samples of these records, read from their segments.
-pub(crate) fn read_samples<'a>(
-    state: &StateDir,
-    records: impl IntoIterator<Item = &'a SampleRecord>,
-) -> anyhow::Result<BTreeMap<SampleId, Sample>> {
-    let mut wanted: BTreeMap<&str, BTreeSet<SampleId>> = BTreeMap::new();
-    for record in records {
-        wanted.entry(&record.segment).or_default().insert(record.id);
-    }
-    let mut samples = BTreeMap::new();
-    for (path, ids) in wanted {
-        let stored = segment::read_segment(&state.root().join(path), Some(&ids))?;
-        samples.extend(stored.into_iter().map(|stored| (stored.sample.id, stored.sample)));
-    }
-    Ok(samples)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Read [`cli`] for what can be asked, [`service`] for the daemon's loop, [`cycle`] for what it does, and [`wire`] for how
 //! the parts are put together.
 
+mod answers;
 mod api;
 mod cli;
 mod clock;
@@ -13,25 +14,27 @@ mod cycle_folder;
 mod drift;
 mod engine;
 mod failure;
+mod files;
 mod http;
 mod indexer;
 mod intake;
 mod judge;
 mod lock;
 mod models;
-mod outcomes;
 mod ports;
-mod preflight;
 mod prune;
 mod publishing;
 mod quarantine;
 mod questions;
 mod replay;
+mod request_body;
 mod rewards;
+mod rollout_error;
 mod service;
 mod set_aside;
 mod stage;
 mod state;
+mod stored;
 mod stuck;
 mod telemetry;
 mod told;

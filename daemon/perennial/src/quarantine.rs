@@ -1,17 +1,16 @@
 //! What lies in quarantine, as the daemon and the command line tell it.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use anyhow::Context as _;
 use perennial_data::{
-    quarantine::{QuarantineError, QuarantineFolder, QuarantineKind, QuarantineLine},
+    quarantine::{QuarantineError, QuarantineFolder},
     rows::source_name,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::NotFound,
-    service::{move_into, open_regular},
+    answers::{Entry, KeptFile, Lines, Listing, NotFound},
+    files::{move_into, open_regular},
     state::StateDir,
 };
 
@@ -20,50 +19,6 @@ const FILES_LISTED_MAX: usize = 200;
 
 /// Lines that one answer shows.
 const LINES_SHOWN_MAX: usize = 1000;
-
-/// `perennial quarantine list`, `GET /v1/quarantine`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Listing {
-    /// Files of refused rows, the oldest first.
-    pub(crate) rows: Vec<Entry>,
-    /// Files of the inbox that were refused as a whole or not read to their end.
-    pub(crate) files: Vec<KeptFile>,
-    /// How many further ones there are.
-    pub(crate) left_off: u64,
-}
-
-/// A file of refused rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    /// By which it is shown and requeued.
-    pub(crate) name: String,
-    /// The file or channel that the rows came by.
-    pub(crate) source: String,
-    /// Its size.
-    pub(crate) bytes: u64,
-    /// Its lines, by what they are about.
-    pub(crate) kinds: BTreeMap<QuarantineKind, u64>,
-    /// Why, with the number of lines.
-    pub(crate) reasons: BTreeMap<String, u64>,
-}
-
-/// A file of the inbox that was moved here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KeptFile {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its size.
-    pub(crate) bytes: u64,
-}
-
-/// `perennial quarantine show`, `GET /v1/quarantine/{name}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Lines {
-    /// The first of its lines.
-    pub(crate) lines: Vec<QuarantineLine>,
-    /// How many more there are.
-    pub(crate) left_off: u64,
-}
 
 /// What there is.
 ///

@@ -6,7 +6,7 @@ use perennial_registry::SampleRecord;
 use perennial_types::{Fingerprint, Sample, SampleId};
 use tracing::{info, warn};
 
-use crate::{indexer, ports::Context, told::told};
+use crate::{ports::Context, stored, told::told};
 
 /// Samples that are read and noted together.
 const BATCH: usize = 4096;
@@ -47,7 +47,7 @@ fn read(context: &Context, records: &[SampleRecord]) -> BTreeMap<SampleId, Sampl
     }
     let mut samples = BTreeMap::new();
     for (segment, records) in segments {
-        match indexer::read_samples(&context.state, records) {
+        match stored::read_samples(&context.state, records) {
             Ok(read) => samples.extend(read),
             Err(error) => {
                 warn!(segment, error = told(&error), "what the samples of a segment ask cannot be told");

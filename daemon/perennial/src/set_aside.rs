@@ -8,8 +8,9 @@ use perennial_types::{CycleId, Fingerprinter, Sample, SampleId};
 use serde_json::{Map, Value};
 
 use crate::{
-    clock, indexer,
+    clock,
     ports::Context,
+    stored,
     telemetry::{SamplesSetAside, SetAsideCount},
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn keep(
     cycle: Option<CycleId>,
 ) -> anyhow::Result<Option<PathBuf>> {
     let ids: Vec<SampleId> = reasons.keys().copied().collect();
-    let samples = indexer::read_samples(&context.state, &context.registry.sample_records(&ids)?)?;
+    let samples = stored::read_samples(&context.state, &context.registry.sample_records(&ids)?)?;
     let channel = cycle.map_or_else(|| "indexer".to_owned(), |cycle| format!("cycle-{cycle}"));
     let ingest = &context.config.current().ingest;
     let folder = QuarantineFolder::new(&context.state.quarantine());

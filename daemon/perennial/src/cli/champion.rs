@@ -6,7 +6,7 @@ use super::{
     output,
     session::{Answerer, Session},
 };
-use crate::http;
+use crate::answers;
 
 /// `perennial promote`
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(super) fn promote(answerer: &Answerer, adapter: &AdapterId, reason: String) 
             parts.context.publishing.follow_remote();
         }
         Answerer::Daemon(client) => {
-            let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &http::Promote { reason })?;
+            let _: Value = client.post(&format!("/v1/adapters/{adapter}/promote"), &answers::Promote { reason })?;
         }
     }
     Ok(())
@@ -64,7 +64,7 @@ impl Rollback {
                 champion
             }
             Answerer::Daemon(client) => {
-                let http::RollBack { to } = client.post("/v1/rollback", &http::RollBack { to: self.to })?;
+                let answers::RollBack { to } = client.post("/v1/rollback", &answers::RollBack { to: self.to })?;
                 to
             }
         };
@@ -81,7 +81,7 @@ pub(super) fn requeue(session: &Session, cycle: CycleId) -> anyhow::Result<()> {
     let samples = match session.to_write("perennial requeue")? {
         Answerer::Here(parts) => parts.ports.cycles.requeue(cycle)?,
         Answerer::Daemon(client) => {
-            let http::Requeued { samples } = client.post(&format!("/v1/cycles/{cycle}/requeue"), &Value::Null)?;
+            let answers::Requeued { samples } = client.post(&format!("/v1/cycles/{cycle}/requeue"), &Value::Null)?;
             samples
         }
     };

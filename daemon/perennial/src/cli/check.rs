@@ -15,9 +15,9 @@ use tokio::runtime::Builder;
 use super::{model_tokens, output, readings, session::Session};
 use crate::{
     config::{self, RewardPlugin},
-    cycle,
+    cycle::{self, preflight},
     lock::{DaemonFile, StateLock},
-    models, preflight, replay,
+    models, replay,
     rewards::Plugins,
     told::told,
 };

@@ -13,12 +13,12 @@ use super::{
     session::{Answerer, Parts, Session},
 };
 use crate::{
-    api::{CycleRow, Status},
-    failure::sentence,
-    http::{self, Abort, Aborting, Code, Started},
+    answers::{Abort, Aborting, BY_HAND, CycleRow, Started, Status},
+    http::Code,
     ports::{CycleEnd, NothingToDo, Stop},
     service::{Signals, on_thread},
     telemetry::{CycleEnded, CycleStarted},
+    told::sentence,
 };
 
 /// `perennial cycle`
@@ -83,7 +83,7 @@ fn interrupted(cycle: CycleId, how: &str) -> Exit {
 
 impl Cycle {
     fn abort(&self, session: &Session, named: Option<CycleId>) -> anyhow::Result<()> {
-        let reason = self.reason.clone().unwrap_or_else(|| http::BY_HAND.to_owned());
+        let reason = self.reason.clone().unwrap_or_else(|| BY_HAND.to_owned());
         match session.to_write("perennial cycle --abort")? {
             Answerer::Here(parts) => {
                 let cycles = &parts.ports.cycles;

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn the_documentation_has_the_same_table() {
         let page = include_str!("../../../../docs/exit-codes.md");
-        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).collect();
+        let rows: Vec<&str> =
+            page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).collect();
         let own: Vec<String> = TABLE.iter().map(|(_, code, says)| format!("| {code} | {says} |")).collect();
         assert_eq!(rows, own);
     }

@@ -8,7 +8,7 @@ use super::{
     output,
     session::{Answerer, Session},
 };
-use crate::{api::Status, cycle};
+use crate::answers::Status;
 
 /// `perennial gate`
 #[derive(Debug, clap::Args)]
@@ -30,10 +30,7 @@ impl Gate {
         let answerer = if self.promote { session.to_write("perennial gate --promote")? } else { session.to_read()? };
         let report: Report = match &answerer {
             Answerer::Daemon(client) => client.get(&format!("/v1/cycles/{}/gate", self.cycle))?,
-            Answerer::Here(parts) => {
-                let context = &parts.context;
-                cycle::decide_anew(&context.config.current(), &context.state, &context.registry, self.cycle)?
-            }
+            Answerer::Here(parts) => parts.ports.cycles.decide_anew(self.cycle)?,
         };
         if self.json {
             output::json(&report)?;

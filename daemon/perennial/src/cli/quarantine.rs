@@ -8,8 +8,8 @@ use super::{
     table::Table,
 };
 use crate::{
-    ports::RequeueReport,
-    quarantine::{self, Entry, KeptFile, Lines, Listing},
+    answers::{Entry, KeptFile, Lines, Listing, RequeueReport},
+    quarantine,
 };
 
 /// What the names of files begin with that were refused as a whole.

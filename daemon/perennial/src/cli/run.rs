@@ -32,7 +32,7 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
         context: parts.context,
         ports: parts.ports,
         addresses: addresses.iter().map(ToString::to_string).collect(),
-        serve: Box::new(move |handle, drain, tasks| http::serve(doors, handle, drain, tasks)),
+        serve: Box::new(move |daemon, drain, tasks| http::serve(doors, daemon, drain, tasks)),
         log,
         reread: Arc::new(move || config::load(&sources)),
         shutdown: CancellationToken::new(),

@@ -7,9 +7,8 @@ use super::{
     table::{NOTHING, Table, or_nothing, time},
 };
 use crate::{
-    api::{self, AdapterRow, CycleRow, Status},
-    drift::{Drift, DriftScore},
-    telemetry::{IntakeTrouble, SetAside},
+    answers::{AdapterRow, CycleRow, Drift, DriftScore, IntakeTrouble, SetAside, Status},
+    api,
 };
 
 /// `perennial show`
@@ -44,14 +43,18 @@ impl Show {
 fn adapter(session: &Session, id: &AdapterId) -> anyhow::Result<Value> {
     match session.to_read()? {
         Answerer::Daemon(client) => client.get(&format!("/v1/adapters/{id}")),
-        Answerer::Here(parts) => api::adapter(&parts.context.state, &parts.context.registry, id),
+        Answerer::Here(parts) => {
+            Ok(serde_json::to_value(api::adapter(&parts.context.state, &parts.context.registry, id)?)?)
+        }
     }
 }
 
 fn cycle(session: &Session, id: CycleId) -> anyhow::Result<Value> {
     match session.to_read()? {
         Answerer::Daemon(client) => client.get(&format!("/v1/cycles/{id}")),
-        Answerer::Here(parts) => api::cycle(&parts.context.state, &parts.context.registry, id),
+        Answerer::Here(parts) => {
+            Ok(serde_json::to_value(api::cycle(&parts.context.state, &parts.context.registry, id)?)?)
+        }
     }
 }
 
@@ -250,7 +253,10 @@ mod tests {
     use perennial_types::{Domain, Fingerprint, Kind};
 
     use super::*;
-    use crate::{api::DomainSamples, ports::Waiting, stuck::Stuck, untrained::Untrained};
+    use crate::{
+        answers::{DomainSamples, Stuck, Waiting},
+        untrained,
+    };
 
     /// One that follows, or that failed and is tried again at this time.
     fn publication(target: &str, behind: Option<(Option<&str>, Option<i64>)>) -> Publication {
@@ -307,7 +313,7 @@ mod tests {
             },
             doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, refused: 5, oldest_ms: Some(60_000) },
-            untrained: vec![Untrained::new(Kind::Preference, 9)],
+            untrained: vec![untrained::of(Kind::Preference, 9)],
             set_aside: 2,
             unindexed: 3,
             domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),

@@ -6,11 +6,11 @@ use super::{cycle::interruptible, output, session::Session};
 use crate::{
     cycle_folder::CycleFolder,
     engine::Engine,
-    failure::sentence,
     ports::Stop,
     service::on_thread,
     stage::{self, Idle, StageEnd},
     telemetry::{ProgressBar, Telemetry},
+    told::sentence,
 };
 
 /// `perennial train`

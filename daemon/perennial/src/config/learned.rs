@@ -32,7 +32,11 @@ pub(crate) fn key_to_train(kind: Kind) -> String {
         .filter(|objective| objective.kind().kinds().contains(&kind))
         .map(|objective| format!("\"{}\"", objective.as_str()))
         .collect();
-    if objectives.is_empty() { String::new() } else { format!("[[train.stage]] objective = {}", objectives.join(" or ")) }
+    if objectives.is_empty() {
+        String::new()
+    } else {
+        format!("[[train.stage]] objective = {}", objectives.join(" or "))
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod learned;
 mod learner;
 mod listen;
 mod load;
+mod log_level;
 mod overrides;
 mod place;
 mod publish;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     learned::key_to_train,
     listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},
+    log_level::{LevelError, log_filter},
     reload::Reload,
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,

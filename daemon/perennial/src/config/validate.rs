@@ -37,7 +37,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     grpo(config, &mut found);
     reward(config, &mut found);
     gate(config, &mut found);
-    if let Err(error) = crate::telemetry::log_filter(&config.log.level) {
+    if let Err(error) = super::log_filter(&config.log.level) {
         found.add("log.level", &error.to_string());
     }
     found.0.extend(publish::problems(config));

@@ -7,7 +7,7 @@ use perennial_types::CycleId;
 
 use super::{CycleFolder, decide, evaluate, suites};
 use crate::{
-    api::NotFound,
+    answers::NotFound,
     config::{AutoSuite, Config},
     rewards::History,
     state::StateDir,
@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// Where there is no such cycle, it came to no answers, or its folder is no longer kept (`cycle.keep`).
-pub(crate) fn decide_anew(
+pub(super) fn decide_anew(
     config: &Config,
     state: &StateDir,
     registry: &Registry,

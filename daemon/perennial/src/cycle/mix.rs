@@ -12,9 +12,10 @@ use super::{Scope, Step, collect, leaks, notes};
 use crate::{
     clock,
     config::{self, Config, Start},
-    indexer, models, replay,
-    rewards::{self, Sandbox},
-    stage::{GrpoStage, StageManifest},
+    models, replay,
+    rewards::{self, GrpoStage, Sandbox},
+    stage::StageManifest,
+    stored,
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -54,7 +55,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let plan = mix::plan(&mix_config, &new, &candidates);
 
     let ids: Vec<SampleId> = plan.order.iter().map(|(id, _)| *id).collect();
-    let samples = indexer::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
+    let samples = stored::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
     let held_out: HashSet<SampleId> = registry.held_out_samples(None)?.iter().map(|record| record.id).collect();
     if let Some(parent) = &parent {
         copy_parent(scope, parent)?;

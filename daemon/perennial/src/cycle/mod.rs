@@ -12,6 +12,7 @@ mod leaks;
 mod learned;
 mod mix;
 pub(crate) mod notes;
+pub(crate) mod preflight;
 mod publish;
 mod run;
 mod scores;
@@ -25,6 +26,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use perennial_drift::Cause;
+use perennial_gate::Report;
 use perennial_learn::model::Model;
 use perennial_registry::{Cycle, Fresh, NewCycle, Phase as Recorded};
 use perennial_types::{AdapterId, CycleId};
@@ -36,17 +38,13 @@ use crate::{
     engine::Engine,
     indexer::StateIndexer,
     ports::{Context, CycleEnd, Cycles, NothingToDo, Stop, Waiting},
-    preflight,
     replay::BufferLock,
     telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
     untrained,
 };
 
-pub(crate) use self::{
-    anew::decide_anew,
-    decide::policy,
-    suites::check_golden,
-};
+use self::anew::decide_anew;
+pub(crate) use self::{decide::policy, suites::check_golden};
 
 /// [`Cycles`] of a state directory.
 pub(crate) struct StateCycles {
@@ -166,6 +164,11 @@ impl Cycles for StateCycles {
 
     fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()> {
         Ok(self.context.registry.request_abort(cycle, reason)?)
+    }
+
+    fn decide_anew(&self, cycle: CycleId) -> anyhow::Result<Report> {
+        let Context { config, state, registry, .. } = &self.context;
+        decide_anew(&config.current(), state, registry, cycle)
     }
 
     fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64> {

@@ -18,8 +18,9 @@ use tracing::info;
 use super::{CycleFolder, Scope, notes};
 use crate::{
     config::{self, AutoSuite, Config},
-    indexer, questions,
+    questions,
     rewards::Plugins,
+    stored,
 };
 
 /// The lines of a golden suite that a refusal names.
@@ -78,7 +79,7 @@ fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Su
     let (held_out, trained) = held_out(scope)?;
     notes::write(&scope.folder, "5-suites", &trained_on(trained))?;
     for (domain, records) in held_out {
-        let samples: Vec<Sample> = indexer::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
+        let samples: Vec<Sample> = stored::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
         match auto_suite(auto_options(scope.config, &domain, plugins)?, &samples) {
             Ok(suite) => suites.push(suite),
             // Preferences and bare prompts alone make no suite; that is no reason not to judge the other domains.

@@ -17,7 +17,7 @@ use perennial_registry::RegistryError;
 use perennial_reward::{HostError, LoadError, PoolError, TooManyFaults};
 
 use super::{Final, Panicked};
-use crate::rewards::RolloutServerError;
+use crate::rollout_error::RolloutServerError;
 
 /// What an error says of itself.
 pub(super) enum Verdict {

@@ -12,7 +12,7 @@ use perennial_types::panic_text;
 
 use self::by_type::{Verdict, verdict};
 
-use crate::told::told;
+use crate::told::{sentence, told};
 
 /// An error that no further try of the same cycle would mend.
 #[derive(Debug, thiserror::Error)]
@@ -102,11 +102,6 @@ impl Failure {
     }
 }
 
-/// Reason and remedy in one sentence.
-pub(crate) fn sentence(reason: &str, remedy: &str) -> String {
-    if remedy.is_empty() { reason.to_owned() } else { format!("{reason}; to mend it: {remedy}") }
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
@@ -118,7 +113,7 @@ mod tests {
     use reqwest::StatusCode;
 
     use super::*;
-    use crate::rewards::RolloutServerError;
+    use crate::rollout_error::RolloutServerError;
 
     fn kind(error: impl Into<anyhow::Error>) -> FailureKind {
         Failure::of(&error.into()).kind

@@ -6,58 +6,43 @@ use axum::{
     extract::{Path, State},
 };
 use perennial_types::AdapterId;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{ApiError, cycles::parse};
 use crate::{
-    api::{self, AdapterRow},
-    service::Handle,
+    answers::{AdapterRow, AdapterShown, Promote, RollBack},
+    ports::Daemon,
 };
 
-/// The body of a promotion by hand.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Promote {
-    /// Why, for the record.
-    pub(crate) reason: String,
-}
-
-/// The body of a roll-back, and its answer.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RollBack {
-    /// The adapter to go back to; the one before the champion where it is `None`. In the answer: the champion now.
-    pub(crate) to: Option<AdapterId>,
-}
-
 /// All adapters.
-pub(super) async fn list(State(handle): State<Arc<Handle>>) -> Result<Json<Vec<AdapterRow>>, ApiError> {
-    Ok(Json(handle.ask(|context, _| api::adapters(&context.registry)).await?))
+pub(super) async fn list(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<Vec<AdapterRow>>, ApiError> {
+    Ok(Json(daemon.adapters().await?))
 }
 
 /// One adapter.
-pub(super) async fn show(State(handle): State<Arc<Handle>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let id: AdapterId = parse(&id)?;
-    Ok(Json(handle.ask(move |context, _| api::adapter(&context.state, &context.registry, &id)).await?))
+pub(super) async fn show(
+    State(daemon): State<Arc<dyn Daemon>>,
+    Path(id): Path<String>,
+) -> Result<Json<AdapterShown>, ApiError> {
+    Ok(Json(daemon.adapter(parse(&id)?).await?))
 }
 
 /// Puts an adapter in service by hand.
 pub(super) async fn promote(
-    State(handle): State<Arc<Handle>>,
+    State(daemon): State<Arc<dyn Daemon>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<RollBack>, ApiError> {
     let id: AdapterId = parse(&id)?;
     let Promote { reason } = read(&body)?;
-    handle.promote(id.clone(), reason).await?;
+    daemon.promote(id.clone(), reason).await?;
     Ok(Json(RollBack { to: Some(id) }))
 }
 
 /// Puts an earlier champion back in service.
-pub(super) async fn roll_back(State(handle): State<Arc<Handle>>, body: Bytes) -> Result<Json<RollBack>, ApiError> {
+pub(super) async fn roll_back(State(daemon): State<Arc<dyn Daemon>>, body: Bytes) -> Result<Json<RollBack>, ApiError> {
     let RollBack { to } = read(&body)?;
-    Ok(Json(RollBack { to: handle.roll_back(to).await? }))
+    Ok(Json(RollBack { to: daemon.roll_back(to).await? }))
 }
 
 /// A body of JSON, which may be empty.

@@ -67,7 +67,12 @@ const CODES: [(Code, StatusCode, &str, &str); 22] = [
         "nothing_taken",
         "Every row was refused; `report` says why, and they are in quarantine.",
     ),
-    (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, "internal", "A defect of the program, or of what it stands on."),
+    (
+        Code::Internal,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "A defect of the program, or of what it stands on.",
+    ),
     (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, "unavailable", "For now; try again after `Retry-After`."),
     (
         Code::TrainingIsStuck,

@@ -7,94 +7,58 @@ use axum::{
     http::StatusCode,
 };
 use perennial_gate::Report;
-use perennial_types::CycleId;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{ApiError, adapters::read};
 use crate::{
-    api::{self, CycleRow},
-    cycle::decide_anew,
-    service::Handle,
+    answers::{Abort, Aborting, BY_HAND, CycleRow, CycleShown, Requeued, Started},
+    ports::Daemon,
 };
 
-/// The answer to a request for a cycle.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Started {
-    /// The cycle that was begun, or goes on.
-    pub(crate) cycle: CycleId,
-}
-
-/// The body of a request to abort a cycle.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Abort {
-    /// Why, for the record.
-    pub(crate) reason: String,
-}
-
-/// The answer to it: `outcome` in `GET /v1/cycles/{id}` says when it is done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Aborting {
-    /// The cycle that ends at its next safe point.
-    pub(crate) cycle: CycleId,
-}
-
-/// What stands for the reason where nobody gave one.
-pub(crate) const BY_HAND: &str = "aborted by hand";
-
-/// The answer to a request to give samples back.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Requeued {
-    /// How many samples wait again.
-    pub(crate) samples: u64,
-}
-
 /// The last cycles.
-pub(super) async fn list(State(handle): State<Arc<Handle>>) -> Result<Json<Vec<CycleRow>>, ApiError> {
-    Ok(Json(handle.ask(|context, _| api::cycles(&context.registry)).await?))
+pub(super) async fn list(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<Vec<CycleRow>>, ApiError> {
+    Ok(Json(daemon.cycles().await?))
 }
 
 /// One cycle.
-pub(super) async fn show(State(handle): State<Arc<Handle>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let id: CycleId = parse(&id)?;
-    Ok(Json(handle.ask(move |context, _| api::cycle(&context.state, &context.registry, id)).await?))
+pub(super) async fn show(
+    State(daemon): State<Arc<dyn Daemon>>,
+    Path(id): Path<String>,
+) -> Result<Json<CycleShown>, ApiError> {
+    Ok(Json(daemon.cycle(parse(&id)?).await?))
 }
 
 /// What the gate says of an ended cycle under the configuration of now.
-pub(super) async fn gate(State(handle): State<Arc<Handle>>, Path(id): Path<String>) -> Result<Json<Report>, ApiError> {
-    let id: CycleId = parse(&id)?;
-    let anew = handle
-        .ask(move |context, _| decide_anew(&context.config.current(), &context.state, &context.registry, id))
-        .await?;
-    Ok(Json(anew))
+pub(super) async fn gate(
+    State(daemon): State<Arc<dyn Daemon>>,
+    Path(id): Path<String>,
+) -> Result<Json<Report>, ApiError> {
+    Ok(Json(daemon.decide_anew(parse(&id)?).await?))
 }
 
 /// Starts a cycle.
-pub(super) async fn start(State(handle): State<Arc<Handle>>) -> Result<(StatusCode, Json<Started>), ApiError> {
-    Ok((StatusCode::ACCEPTED, Json(Started { cycle: handle.start_cycle().await? })))
+pub(super) async fn start(State(daemon): State<Arc<dyn Daemon>>) -> Result<(StatusCode, Json<Started>), ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(Started { cycle: daemon.start_cycle().await? })))
 }
 
 /// Aborts a cycle at its next safe point.
 pub(super) async fn abort(
-    State(handle): State<Arc<Handle>>,
+    State(daemon): State<Arc<dyn Daemon>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Aborting>), ApiError> {
-    let cycle: CycleId = parse(&id)?;
+    let cycle = parse(&id)?;
     let Abort { reason } = read(&body)?;
     let reason = if reason.is_empty() { BY_HAND.to_owned() } else { reason };
-    handle.abort_cycle(cycle, reason).await?;
+    daemon.abort_cycle(cycle, reason).await?;
     Ok((StatusCode::ACCEPTED, Json(Aborting { cycle })))
 }
 
 /// Gives a cycle's samples back.
 pub(super) async fn requeue(
-    State(handle): State<Arc<Handle>>,
+    State(daemon): State<Arc<dyn Daemon>>,
     Path(id): Path<String>,
 ) -> Result<Json<Requeued>, ApiError> {
-    let id: CycleId = parse(&id)?;
-    Ok(Json(Requeued { samples: handle.requeue(id).await? }))
+    Ok(Json(Requeued { samples: daemon.requeue(parse(&id)?).await? }))
 }
 
 /// Reads a name out of a path.

@@ -5,15 +5,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use perennial_registry::RegistryError;
 use serde::{Deserialize, Serialize};
 
 use super::Code;
 use crate::{
-    api::NotFound,
-    intake::is_full,
-    ports::{IntakeError, IntakeReport},
-    service::Refusal,
+    answers::IntakeReport,
+    ports::{AskError, IntakeError},
     told::told,
 };
 
@@ -156,26 +153,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<anyhow::Error> for ApiError {
-    fn from(error: anyhow::Error) -> Self {
-        let detail = told(&error);
-        if is_full(&error) {
-            return Self::storage_full(detail);
-        }
-        if error.is::<NotFound>() {
-            return Self::not_found(detail);
-        }
-        match error.downcast_ref::<RegistryError>() {
-            Some(RegistryError::UnknownAdapter(_) | RegistryError::UnknownCycle(_)) => Self::not_found(detail),
-            Some(RegistryError::Sqlite(_) | RegistryError::Open { .. } | RegistryError::Create { .. }) | None => {
-                Self::internal(detail)
-            }
-            // All else that the registry says is about what was asked for, not about the registry.
-            Some(_) => Self::new(Code::Refused, detail),
-        }
-    }
-}
-
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         let text = error.to_string();
@@ -193,13 +170,17 @@ impl From<IntakeError> for ApiError {
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Running => Self::new(Code::CycleUnderWay, refusal.to_string()),
-            Refusal::NothingToDo(_) => Self::new(Code::NothingToDo, refusal.to_string()),
-            Refusal::Failed(_) => Self::new(Code::Refused, refusal.to_string()),
-            Refusal::Stopping => Self::unavailable(refusal.to_string()),
-        }
+impl From<AskError> for ApiError {
+    fn from(error: AskError) -> Self {
+        let code = match error {
+            AskError::NotFound(_) => Code::NotFound,
+            AskError::Refused(_) => Code::Refused,
+            AskError::CycleUnderWay => Code::CycleUnderWay,
+            AskError::NothingToDo(_) => Code::NothingToDo,
+            AskError::StorageFull(_) => Code::StorageFull,
+            AskError::Stopping => Code::Unavailable,
+            AskError::Failed(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }

@@ -23,21 +23,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use axum::{
     Router,
+    extract::FromRef,
     middleware::{from_fn, from_fn_with_state},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::trace::TraceLayer;
 
-pub(crate) use self::{
-    adapters::{Promote, RollBack},
-    code::Code,
-    cycles::{Abort, Aborting, BY_HAND, Requeued, Started},
-    error::Problem,
-    listener::Listener,
-    tokens::Tokens,
-};
+pub(crate) use self::{code::Code, error::Problem, listener::Listener, tokens::Tokens};
 use self::{error::ApiError, guard::Host, serve::Connections, tokens::Role};
-use crate::{config, service::Handle};
+use crate::{config, ports::Daemon};
 
 /// Where requests come in, and who is let in.
 pub(crate) struct Doors {
@@ -45,6 +39,21 @@ pub(crate) struct Doors {
     pub(crate) listeners: Vec<Listener>,
     /// What callers over TCP must bring; `None` where nobody needs anything.
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// What connections and bodies may take.
+    pub(crate) bounds: config::Http,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct App {
+    daemon: Arc<dyn Daemon>,
+    body_bytes_max: usize,
+}
+
+impl FromRef<App> for Arc<dyn Daemon> {
+    fn from_ref(app: &App) -> Self {
+        Self::clone(&app.daemon)
+    }
 }
 
 impl Doors {
@@ -77,7 +86,7 @@ impl Doors {
                 _ => {}
             }
         }
-        Ok(Self { listeners, tokens: tokens.map(Arc::new) })
+        Ok(Self { listeners, tokens: tokens.map(Arc::new), bounds: http.clone() })
     }
 }
 
@@ -87,11 +96,12 @@ impl Doors {
 /// Where a socket cannot be listened to.
 pub(crate) fn serve(
     doors: Doors,
-    handle: &Arc<Handle>,
+    daemon: Arc<dyn Daemon>,
     drain: CancellationToken,
     tasks: &TaskTracker,
 ) -> std::io::Result<()> {
-    let connections = Connections::new(handle.context(), drain, tasks.clone());
+    let connections = Connections::new(&doors.bounds, Arc::clone(&daemon), drain, tasks.clone());
+    let app = App { daemon, body_bytes_max: doors.bounds.body_bytes_max };
     for listener in doors.listeners {
         // Who may open a Unix socket is for its mode to say.
         let tokens = match listener {
@@ -102,15 +112,15 @@ pub(crate) fn serve(
             (Listener::Tcp(_), None) => Host::Loopback,
             _ => Host::Any,
         };
-        connections.answer(listener, router(handle, host, tokens))?;
+        connections.answer(listener, router(app.clone(), host, tokens))?;
     }
     Ok(())
 }
 
-fn router(handle: &Arc<Handle>, host: Host, tokens: Option<Arc<Tokens>>) -> Router {
+fn router(app: App, host: Host, tokens: Option<Arc<Tokens>>) -> Router {
     routes::router(tokens)
         .layer(from_fn_with_state(host, guard::guard))
         .layer(from_fn(problems::only_problems))
         .layer(TraceLayer::new_for_http())
-        .with_state(Arc::clone(handle))
+        .with_state(app)
 }

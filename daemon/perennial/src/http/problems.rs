@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt as _;
+use perennial_types::panic_text;
 use tracing::error;
 
 use super::{ApiError, Code, body, error::PROBLEM_TYPE};
-use crate::failure::panic_message;
 
 /// How much is kept of what the framework says of an error, in bytes.
 const DETAIL_BYTES_MAX: usize = 1 << 10;
@@ -20,7 +20,7 @@ pub(super) async fn only_problems(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => as_problem(response).await,
         Err(panic) => {
-            let panic = panic_message(&*panic);
+            let panic = panic_text(&*panic).unwrap_or("without a message");
             error!(panic, "a request panicked");
             ApiError::internal("a defect of this program: its log says more").into_response()
         }
@@ -36,7 +36,8 @@ async fn as_problem(response: Response) -> Response {
     }
     let (mut parts, said) = response.into_parts();
     let said = body::collect(said, DETAIL_BYTES_MAX).await.unwrap_or_default();
-    let (head, body) = ApiError::with_status(status, code(status), String::from_utf8_lossy(&said)).into_response().into_parts();
+    let (head, body) =
+        ApiError::with_status(status, code(status), String::from_utf8_lossy(&said)).into_response().into_parts();
     // What else the framework says stays: `Allow`.
     for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE] {
         parts.headers.remove(name);

@@ -11,14 +11,13 @@ use axum::{
 };
 
 use super::{
-    ApiError, Role, Tokens, adapters,
+    ApiError, App, Role, Tokens, adapters,
     admission::{Admission, admit},
     content::Content,
     cycles,
     guard::changes_something,
     health, quarantine, samples,
 };
-use crate::service::Handle;
 
 /// Something that can be asked.
 pub(super) struct Route {
@@ -27,7 +26,7 @@ pub(super) struct Route {
     /// What a caller must be allowed, where tokens are asked for; `None` is open to whoever reaches the port.
     pub(super) role: Option<Role>,
     pub(super) content: Content,
-    handler: MethodRouter<Arc<Handle>>,
+    handler: MethodRouter<App>,
 }
 
 impl Route {
@@ -70,8 +69,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// The routes, each behind its admission. `tokens` is `None` where whoever reaches the listener may do everything.
-pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<Arc<Handle>> {
-    let add = |router: Router<Arc<Handle>>, route: Route| {
+pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<App> {
+    let add = |router: Router<App>, route: Route| {
         let admission = route.admission(tokens.clone());
         router.route(route.path, route.handler.route_layer(from_fn_with_state(admission, admit)))
     };
@@ -84,7 +83,7 @@ pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<Arc<Handle>> {
 
 fn get<H, T>(path: &'static str, role: Option<Role>, handler: H) -> Route
 where
-    H: Handler<T, Arc<Handle>>,
+    H: Handler<T, App>,
     T: 'static,
 {
     let handler = on(MethodFilter::GET, handler);
@@ -93,7 +92,7 @@ where
 
 fn post<H, T>(path: &'static str, role: Option<Role>, content: Content, handler: H) -> Route
 where
-    H: Handler<T, Arc<Handle>>,
+    H: Handler<T, App>,
     T: 'static,
 {
     Route { method: Method::POST, path, role, content, handler: on(MethodFilter::POST, handler) }

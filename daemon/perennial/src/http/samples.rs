@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use axum::{
     Json,
     body::Body,
@@ -8,12 +6,11 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::{ApiError, body};
+use super::{ApiError, App, body};
 use crate::{
-    intake::is_full,
-    ports::{IntakeError, IntakeReport, Origin},
-    service::{Handle, RequestBody},
-    telemetry::StorageFull,
+    answers::IntakeReport,
+    ports::{Origin, Readiness},
+    request_body::RequestBody,
 };
 
 /// The source of rows that are sent without a name.
@@ -31,18 +28,18 @@ pub(super) struct Parameters {
 
 /// Takes JSON Lines in, plain or compressed. The answer comes when they are durable.
 pub(super) async fn take(
-    State(handle): State<Arc<Handle>>,
+    State(app): State<App>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     rows: Body,
 ) -> Result<Json<IntakeReport>, ApiError> {
     let Query(Parameters { source, first_line }) =
         parameters.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    if !handle.is_ready() {
+    if app.daemon.readiness() == Readiness::StartingOrStopping {
         return Err(ApiError::unavailable("the daemon is stopping: send it again later"));
     }
-    let rows = receive(&handle, rows).await?;
+    let rows = receive(&app, rows).await?;
     let source = source.filter(|source| !source.is_empty()).unwrap_or_else(|| SOURCE.to_owned());
-    let report = handle.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?;
+    let report = app.daemon.take_rows(rows, Origin::new(&source, first_line.unwrap_or(1))).await?;
     if report.took_nothing() {
         return Err(ApiError::nothing_taken(report));
     }
@@ -50,30 +47,20 @@ pub(super) async fn take(
 }
 
 /// Gathers the body first: a slow or broken sender holds nobody up.
-async fn receive(handle: &Handle, sent: Body) -> Result<RequestBody, ApiError> {
-    let no_room = |error: std::io::Error| ApiError::from(no_room(handle, error));
-    let bytes_max = handle.context().config.current().http.body_bytes_max;
-    let (mut writer, mut bytes) = (handle.request_body(), 0);
+async fn receive(app: &App, sent: Body) -> Result<RequestBody, ApiError> {
+    let App { daemon, body_bytes_max } = app;
+    let no_room = |error: std::io::Error| ApiError::from(daemon.body_not_kept(error));
+    let (mut writer, mut bytes) = (daemon.body(), 0);
     let mut sent = sent.into_data_stream();
     while let Some(chunk) = sent.next().await {
         let chunk = chunk.map_err(body::broken)?;
         bytes += chunk.len();
-        if bytes > bytes_max {
+        if bytes > *body_bytes_max {
             return Err(ApiError::too_large(format!(
-                "the body is longer than http.body_bytes_max = {bytes_max}: send it in parts, or put a file into the inbox"
+                "the body is longer than http.body_bytes_max = {body_bytes_max}: send it in parts, or put a file into the inbox"
             )));
         }
         writer.push(&chunk).await.map_err(no_room)?;
     }
     writer.finish().await.map_err(no_room)
-}
-
-/// The body could not be kept until it is read.
-fn no_room(handle: &Handle, error: std::io::Error) -> IntakeError {
-    let error = anyhow::Error::from(error).context("there is no room for the request");
-    if !is_full(&error) {
-        return IntakeError::Storage(error);
-    }
-    handle.context().telemetry.emit(StorageFull(true));
-    IntakeError::StorageFull(error)
 }

@@ -18,10 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, warn};
 
 use super::{Listener, body::Arriving, patient::Patient};
-use crate::{
-    ports::Context,
-    telemetry::{ConnectionsFull, Telemetry},
-};
+use crate::{config, ports::Daemon};
 
 /// The longest head of a request, in bytes; a longer one is answered with 431.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -46,7 +43,7 @@ const STOP_GRACE: Duration = Duration::from_millis(200);
 pub(super) struct Connections {
     places: Arc<Semaphore>,
     max: usize,
-    telemetry: Telemetry,
+    daemon: Arc<dyn Daemon>,
     told_full: Arc<Mutex<Option<Instant>>>,
     head: Duration,
     body_seconds: u64,
@@ -91,13 +88,16 @@ impl Accepting {
 }
 
 impl Connections {
-    pub(super) fn new(context: &Context, drain: CancellationToken, tasks: TaskTracker) -> Self {
-        let config = context.config.current();
-        let http = &config.http;
+    pub(super) fn new(
+        http: &config::Http,
+        daemon: Arc<dyn Daemon>,
+        drain: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
         Self {
             places: Arc::new(Semaphore::new(http.connections_max)),
             max: http.connections_max,
-            telemetry: context.telemetry.clone(),
+            daemon,
             told_full: Arc::default(),
             head: Duration::from_secs(http.header_seconds),
             body_seconds: http.body_seconds,
@@ -146,7 +146,7 @@ impl Connections {
             *told = Some(Instant::now());
         }
         drop(told);
-        self.telemetry.emit_quietly(ConnectionsFull { max: self.max, is_news });
+        self.daemon.connections_full(self.max, is_news);
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 

@@ -14,13 +14,8 @@ use tracing::info;
 
 use super::is_full;
 use crate::{
-    clock,
-    config::Ingest,
-    ports::Context,
-    questions,
-    telemetry::SetAsideCount,
-    told::told,
-    untrained::{self, Untrained},
+    answers::Untrained, clock, config::Ingest, ports::Context, questions, telemetry::SetAsideCount, told::told,
+    untrained,
 };
 
 /// Samples of one source that are to be stored.

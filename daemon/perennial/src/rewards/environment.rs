@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ports::Stop,
-    stage::GrpoStage,
+    rewards::GrpoStage,
     telemetry::{RewardsGiven, Telemetry},
 };
 

@@ -9,6 +9,7 @@ mod plugins;
 pub(crate) mod prompts;
 mod sandbox;
 mod server;
+mod stage;
 
 pub(crate) use self::{
     environment::PluginEnvironment,
@@ -16,5 +17,6 @@ pub(crate) use self::{
     journal::Journal,
     plugins::{FrozenPlugin, Plugins, freeze},
     sandbox::Sandbox,
-    server::{RolloutServerError, Server},
+    server::Server,
+    stage::GrpoStage,
 };

@@ -8,13 +8,13 @@ use tracing::info;
 
 use super::{
     Job, Service, Which,
-    handle::{Command, Refusal},
+    handle::Command,
     policy::{self, Situation, Step},
     work::on_thread,
 };
 use crate::{
     clock, config,
-    ports::{CycleEnd, Cycles, NothingToDo, Stop},
+    ports::{AskError, CycleEnd, Cycles, NothingToDo, Stop},
     telemetry::{CycleEnded, CycleStarted, NextCycleBlocked, NextCycleFree},
     told::told,
 };
@@ -45,8 +45,8 @@ impl Service {
                 Err(problem) if reply.is_none() => return Job::Cycle { cycle: None, end: Err(problem) },
                 Err(problem) => {
                     let refusal = match problem.downcast_ref::<NothingToDo>() {
-                        Some(nothing) => Refusal::NothingToDo(nothing.clone()),
-                        None => Refusal::Failed(told(&problem)),
+                        Some(NothingToDo(why)) => AskError::NothingToDo(why.clone()),
+                        None => AskError::Refused(told(&problem)),
                     };
                     answer(reply, &Err(refusal));
                     return Job::Refused;
@@ -67,7 +67,7 @@ impl Service {
 
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::StartCycle(reply) if self.cycle_runs => answer(Some(reply), &Err(Refusal::Running)),
+            Command::StartCycle(reply) if self.cycle_runs => answer(Some(reply), &Err(AskError::CycleUnderWay)),
             // Somebody who asks for a cycle does not want to wait out the pause after a failure.
             Command::StartCycle(reply) => self.start_cycle(Which::Asked(reply)),
             // The registry knows that it is to end: its run looks there when it stops, or before it does anything.
@@ -129,6 +129,6 @@ fn unfinished_or_new(cycles: &dyn Cycles, limits: &config::Cycle) -> anyhow::Res
 }
 
 /// That nobody waits for the answer any longer is no error.
-fn answer(reply: Option<oneshot::Sender<Result<CycleId, Refusal>>>, answer: &Result<CycleId, Refusal>) {
+fn answer(reply: Option<oneshot::Sender<Result<CycleId, AskError>>>, answer: &Result<CycleId, AskError>) {
     reply.into_iter().for_each(|reply| drop(reply.send(answer.clone())));
 }

@@ -3,8 +3,11 @@ use std::{fs::File, sync::Arc};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{request_body::RequestBody, work::on_plain_thread};
-use crate::ports::{Intake, IntakeError, IntakeReport, Origin, RequeueReport, Stop};
+use super::work::on_plain_thread;
+use crate::{
+    ports::{Intake, IntakeError, IntakeReport, Origin, RequeueReport, Stop},
+    request_body::RequestBody,
+};
 
 /// Small requests that are read at the same time. Each is over soon; most of it is waiting for the disk, together.
 const LIGHT_MAX: usize = 32;

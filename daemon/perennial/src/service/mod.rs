@@ -3,13 +3,13 @@
 //! One loop owns all state and does nothing that blocks; what blocks runs on other threads ([`work`]), one of each kind at
 //! a time, and what takes long is told to stop before the loop ends. The registry is asked there too.
 
+mod answering;
 mod cycles;
 mod desk;
 mod handle;
 mod inbox;
 mod policy;
 mod reload;
-mod request_body;
 mod signals;
 mod situation;
 mod systemd;
@@ -41,13 +41,11 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::{
     desk::Desk,
-    handle::{Handle, Refusal},
-    inbox::{move_into, open_regular},
-    request_body::{BodyWriter, RequestBody},
     signals::Signals,
     work::{Questions, on_plain_thread, on_thread},
 };
 use self::{
+    handle::Handle,
     inbox::{Inbox, Lane},
     policy::{Situation, Step},
     reload::Reloaded,
@@ -58,7 +56,7 @@ use self::{
 };
 use crate::{
     config::{ConfigError, Loaded},
-    ports::{Context, CycleEnd, Ports, Stop},
+    ports::{AskError, Context, CycleEnd, Daemon, Ports, Stop},
     telemetry::{ChampionInService, LogControl},
     told::told,
 };
@@ -79,8 +77,8 @@ const STOP_EXTENSION: Duration = Duration::from_secs(10);
 /// Reads the configuration again.
 pub(crate) type Reread = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
-/// Answers whoever asks through this handle until the token is cancelled, and then what was asked before, in tasks of the tracker.
-pub(crate) type Serve = Box<dyn FnOnce(&Arc<Handle>, CancellationToken, &TaskTracker) -> std::io::Result<()> + Send>;
+/// Answers whoever asks the daemon until the token is cancelled, and then what was asked before, in tasks of the tracker.
+pub(crate) type Serve = Box<dyn FnOnce(Arc<dyn Daemon>, CancellationToken, &TaskTracker) -> std::io::Result<()> + Send>;
 
 /// What the daemon is made of.
 pub(crate) struct Options {
@@ -173,7 +171,7 @@ enum Which {
     Begin(Cause),
     Continue(CycleId),
     /// Somebody asks for one: the unfinished one, else a new one.
-    Asked(oneshot::Sender<Result<CycleId, Refusal>>),
+    Asked(oneshot::Sender<Result<CycleId, AskError>>),
 }
 
 /// Runs the daemon until a signal ends it.
@@ -191,7 +189,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
 
     let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
     let pulse = Pulse::default();
-    serve(&Arc::new(handle), drain.clone(), &tasks).context("HTTP cannot be answered")?;
+    serve(Arc::new(handle), drain.clone(), &tasks).context("HTTP cannot be answered")?;
     tasks.spawn(systemd::supervise(pulse.clone(), context.telemetry.board().clone(), drain.clone()));
     tasks.close();
 

@@ -160,6 +160,10 @@ impl Cycles for Fake {
         Ok(CycleEnd::Promoted("0123456789ab".parse()?))
     }
 
+    fn decide_anew(&self, _cycle: CycleId) -> anyhow::Result<perennial_gate::Report> {
+        anyhow::bail!("no scores are kept")
+    }
+
     fn requeue(&self, _cycle: CycleId) -> anyhow::Result<u64> {
         Ok(3)
     }
@@ -205,13 +209,14 @@ impl Running {
         let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let doors = http::Doors { listeners: vec![http::Listener::Tcp(listener)], tokens: None };
+        let listeners = vec![http::Listener::Tcp(listener)];
+        let doors = http::Doors { listeners, tokens: None, bounds: context.config.current().http.clone() };
         let shutdown = CancellationToken::new();
         let options = Options {
             context: context.clone(),
             ports,
             addresses: vec![base.clone()],
-            serve: Box::new(move |handle, drain, tasks| http::serve(doors, handle, drain, tasks)),
+            serve: Box::new(move |daemon, drain, tasks| http::serve(doors, daemon, drain, tasks)),
             log: LogControl::detached(),
             reread: Arc::new(move || {
                 let config = reread.lock().unwrap().clone();

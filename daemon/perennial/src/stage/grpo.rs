@@ -13,7 +13,7 @@ use perennial_learn::{
 };
 use perennial_types::Domain;
 
-use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Told, Trained};
+use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Trained};
 use crate::{
     config::TrainStage,
     cycle_folder::CycleFolder,
@@ -22,7 +22,7 @@ use crate::{
         History, Journal, PluginEnvironment, Plugins, Sandbox, Server,
         prompts::{self, MixPrompts},
     },
-    telemetry::GrpoStep,
+    telemetry::{GrpoStep, Told},
 };
 
 /// Goes on from `adapter`; the divergence is measured from `reference`, the champion, or else from the base model.

@@ -1,11 +1,13 @@
 use anyhow::{Context as _, bail};
 use perennial_data::mix::Manifest;
-use perennial_learn::train::grpo::GrpoConfig;
 use perennial_types::{AdapterId, CycleId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{config, rewards::FrozenPlugin};
+use crate::{
+    config,
+    rewards::{FrozenPlugin, GrpoStage},
+};
 
 /// What the manifest of a mix says beside the mix itself: all that determines the adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,17 +42,6 @@ pub(crate) struct StageManifest {
 
 fn f32() -> config::Precision {
     config::Precision::F32
-}
-
-/// What learning from rewards depends on, beside the plugins.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct GrpoStage {
-    /// The objective.
-    pub(crate) config: GrpoConfig,
-    /// How completions are drawn.
-    pub(crate) rollout: config::Rollout,
-    /// The sandbox's limits.
-    pub(crate) sandbox: config::Reward,
 }
 
 impl StageManifest {

@@ -6,7 +6,6 @@ mod begin;
 mod grpo;
 mod manifest;
 mod rows;
-mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,16 +18,13 @@ use perennial_learn::{adapter::Adapter, compute::Precision, model::Model, train 
 use perennial_types::SampleId;
 
 use self::begin::Beginning;
-pub(crate) use self::{
-    manifest::{GrpoStage, StageManifest},
-    told::Told,
-};
+pub(crate) use self::manifest::StageManifest;
 use crate::{
     config::{Objective, TrainStage},
     cycle_folder::CycleFolder,
     failure::Final,
     ports::Stop,
-    telemetry::{NothingLearned, Telemetry},
+    telemetry::{NothingLearned, Telemetry, Told},
 };
 
 /// How a run of the stage ended.

@@ -15,11 +15,11 @@ use perennial_learn::{
 use perennial_types::SampleId;
 use tracing::warn;
 
-use super::{Lessons, ObjectiveEnd, Reasons, Stage, Told, Trained};
+use super::{Lessons, ObjectiveEnd, Reasons, Stage, Trained};
 use crate::{
     config::{Objective, TrainStage},
     failure::{Final, caught},
-    telemetry::{RowStep, SamplesTold},
+    telemetry::{RowStep, SamplesTold, Told},
 };
 
 /// Goes on from `adapter`; an objective that compares does so with `reference`, the champion, or else with the base model.

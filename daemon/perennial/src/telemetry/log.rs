@@ -1,11 +1,9 @@
 use std::io::IsTerminal;
 
-use tracing_subscriber::{
-    EnvFilter, Registry, filter::LevelFilter, layer::SubscriberExt, reload, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use super::ProgressBar;
-use crate::config::{Log, LogFormat};
+use crate::config::{LevelError, Log, LogFormat, log_filter};
 
 /// What can be changed about the log while it runs.
 #[derive(Clone)]
@@ -15,16 +13,8 @@ pub(crate) struct LogControl(reload::Handle<EnvFilter, Registry>);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
     /// The level is no filter.
-    #[error(
-        "log.level {level:?} is not a level (error, warn, info, debug, trace) or a filter such as \"info,perennial=debug\""
-    )]
-    Level {
-        /// What was given.
-        level: String,
-        /// What is wrong with it.
-        #[source]
-        source: Option<tracing_subscriber::filter::ParseError>,
-    },
+    #[error(transparent)]
+    Level(#[from] LevelError),
     /// There is a log already.
     #[error("the log was set up before")]
     Again(#[from] tracing_subscriber::util::TryInitError),
@@ -38,7 +28,7 @@ pub(crate) enum LogError {
 /// # Errors
 /// Where the level is no filter, or a log was set up before.
 pub(crate) fn init(log: &Log, progress: &ProgressBar) -> Result<LogControl, LogError> {
-    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
+    let (filter, handle) = reload::Layer::new(log_filter(&log.level)?);
     let subscriber = tracing_subscriber::registry().with(filter);
     let format = tracing_subscriber::fmt::layer().with_writer(progress.writer());
     let terminal = std::io::stderr().is_terminal();
@@ -61,21 +51,6 @@ impl LogControl {
 
     /// Changes the level.
     pub(crate) fn set_level(&self, level: &str) -> Result<(), LogError> {
-        Ok(self.0.reload(filter(level)?)?)
+        Ok(self.0.reload(log_filter(level)?)?)
     }
-}
-
-/// The filter that a level stands for.
-pub(crate) fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    // LanceDB and DataFusion tell much at `info` that nobody who runs a daemon can use.
-    let quiet =
-        ["lance", "lancedb", "lance_core", "lance_index", "lance_io", "lance_table", "lance_encoding", "datafusion"];
-    let mut directives: Vec<String> = quiet.iter().map(|target| format!("{target}=warn")).collect();
-    directives.push(level.to_owned());
-    let error = |source| LogError::Level { level: level.to_owned(), source };
-    // EnvFilter takes a lone word that is no level for the name of a target, and would then log nothing at all.
-    if !level.split(',').all(|part| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok()) {
-        return Err(error(None));
-    }
-    EnvFilter::try_new(directives.join(",")).map_err(|source| error(Some(source)))
 }

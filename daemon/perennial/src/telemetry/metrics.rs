@@ -14,8 +14,9 @@ use prometheus::{
 use super::{
     events::{FileOutcome, Phase},
     publish_metrics::PublishMetrics,
+    told::Told,
 };
-use crate::{config::Objective, failure::FailureKind, stage::Told};
+use crate::{config::Objective, failure::FailureKind};
 
 /// Every metric that the daemon exports, by component.
 pub(crate) struct Metrics {

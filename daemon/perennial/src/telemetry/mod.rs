@@ -7,15 +7,17 @@ mod log;
 mod metrics;
 mod progress;
 mod publish_metrics;
+mod told;
 
 use std::sync::Arc;
 
 pub(crate) use self::{
-    activity::{Activity, ActivityBoard, Blocked, IntakeTrouble, SetAside},
+    activity::ActivityBoard,
     events::*,
-    log::{LogControl, filter as log_filter, init as init_log},
+    log::{LogControl, init as init_log},
     metrics::Metrics,
     progress::ProgressBar,
+    told::Told,
 };
 
 /// Where events go. Cheap to clone.

@@ -9,8 +9,7 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
-use super::RolloutServerError;
-use crate::ports::Stop;
+use crate::{ports::Stop, rollout_error::RolloutServerError};
 
 /// How often a request is made, the first time included, before the server's trouble ends the run.
 const ATTEMPTS_MAX: u32 = 5;

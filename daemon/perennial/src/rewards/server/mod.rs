@@ -2,7 +2,6 @@
 //! asked, and unloaded. (llama.cpp's server takes adapters at its start alone, so it cannot serve one under training.)
 
 mod answer;
-mod error;
 mod http;
 
 use std::{
@@ -23,13 +22,12 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tracing::warn;
 
-pub(crate) use self::error::RolloutServerError;
 use self::{
     answer::Wanted,
     http::{Http, Post},
 };
 use super::environment::Drawn;
-use crate::{config::RolloutServer, ports::Stop, stage::GrpoStage};
+use crate::{config::RolloutServer, ports::Stop, rewards::GrpoStage, rollout_error::RolloutServerError};
 
 /// The server, and where adapters are laid for it.
 pub(crate) struct Server {

@@ -4,8 +4,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Judged, scan::Identity};
-use crate::telemetry::SetAside;
+use super::Judged;
+use crate::{answers::SetAside, files::Identity};
 
 /// Files that are remembered at most; further ones that fail are tried at every look, and looks are then [`PAUSE_MAX`] apart.
 const AILING_FILES_MAX: usize = 10_000;

@@ -9,8 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Inbox, scan::Identity};
-use crate::{ports::Context, service::Desk};
+use super::Inbox;
+use crate::{files::Identity, ports::Context, service::Desk};
 
 /// Larger files are heavy.
 const LIGHT_BYTES_MAX: u64 = 8 << 20;

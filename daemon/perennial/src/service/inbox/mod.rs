@@ -3,7 +3,6 @@
 
 mod ailing;
 mod lane;
-mod place;
 mod scan;
 
 use std::{
@@ -18,16 +17,14 @@ use std::{
 
 use perennial_data::rows::source_name;
 
+pub(crate) use self::lane::{Lane, Weight};
 use self::{
     ailing::Ailing,
-    scan::{Identity, Scan, Scanner},
-};
-pub(crate) use self::{
-    lane::{Lane, Weight},
-    place::{move_into, open_regular},
+    scan::{Scan, Scanner},
 };
 use super::Desk;
 use crate::{
+    files::{Identity, move_into, open_regular},
     ports::{Context, IntakeError, Stop},
     prune,
     telemetry::{FileHandled, FileOutcome, InboxLooked, StorageFull},

@@ -1,12 +1,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    fs::{self, Metadata},
-    io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
+
+use crate::files::Identity;
 
 /// Endings of files that somebody is still writing.
 const UNFINISHED_ENDINGS: [&[u8]; 2] = [b".tmp", b".part"];
@@ -16,32 +17,6 @@ pub(super) const SCAN_FILES_MAX: usize = 1000;
 
 /// Files with a time stamp in the future that are watched for changes; further ones wait until some of these are taken.
 const FUTURE_FILES_MAX: usize = 10_000;
-
-/// A file and the state it is in: another one is another file, or has changed since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Identity {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Self { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), modified }
-    }
-
-    /// The file's size.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether it is the same file, changed or not.
-    pub(super) fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-}
 
 /// What a look at the inbox found.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use perennial_types::CycleId;
 use tracing::{error, info, warn};
 
 use crate::{
-    failure::sentence,
-    outcomes::CycleEnd,
-    telemetry::{Activity, Event, Telemetry},
+    answers::{Activity, CycleEnd},
+    telemetry::{Event, Telemetry},
+    told::sentence,
     told::told,
 };
 
@@ -191,6 +191,6 @@ mod tests {
         assert!(exports(&telemetry, r#"perennial_cycle_phase{phase="train"} 1"#));
         telemetry.emit(CycleEnded { cycle, end: Ok(&CycleEnd::Stopped) });
         assert!(exports(&telemetry, r#"perennial_cycle_phase{phase="train"} 0"#));
-        assert_eq!(telemetry.board().current(), crate::telemetry::Activity::default());
+        assert_eq!(telemetry.board().current(), Activity::default());
     }
 }

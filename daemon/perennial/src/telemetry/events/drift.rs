@@ -1,7 +1,7 @@
 //! Whether what comes in has moved.
 
 use crate::{
-    drift::Drift,
+    answers::Drift,
     telemetry::{Event, Telemetry},
 };
 
@@ -21,7 +21,7 @@ impl Event for DriftMeasured<'_> {
 #[cfg(test)]
 mod tests {
     use super::{super::testing::*, *};
-    use crate::drift::DriftScore;
+    use crate::answers::DriftScore;
 
     #[test]
     fn a_score_is_exported_and_one_that_is_not_known_is_no_number() {

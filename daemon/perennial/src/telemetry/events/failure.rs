@@ -7,11 +7,11 @@ use tracing::{debug, error, info, warn};
 
 use super::whole;
 use crate::{
+    answers::{Blocked, Stuck},
     clock,
     config::Objective,
     failure::{Failure, Final},
-    stuck::Stuck,
-    telemetry::{Blocked, Event, Telemetry},
+    telemetry::{Event, Telemetry},
     told::told,
 };
 

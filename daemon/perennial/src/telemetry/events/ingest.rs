@@ -7,9 +7,8 @@ use tracing::{debug, error, info, warn};
 
 use super::whole;
 use crate::{
-    outcomes::{IntakeReport, Waiting},
-    telemetry::{Event, SetAside, Telemetry},
-    untrained::Untrained,
+    answers::{IntakeReport, SetAside, Untrained, Waiting},
+    telemetry::{Event, Telemetry},
 };
 
 /// What became of a file.
@@ -63,7 +62,13 @@ impl Event for RowsTaken<'_> {
         for found in &report.untrained {
             metrics.untrained.with_label_values(&[found.kind.as_str()]).add(whole(found.samples));
             let Untrained { kind, samples, key } = found;
-            warn!(source, kind = kind.as_str(), samples, key, "no stage of training learns from these rows: they are stored, and wait");
+            warn!(
+                source,
+                kind = kind.as_str(),
+                samples,
+                key,
+                "no stage of training learns from these rows: they are stored, and wait"
+            );
         }
         metrics.unkept.inc_by(report.unkept);
         if report.unkept > 0 {
@@ -209,11 +214,15 @@ mod tests {
         assert_eq!(telemetry.board().beats(), 1);
     }
 
+    fn untrained(kind: Kind, samples: u64) -> Untrained {
+        Untrained { kind, samples, key: String::new() }
+    }
+
     #[test]
     fn rows_that_nothing_trains_on_are_counted_until_the_configuration_has_a_stage_for_them() {
         let telemetry = telemetry();
-        let report = IntakeReport { untrained: vec![Untrained::new(Kind::Preference, 4)], ..Default::default() };
-        telemetry.emit(SamplesUntrained(&[Untrained::new(Kind::Preference, 3)]));
+        let report = IntakeReport { untrained: vec![untrained(Kind::Preference, 4)], ..Default::default() };
+        telemetry.emit(SamplesUntrained(&[untrained(Kind::Preference, 3)]));
         telemetry.emit(RowsTaken { source: "a.jsonl", report: &report, took: Duration::ZERO });
         assert!(exports(&telemetry, r#"perennial_ingest_untrained_samples{kind="preference"} 7"#));
         telemetry.emit(SamplesUntrained(&[]));

@@ -7,8 +7,7 @@ use tracing::{debug, info, warn};
 use super::whole;
 use crate::{
     config::Objective,
-    stage::Told,
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, Telemetry, Told},
 };
 
 /// A step of an objective that learns from rows was taken.

@@ -1,6 +1,8 @@
 //! What the platform (command line, daemon, HTTP) asks of the parts that do the work, and what it gives them.
 //!
-//! The platform never looks behind these three traits, so its scheduling, shutdown and API are tested without a model.
+//! The platform never looks behind these traits, so its scheduling, shutdown and API are tested without a model.
+
+mod daemon;
 
 use std::{
     fs::File,
@@ -13,6 +15,7 @@ use std::{
 
 use perennial_data::rows::source_name;
 use perennial_drift::Cause;
+use perennial_gate::Report;
 use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId};
 
@@ -23,7 +26,8 @@ use crate::{
     telemetry::Telemetry,
 };
 
-pub(crate) use crate::outcomes::{CycleEnd, IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Waiting};
+pub(crate) use self::daemon::{AskError, Asked, Daemon, Readiness};
+pub(crate) use crate::answers::{CycleEnd, IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Waiting};
 
 /// What a part is built from. Cheap to clone.
 #[derive(Clone)]
@@ -165,6 +169,9 @@ pub(crate) trait Cycles: Send + Sync {
     /// Asks for a cycle to be aborted: durable when this returns, and done by the run under way once it is told to stop, or
     /// else by the next one.
     fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()>;
+
+    /// What the gate says of an ended cycle under the configuration in force, from the scores that are kept.
+    fn decide_anew(&self, cycle: CycleId) -> anyhow::Result<Report>;
 
     /// Gives an ended cycle's new samples back, and those that it set aside, so that a later cycle trains on them. Returns how many.
     fn requeue(&self, cycle: CycleId) -> anyhow::Result<u64>;

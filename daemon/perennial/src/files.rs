@@ -1,25 +1,50 @@
-//! Opening the inbox's files and moving them away, whatever is done to them meanwhile.
+//! Files that others wrote: opened and moved away, whatever is done to them meanwhile.
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::OpenOptionsExt,
+        fs::{MetadataExt as _, OpenOptionsExt},
     },
     path::{Path, PathBuf},
 };
 
 use perennial_durable::{DurableError, create_folder_durably, failpoint, parent, sync_folder};
 
-use super::scan::Identity;
-
 /// The longest file name that file systems take, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Numbers that are tried behind a name that is taken; then comes one that nobody has.
 const NUMBERS_MAX: u32 = 99;
+
+/// A file and the state it is in: another one is another file, or has changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    /// What the system says of it.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), modified }
+    }
+
+    /// The file's size.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it is the same file, changed or not.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
 
 /// Opens a regular file for reading, and nothing else: no link is followed, and no FIFO or device that was put in its place
 /// is waited for.

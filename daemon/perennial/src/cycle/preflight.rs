@@ -18,9 +18,9 @@ use perennial_learn::{
 use perennial_registry::{Registry, SampleCount};
 use perennial_types::{AdapterId, Domain};
 
+use super::{check_golden, policy};
 use crate::{
     config::{AutoSuite, Config, Start},
-    cycle,
     failure::{Failure, Final},
     models,
     ports::Context,
@@ -40,7 +40,7 @@ pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
     champion(config, &context.state, &context.registry)?;
     layer(config)?;
     plugins(config, Some(&context.state.plugin_cache()))?;
-    cycle::check_golden(config)?;
+    check_golden(config)?;
     Ok(())
 }
 
@@ -165,7 +165,7 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
     for count in counts.iter().filter(|count| count.held_out) {
         *held_out.entry(&count.domain).or_default() += count.count;
     }
-    let policy = cycle::policy(&config.gate, config.cycle.seed);
+    let policy = policy(&config.gate, config.cycle.seed);
     let suites = held_out.len() + config.gate.suite.len();
     let mut found: Vec<String> =
         held_out.into_iter().filter_map(|counted| small_suite(config, &policy, counted, suites)).collect();

@@ -20,19 +20,19 @@ impl Told {
         Notes::ALL.iter().map(|(name, _)| *name).chain([ROLE_REFUSED.0])
     }
 
-    pub(super) fn add(&mut self, notes: Notes) {
+    pub(crate) fn add(&mut self, notes: Notes) {
         for (name, _) in notes.told() {
             *self.samples.entry(name).or_default() += 1;
         }
     }
 
-    pub(super) fn add_refusal(&mut self, error: &EncodeError) {
+    pub(crate) fn add_refusal(&mut self, error: &EncodeError) {
         if matches!(error, EncodeError::RoleRefused { .. }) {
             *self.samples.entry(ROLE_REFUSED.0).or_default() += 1;
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
 

@@ -1,3 +1,5 @@
+//! Why a rollout server gave no completions: told by what asks it, and judged by type beside all other errors.
+
 use reqwest::StatusCode;
 
 /// Why a rollout server gave no completions.
@@ -57,7 +59,7 @@ impl RolloutServerError {
     }
 
     /// Whether it was refused with this status.
-    pub(super) fn is_status(&self, wanted: StatusCode) -> bool {
+    pub(crate) fn is_status(&self, wanted: StatusCode) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == wanted)
     }
 }

@@ -1,3 +1,5 @@
+//! The body of a request, gathered before anything reads it.
+
 use std::{
     io::{self, Cursor, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -23,7 +25,7 @@ pub(crate) enum RequestBody {
 
 impl RequestBody {
     /// Whether reading it is soon over: it is short and holds no more than it seems to.
-    pub(super) fn is_light(&self) -> bool {
+    pub(crate) fn is_light(&self) -> bool {
         match self {
             Self::Memory(bytes) => !is_compressed(bytes.get_ref()),
             Self::File(_) => false,
@@ -49,7 +51,7 @@ pub(crate) struct BodyWriter {
 
 impl BodyWriter {
     /// For a body that may have to be kept in a file in this folder.
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), memory: Vec::new(), file: None }
     }
 

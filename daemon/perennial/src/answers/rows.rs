@@ -1,11 +1,9 @@
-//! What comes of work: told by the parts that do it, and to whoever tells it on.
+//! What became of rows, and what waits.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use perennial_types::{AdapterId, Domain};
+use perennial_types::{Domain, Kind};
 use serde::{Deserialize, Serialize};
-
-use crate::untrained::Untrained;
 
 /// How many rejected rows a report names.
 pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
@@ -39,6 +37,24 @@ impl IntakeReport {
     /// Whether there were rows and every one of them was refused. A row that was stored before counts as taken.
     pub(crate) fn took_nothing(&self) -> bool {
         self.rejected > 0 && self.accepted + self.duplicates == 0
+    }
+}
+
+/// Samples of one kind that no stage of training learns from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Untrained {
+    /// Their kind.
+    pub(crate) kind: Kind,
+    /// How many; those that are held out do not count.
+    pub(crate) samples: u64,
+    /// What in the configuration trains on them.
+    pub(crate) key: String,
+}
+
+impl fmt::Display for Untrained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, samples, key } = self;
+        write!(f, "{samples} {} samples that no stage of training learns from: `{key}` would", kind.as_str())
     }
 }
 
@@ -82,27 +98,4 @@ impl Waiting {
     pub(crate) fn may_begin(&self) -> u64 {
         self.samples.saturating_sub(self.refused)
     }
-}
-
-/// How a run of a cycle ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CycleEnd {
-    /// The candidate is the champion now.
-    Promoted(AdapterId),
-    /// The gate refused the candidate; it is kept with its report.
-    Rejected(AdapterId),
-    /// It could not succeed; its samples wait for the next cycle.
-    Failed {
-        /// What broke.
-        reason: String,
-        /// How to mend it.
-        remedy: String,
-    },
-    /// Somebody called it off; its samples wait for the next cycle.
-    Aborted {
-        /// Why.
-        reason: String,
-    },
-    /// Told to stop; goes on when it is run again.
-    Stopped,
 }

@@ -1,0 +1,24 @@
+//! What the daemon and the command line tell: each answer once, as it is sent, read and printed. Nothing here does anything.
+
+mod activity;
+mod cycles;
+mod quarantine;
+mod requests;
+mod rows;
+mod status;
+mod stuck;
+
+pub(crate) use self::{
+    activity::{Activity, Blocked, IntakeTrouble, SetAside},
+    cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown},
+    quarantine::{Entry, KeptFile, Lines, Listing},
+    requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},
+    rows::{IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Untrained, Waiting},
+    status::{DomainSamples, Drift, DriftScore, Ready, Status},
+    stuck::Stuck,
+};
+
+/// What was asked for does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0}")]
+pub(crate) struct NotFound(pub(crate) String);

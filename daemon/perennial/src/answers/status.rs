@@ -1,0 +1,95 @@
+//! How a state directory stands.
+
+use std::collections::BTreeMap;
+
+use perennial_types::{AdapterId, Domain, Publication};
+use serde::{Deserialize, Serialize};
+
+use super::{Activity, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting};
+
+/// `perennial status`, `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// The program's version.
+    pub(crate) version: String,
+    /// The state directory.
+    pub(crate) state: String,
+    /// What the daemon does; `None` where none runs.
+    pub(crate) activity: Option<Activity>,
+    /// What keeps rows from coming in; `None` where no daemon runs.
+    #[serde(default)]
+    pub(crate) intake: Option<IntakeTrouble>,
+    /// The adapter in service; `None` is the base model alone.
+    pub(crate) champion: Option<AdapterId>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub(crate) champion_since_ms: Option<i64>,
+    /// What keeps training from getting on, where something does.
+    #[serde(default)]
+    pub(crate) stuck: Option<Stuck>,
+    /// Why production reads another adapter than the champion; `None` where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unpublished: Option<String>,
+    /// How each target of publishing stands.
+    #[serde(default)]
+    pub(crate) targets: Vec<Publication>,
+    /// How far what comes in is from what the champion learned.
+    #[serde(default)]
+    pub(crate) drift: Drift,
+    /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
+    #[serde(default)]
+    pub(crate) doubts: Vec<String>,
+    /// What waits for a cycle.
+    pub(crate) waiting: Waiting,
+    /// Samples that wait and that no stage of training learns from, by kind.
+    #[serde(default)]
+    pub(crate) untrained: Vec<Untrained>,
+    /// Samples that nothing can be learned from as things are.
+    #[serde(default)]
+    pub(crate) set_aside: u64,
+    /// Training samples that wait for the replay buffer.
+    pub(crate) unindexed: u64,
+    /// Stored samples by domain.
+    pub(crate) domains: BTreeMap<Domain, DomainSamples>,
+    /// The last cycle.
+    pub(crate) last_cycle: Option<CycleRow>,
+}
+
+/// What `/ready` answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Ready {
+    /// Samples are taken in, and what is asked is answered.
+    pub(crate) ready: bool,
+    /// What keeps training from getting on, where something does; for callers with the role to read.
+    pub(crate) stuck: Option<Stuck>,
+}
+
+/// A domain's samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DomainSamples {
+    /// To train on.
+    pub(crate) training: u64,
+    /// To judge with.
+    pub(crate) held_out: u64,
+}
+
+/// What the detectors say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Drift {
+    /// How many samples are compared with …
+    pub(crate) reference_samples: u64,
+    /// … and how many are looked at.
+    pub(crate) current_samples: u64,
+    /// By detector.
+    pub(crate) scores: Vec<DriftScore>,
+}
+
+/// What one detector says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DriftScore {
+    /// Its name.
+    pub(crate) detector: String,
+    /// What the score means.
+    pub(crate) meaning: String,
+    /// The score; `None` where there is too little to say.
+    pub(crate) score: Option<f64>,
+}
