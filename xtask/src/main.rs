@@ -5,11 +5,13 @@ mod crash;
 mod cuda;
 mod demo;
 mod fuzz;
+mod gate_sim;
 mod goldens;
 mod hostile;
 mod install;
 mod output;
 mod plugins;
+mod random;
 mod shell;
 mod test;
 
@@ -37,6 +39,8 @@ enum Chore {
     DemoData,
     /// Feed what reads from outside with bytes until it breaks
     Fuzz(fuzz::Options),
+    /// Say what the gate catches and what it refuses, by simulation of its own code; writes the table and pictures of docs/gate.md
+    GateSim(gate_sim::Options),
     /// Throw hostile inputs at the built program
     Hostile(hostile::Options),
     /// Build the program for use, and put it on the PATH
@@ -59,6 +63,7 @@ fn main() -> Result<()> {
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
         Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::GateSim(options) => gate_sim::run(&options),
         Chore::Hostile(options) => hostile::run(&options),
         Chore::Install(options) => install::run(&options),
         Chore::Test(options) => test::run(&options),

@@ -35,6 +35,7 @@ mod power;
 mod random;
 mod reason;
 mod report;
+mod sequential;
 mod suite;
 mod suite_report;
 mod table;
@@ -61,6 +62,7 @@ pub use pool::{Against, ITEMS_ALONE_MIN, PoolReport};
 pub use power::{CHURN_ASSUMED, items_needed, smallest_seen, tests_of_harm};
 pub use reason::Reason;
 pub use report::Report;
+pub use sequential::{Look, Sequential};
 pub use suite::{
     CLUSTER_KEY, ITEMS_MAX_DEFAULT, Item, LeftOut, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, RewardScale, Suite,
     SuiteError, SuiteOptions,

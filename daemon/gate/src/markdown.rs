@@ -1,9 +1,8 @@
 use std::fmt::Write;
 
-use crate::{
-    CutAnswers, PluginSummary, Report, RewardTraining, SuiteReport, Trend, UnjudgedItem, Verdict, WorstItem,
-    report::{interval, role, scores},
-};
+use crate::{CutAnswers, PluginSummary, Report, RewardTraining, SuiteReport, Trend, UnjudgedItem, Verdict, WorstItem};
+
+mod suites;
 
 /// The longest text of a worst item that the Markdown shows, in characters; the JSON keeps more.
 const SHOWN_CHARS_MAX: usize = 400;
@@ -27,27 +26,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "- {}", escape(note))?;
     }
     writeln!(out, "\n## Suites\n")?;
-    writeln!(out, "| suite | role | metric | n | champion | candidate | difference | interval | margin | verdict |")?;
-    writeln!(out, "|---|---|---|---:|---:|---:|---:|---:|---:|---|")?;
-    for suite in &report.suites {
-        let SuiteReport { metric, n, margin, verdict, .. } = suite;
-        let [champion, candidate, difference] = scores(suite);
-        writeln!(
-            out,
-            "| {} | {} | {metric} | {n} | {champion} | {candidate} | {difference} | {} | {margin} | {} |",
-            escape(&suite.suite),
-            role(suite),
-            interval(suite),
-            verdict.as_str(),
-        )?;
-    }
-    let (percent, resamples) = (100.0 * report.policy.confidence, report.policy.resamples);
-    writeln!(
-        out,
-        "\nDifferences are candidate minus champion, and positive is better; for perplexity they are nats per token, over \
-         all tokens of a suite. Each end of an interval holds at {percent} % confidence (paired bootstrap over items, \
-         {resamples} resamples, no tighter than Student's t)."
-    )?;
+    suites::write(out, report)?;
     write_cut(out, &report.suites)?;
     write_unjudged(out, report)?;
     if let Some(training) = &report.training {

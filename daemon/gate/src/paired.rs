@@ -167,6 +167,14 @@ impl Paired {
         Some((SEEN_ERRORS * (squares + unseen.powi(2)).sqrt() / weights).min(self.reach()))
     }
 
+    /// The variance of a difference beside a loss of so much: of yes/no items the share that differs and the loss itself.
+    pub(crate) fn variance_with(&self, loss: f64) -> f64 {
+        let heavy = self.weights() / self.len().max(1) as f64;
+        let squares: f64 = self.units(1.0).iter().map(|unit| (unit.sum / heavy).powi(2)).sum();
+        let own = if self.is_empty() { 0.0 } else { squares / self.len() as f64 };
+        own + if self.scale == Scale::Binary { loss } else { loss * loss }
+    }
+
     /// Gains and losses, where counts are all there is to know.
     pub(crate) fn counts(&self) -> Option<(usize, usize)> {
         if self.scale != Scale::Binary || self.clusters.is_some() {
@@ -181,7 +189,7 @@ impl Paired {
     pub(crate) fn joined(suites: &[(&Self, f64)]) -> Self {
         let first = suites.first().map_or(1.0, |(_, margin)| *margin);
         let is_binary = suites.iter().all(|(suite, margin)| suite.counts().is_some() && *margin == first);
-        let reach = suites.iter().map(|(suite, margin)| suite.reach() / margin).fold(0.0, f64::max);
+        let reach = suites.iter().map(|(suite, margin)| suite.scale.unseen() / margin).fold(0.0, f64::max);
         let (mut differences, mut clusters, mut known) = (Vec::new(), Vec::new(), 0);
         for (suite, margin) in suites {
             let heavy = suite.weights() / suite.len().max(1) as f64;

@@ -21,6 +21,9 @@ pub struct Policy {
     /// How often the same rows were tried before: each try is one more chance to pass, so each halves what may pass by chance
     /// and doubles what may be refused by chance.
     pub earlier_tries: u32,
+    /// Whether protected suites were asked in batches until a sequential test knew enough
+    /// ([`Sequential`](crate::Sequential)): it spends half of what may pass and of what may be refused by chance.
+    pub sequential: bool,
     /// Bootstrap resamples per bound.
     pub resamples: usize,
     /// The seed of the resampling.
@@ -108,6 +111,7 @@ impl Default for Policy {
             margin_relative: 0.1,
             anchor_margin: crate::MARGIN_DEFAULT,
             earlier_tries: 0,
+            sequential: false,
             resamples: 10_000,
             seed: 0,
             require: Require::Improved,
@@ -151,17 +155,21 @@ impl Policy {
 
     /// The confidence of the bounds, with earlier tries charged.
     pub fn confidence_charged(&self) -> f64 {
-        1.0 - (1.0 - self.confidence) / self.charge()
+        1.0 - self.share() * (1.0 - self.confidence) / self.charge()
     }
 
     /// The level of all tests of harm together, with earlier tries charged.
     pub fn harm_level(&self) -> f64 {
-        (self.false_alarm_max * self.charge()).min(FALSE_ALARM_CHARGED_MAX.max(self.false_alarm_max))
+        self.share() * (self.false_alarm_max * self.charge()).min(FALSE_ALARM_CHARGED_MAX.max(self.false_alarm_max))
     }
 
     /// The level of all tests of gains together, with earlier tries charged.
     pub fn gain_level(&self) -> f64 {
         self.chance_gain_max / self.charge()
+    }
+
+    fn share(&self) -> f64 {
+        if self.sequential { 0.5 } else { 1.0 }
     }
 
     fn charge(&self) -> f64 {

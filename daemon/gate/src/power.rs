@@ -3,7 +3,7 @@ use crate::{Policy, normal, paired::SEEN_ERRORS};
 /// The share of items that is answered otherwise after a cycle, where nobody measured it.
 pub const CHURN_ASSUMED: f64 = 0.1;
 /// More items than anybody answers twice in a cycle: a margin that asks for more asks for equal answers.
-const ITEMS_MAX: f64 = 1_000_000.0;
+const ITEMS_MAX: f64 = 100_000.0;
 
 /// How many items a suite should have: so many that a loss of the margin is caught at the policy's confidence, while a
 /// candidate that lost nothing is refused no more often than the policy says over so many tests of harm. With fewer, a suite
@@ -12,10 +12,15 @@ const ITEMS_MAX: f64 = 1_000_000.0;
 /// `churn` is the share of items on which the two sides differ though nothing was lost; a loss adds its own. `None` where no
 /// number of items would do, as for a margin of 0.
 pub fn items_needed(margin: f64, churn: f64, tests: usize, policy: &Policy) -> Option<usize> {
+    items_at(margin, churn + margin, tests, policy)
+}
+
+/// As [`items_needed`], of items whose differences have this variance where the margin is lost.
+pub(crate) fn items_at(margin: f64, variance: f64, tests: usize, policy: &Policy) -> Option<usize> {
     // The mean that is refused lies so many standard errors below 0, and so many above -margin.
     let alarm = normal::quantile(1.0 - policy.harm_level() / tests.max(1) as f64);
     let caught = normal::quantile(policy.confidence_charged());
-    let items = ((alarm + caught) / margin).powi(2) * (churn + margin) + 1.0 / margin;
+    let items = ((alarm + caught) / margin).powi(2) * variance + 1.0 / margin;
     (items <= ITEMS_MAX).then_some(items.ceil() as usize)
 }
 

@@ -96,7 +96,12 @@ impl Report {
     /// The decision in one line.
     pub(crate) fn headline(&self) -> String {
         let word = if self.decision.promotes() { "promoted" } else { "rejected" };
-        format!("Cycle {}: {} {word} (compared with {})", self.cycle, self.candidate, self.champion_name())
+        let anchor = match &self.anchor {
+            Some(Pinned { adapter: Some(adapter) }) => format!(", anchor {adapter}"),
+            Some(Pinned { adapter: None }) => ", anchor the base model".to_owned(),
+            None => String::new(),
+        };
+        format!("Cycle {}: {} {word} (compared with {}{anchor})", self.cycle, self.candidate, self.champion_name())
     }
 }
 
@@ -125,6 +130,27 @@ pub(crate) fn interval(suite: &SuiteReport) -> String {
         return "–".to_owned();
     }
     format!("{:+.3} … {:+.3}", suite.difference.lower, suite.difference.upper)
+}
+
+/// The items that were compared, and of how many where it was not asked to its end.
+pub(crate) fn items(suite: &SuiteReport) -> String {
+    match &suite.asked {
+        Some(asked) => format!("{} of {}", suite.n, asked.of),
+        None => suite.n.to_string(),
+    }
+}
+
+/// The smallest difference that it could have seen, for tables.
+pub(crate) fn seen(suite: &SuiteReport) -> String {
+    suite.smallest_seen.map_or_else(|| "–".to_owned(), |seen| format!("{seen:.3}"))
+}
+
+/// The difference to the anchor, for tables.
+pub(crate) fn beside_anchor(suite: &SuiteReport) -> String {
+    match &suite.anchor {
+        Some(anchor) if anchor.n > 0 => format!("{:+.3} ({})", anchor.difference.mean, anchor.verdict.as_str()),
+        _ => "–".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use perennial_types::{Domain, Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{AnchorReport, Interval, MarginBy, Metric, Paired, Policy, Verdict, items_needed};
+use crate::{AnchorReport, Interval, MarginBy, Metric, Paired, Policy, Verdict, power::items_at};
 
 /// The items on which the candidate lost most that a report keeps.
 pub const WORST_ITEMS_MAX: usize = 5;
@@ -226,11 +226,10 @@ impl SuiteReport {
     pub fn measured(self, paired: Paired, policy: &Policy) -> Self {
         let n = paired.len();
         let difference = paired.interval(policy.confidence_charged(), policy.resamples, policy.seed, &self.suite);
-        let churn = paired.discordant() as f64 / n.max(1) as f64;
         let report = Self {
             n,
             discordant: paired.discordant(),
-            items_needed: items_needed(self.margin, churn, 1, policy),
+            items_needed: items_at(self.margin, paired.variance_with(self.margin), 1, policy),
             smallest_seen: paired.smallest_seen(),
             difference,
             harm: (n > 0).then(|| paired.harm(policy.seed, &self.suite)),

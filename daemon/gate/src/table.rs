@@ -1,17 +1,20 @@
 use crate::{
     Report, SuiteReport,
-    report::{interval, role, scores},
+    report::{beside_anchor, interval, items, role, scores, seen},
 };
 
-const HEAD: [&str; 8] = ["suite", "role", "metric", "n", "champion", "candidate", "difference", "verdict"];
+const COLUMNS: usize = 10;
+
+const HEAD: [&str; COLUMNS] =
+    ["suite", "role", "metric", "n", "champion", "candidate", "difference", "could see", "anchor", "verdict"];
 
 /// The columns that hold numbers stand flush right.
-const RIGHT: [bool; 8] = [false, false, false, true, true, true, true, false];
+const RIGHT: [bool; COLUMNS] = [false, false, false, true, true, true, true, true, true, false];
 
 pub(crate) fn render(report: &Report) -> String {
-    let mut rows: Vec<[String; 8]> = vec![HEAD.map(str::to_owned)];
+    let mut rows: Vec<[String; COLUMNS]> = vec![HEAD.map(str::to_owned)];
     rows.extend(report.suites.iter().map(row));
-    let widths: [usize; 8] =
+    let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let mut out = String::new();
     for row in &rows {
@@ -35,16 +38,18 @@ pub(crate) fn render(report: &Report) -> String {
     out
 }
 
-fn row(suite: &SuiteReport) -> [String; 8] {
+fn row(suite: &SuiteReport) -> [String; COLUMNS] {
     let [champion, candidate, difference] = scores(suite);
     [
         suite.suite.clone(),
         role(suite).to_owned(),
         suite.metric.to_string(),
-        suite.n.to_string(),
+        items(suite),
         champion,
         candidate,
         format!("{difference} ({})", interval(suite)),
+        seen(suite),
+        beside_anchor(suite),
         suite.verdict.as_str().to_owned(),
     ]
 }

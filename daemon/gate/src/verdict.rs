@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Policy, SuiteReport};
+use crate::{Policy, Stopped, SuiteReport};
 
 /// What a comparison says of the candidate on one suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ impl Verdict {
         let faults = faults.candidate.max(faults.champion) as f64;
         if *n == 0 || *unjudged as f64 > policy.unjudged_ratio_max * items || faults > faults_max {
             return Self::Void;
+        }
+        if let Some(asked) = &suite.asked {
+            return match asked.stopped {
+                Stopped::Safe => Self::NotWorse,
+                Stopped::Harm => Self::Regressed,
+            };
         }
         match (gain, suite.is_not_worse(), harm) {
             (true, ..) => Self::Improved,

@@ -1,6 +1,6 @@
 //! The verdicts of all suites beside each other: what is shown, over so many tests, is not what one of them would show alone.
 
-use crate::{Against, AnchorReport, Policy, PoolReport, SuiteReport, Verdict, holm, items_needed, pool::pools};
+use crate::{Against, AnchorReport, Policy, PoolReport, SuiteReport, Verdict, holm, pool::pools, power::items_at};
 
 /// Sets the verdict of every suite, beside the champion and the anchor, and gives the pools.
 ///
@@ -16,11 +16,14 @@ pub(crate) fn weigh(
     let speaks = |suite: &SuiteReport| Verdict::of(suite, false, false, policy) != Verdict::Void;
     let guarded: Vec<usize> = (0..suites.len()).filter(|at| guards(&suites[*at]) && speaks(&suites[*at])).collect();
     let asked: Vec<&SuiteReport> = guarded.iter().map(|at| &suites[*at]).collect();
-    let pooled: Vec<PoolReport> =
-        [Against::Champion, Against::Anchor].into_iter().flat_map(|against| pools(&asked, against, policy)).collect();
+    let to_their_end: Vec<&SuiteReport> = asked.iter().filter(|suite| !suite.stopped_early()).copied().collect();
+    let mut pooled = pools(&to_their_end, Against::Champion, policy);
+    pooled.extend(pools(&asked, Against::Anchor, policy));
     let of_anchor = |suite: &&SuiteReport| suite.anchor.as_ref().and_then(|anchor| anchor.harm);
-    let (own, anchored): (Vec<Option<f64>>, Vec<Option<f64>>) =
-        (asked.iter().map(|suite| suite.harm).collect(), asked.iter().map(of_anchor).collect());
+    let to_own = |asked: &[&SuiteReport]| {
+        asked.iter().map(|suite| suite.harm.filter(|_| !suite.stopped_early())).collect::<Vec<_>>()
+    };
+    let (own, anchored): (Vec<Option<f64>>, Vec<Option<f64>>) = (to_own(&asked), asked.iter().map(of_anchor).collect());
     let family: Vec<f64> =
         own.iter().chain(&anchored).flatten().copied().chain(pooled.iter().map(|pool| pool.harm)).collect();
     let mut shown = holm::shown(&family, policy.harm_level()).into_iter();
@@ -39,8 +42,7 @@ pub(crate) fn weigh(
         let harm = guard.map_or_else(|| alone(suite.harm, policy.harm_level()), |guard| own[guard]);
         let gain = target.map_or_else(|| alone(suite.gain, policy.gain_level()), |target| gains[target]);
         suite.verdict = Verdict::of(suite, harm, gain, policy);
-        let churn = suite.discordant as f64 / suite.n.max(1) as f64;
-        suite.items_needed = items_needed(suite.margin, churn, family.len(), policy);
+        suite.items_needed = items_at(suite.margin, suite.paired.variance_with(suite.margin), family.len(), policy);
         let settled = |anchor: AnchorReport| {
             let harm = guard.map_or_else(|| alone(anchor.harm, policy.harm_level()), |guard| anchored[guard]);
             anchor.settled(harm)

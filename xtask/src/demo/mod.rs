@@ -1,4 +1,3 @@
-mod random;
 mod scene;
 mod show;
 mod tickets;

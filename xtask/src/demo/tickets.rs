@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// What is dropped into the inbox.
 pub(crate) const TRAINING_FILE: &str = "config/examples/demo/data/tickets.jsonl";

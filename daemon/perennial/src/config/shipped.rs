@@ -8,7 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
 use perennial_publish::{FolderConfig, WebhookConfig};
 
-use super::gate::{AutoDomain, AutoSuites};
+use super::gate::{Anchor, AutoDomain, AutoSuites};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/perennial.toml");
@@ -36,6 +36,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("reward", keys::<Reward>()),
         ("reward.plugin", keys::<RewardPlugin>()),
         ("gate", keys::<Gate>()),
+        ("gate.anchor", keys::<Anchor>()),
         ("gate.hacking", keys::<HackingPolicy>()),
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
@@ -60,6 +61,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
     for table in [
         "ingest.file",
         "ingest.request",
+        "gate.anchor",
         "gate.auto",
         "gate.hacking",
         "gate.suite",

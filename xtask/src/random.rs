@@ -1,4 +1,4 @@
-/// SplitMix64 (Steele, Lea and Flood 2014): the data set must be the same bytes for ever, which no crate promises.
+/// SplitMix64 (Steele, Lea and Flood 2014): data sets and tables must be the same bytes for ever, which no crate promises.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -17,6 +17,12 @@ impl Random {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
+    }
+
+    /// Whether something of this probability happens.
+    pub(crate) fn happens(&mut self, probability: f64) -> bool {
+        // The upper 53 bits are all that a double holds.
+        ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
     // The bias of the remainder is below 2⁻⁵⁰ for lists as short as these.
