@@ -25,6 +25,7 @@ mod reading;
 mod requeue;
 mod rewards;
 mod rollout_server;
+mod stream;
 mod string_prompts;
 mod stuck;
 mod support;

@@ -11,8 +11,10 @@ mod hostile;
 mod install;
 mod output;
 mod plugins;
+mod progress;
 mod random;
 mod shell;
+mod stream;
 mod test;
 
 use anyhow::Result;
@@ -45,6 +47,8 @@ enum Chore {
     Hostile(hostile::Options),
     /// Build the program for use, and put it on the PATH
     Install(install::Options),
+    /// Teach a sequence of tasks through the running daemon, arm by arm, and measure what each forgets
+    Stream(stream::Options),
     /// Build once and run every test
     Test(test::Options),
     /// Compute the reference values of tests/goldens anew, with PEFT and transformers
@@ -66,6 +70,7 @@ fn main() -> Result<()> {
         Chore::GateSim(options) => gate_sim::run(&options),
         Chore::Hostile(options) => hostile::run(&options),
         Chore::Install(options) => install::run(&options),
+        Chore::Stream(options) => stream::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Goldens => goldens::references(),
         Chore::Plugins(options) => plugins::run(&options),

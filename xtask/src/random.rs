@@ -25,8 +25,8 @@ impl Random {
         ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
-    // The bias of the remainder is below 2⁻⁵⁰ for lists as short as these.
-    fn below(&mut self, limit: usize) -> usize {
+    /// A number below `limit`, which is not 0. The bias of the remainder is below 2⁻⁵⁰ for limits as small as ours.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 

@@ -18,16 +18,16 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Machine {
-    pub(super) cpu: String,
-    pub(super) cores: usize,
-    pub(super) memory_bytes: u64,
-    pub(super) instruction_sets: Vec<String>,
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) instruction_sets: Vec<String>,
 }
 
 impl Machine {
     /// What Linux says of this machine.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name: &str| {
             let line = cpuinfo.lines().find(|line| line.starts_with(name))?;
@@ -56,7 +56,7 @@ impl Machine {
     }
 
     /// In one line.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let gib = (self.memory_bytes as f64 / f64::from(1 << 30)).round();
         format!("{}, {} cores, {gib} GiB, {}", self.cpu, self.cores, self.instruction_sets.join(" "))
     }

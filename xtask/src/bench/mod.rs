@@ -3,13 +3,13 @@
 mod curve;
 mod figure;
 mod figures;
-mod machine;
+pub(crate) mod machine;
 mod measure;
 mod peers;
 mod report;
 mod results;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod tool;
 
 use std::{
@@ -170,7 +170,7 @@ fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
 }
 
 /// The commit that is checked out, with `+` where files differ from it.
-fn commit() -> Result<String> {
+pub(crate) fn commit() -> Result<String> {
     let commit = Shell::new("git").args(["rev-parse", "--short=12", "HEAD"]).text()?;
     let changes = Shell::new("git").args(["status", "--porcelain", "--untracked-files=no"]).text()?;
     Ok(if changes.is_empty() { commit } else { format!("{commit}+") })

@@ -1,6 +1,7 @@
+mod act;
 mod scene;
 mod show;
-mod tickets;
+pub(crate) mod tickets;
 mod watch;
 
 use std::{
@@ -25,8 +26,12 @@ pub(crate) struct Options {
     /// The tiny test model instead of SmolLM2: under a minute, and nothing is downloaded
     #[arg(long)]
     tiny: bool,
-    /// Leave the daemon running at the end, to try its interfaces
+    /// The second act instead: four small tasks one after the other, learned by the shipped configuration and by naive tuning,
+    /// and what each forgets
     #[arg(long)]
+    stream: bool,
+    /// Leave the daemon running at the end, to try its interfaces
+    #[arg(long, conflicts_with = "stream")]
     keep: bool,
 }
 
@@ -35,6 +40,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let scene = if options.tiny { Scene::tiny() } else { Scene::smollm2() };
     output::note("Installs nothing on the system: the build goes to the target folder, the state directory below it.");
     Shell::cargo().args(["build", "--workspace"]).run()?;
+    if options.stream {
+        return act::second(options.tiny);
+    }
     let program = Program::new(&repository().join(scene.config), &fresh_state_directory(scene.name)?)?;
     if let Some(model) = scene.model {
         output::note(format!("Downloads {model}, unless it is there already."));

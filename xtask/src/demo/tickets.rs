@@ -105,12 +105,18 @@ const GREETINGS: &[&str] = &["Hello,", "Hi there,", "Good morning,", "Dear team,
 
 /// The rows of the training file and of the golden suite.
 pub(crate) fn rows() -> (Vec<Value>, Vec<Value>) {
+    draw(TRAINING_ROWS, SUITE_ROWS)
+}
+
+/// So many rows to train on and to evaluate with, or as many as there are. No ticket is on both sides, and those to evaluate
+/// with are taken first.
+pub(crate) fn draw(training: usize, evaluation: usize) -> (Vec<Value>, Vec<Value>) {
     let mut random = Random::new(SEED);
     let mut tickets = every_ticket();
     random.shuffle(&mut tickets);
     let mut rows = tickets.iter().map(|ticket| ticket.row(&mut random));
-    let suite = rows.by_ref().take(SUITE_ROWS).collect();
-    (rows.take(TRAINING_ROWS).collect(), suite)
+    let suite = rows.by_ref().take(evaluation).collect();
+    (rows.take(training).collect(), suite)
 }
 
 // Places in the vocabularies.

@@ -4,19 +4,10 @@ use anyhow::{Context, Result, bail};
 use perennial_tests::{Daemon, Metrics};
 use serde_json::Value;
 
-use crate::output;
+use crate::{output, progress::Progress};
 
 /// Far more than a cycle of the demo takes on any machine.
 const CYCLE_LIMIT: Duration = Duration::from_secs(60 * 60);
-
-const PHASES: [(&str, &str); 6] = [
-    ("collect", "choosing the new samples"),
-    ("mix", "freezing the training set"),
-    ("train", "training the candidate"),
-    ("evaluate", "scoring champion and candidate"),
-    ("decide", "deciding"),
-    ("publish", "publishing"),
-];
 
 /// A cycle that has ended.
 pub(crate) struct Cycle {
@@ -31,10 +22,10 @@ pub(crate) struct Cycle {
 /// Shows the first cycle's progress until it ends.
 pub(crate) fn cycle(daemon: &mut Daemon, state: &Path) -> Result<Cycle> {
     let http = daemon.http;
-    let mut shown = None;
+    let mut progress = Progress::of("Cycle 1");
     let promoted = daemon.wait_for("the end of the cycle", CYCLE_LIMIT, || {
         let metrics = Metrics::parse(&http.get("/metrics")?.body)?;
-        show_progress(&metrics, &mut shown);
+        progress.show(&metrics);
         outcome(&metrics)
     })?;
     output::progress("");
@@ -51,22 +42,6 @@ fn outcome(metrics: &Metrics) -> Result<Option<bool>> {
         bail!("the cycle cannot go on");
     }
     Ok(runs("promoted").then_some(true).or(runs("rejected").then_some(false)))
-}
-
-fn show_progress(metrics: &Metrics, shown: &mut Option<&'static str>) {
-    let running = |phase| metrics.sum("perennial_cycle_phase", &[("phase", phase)]) == Some(1.0);
-    let Some((phase, description)) = PHASES.iter().find(|(phase, _)| running(phase)) else { return };
-    if *shown != Some(phase) {
-        output::progress("");
-        output::note(format!("Cycle 1: {description} …"));
-        *shown = Some(phase);
-    }
-    if *phase == "train" {
-        let value = |name: &str| metrics.sum(&format!("perennial_train_{name}"), &[]).unwrap_or(0.0);
-        let (step, steps) = (value("step"), value("steps"));
-        let (loss, speed) = (value("loss"), value("tokens_per_second"));
-        output::progress(&format!("  step {step} of {steps}, loss {loss:.3}, {speed:.0} tokens/s"));
-    }
 }
 
 fn report(cycle: &Path) -> Result<Value> {
