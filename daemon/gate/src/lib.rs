@@ -54,7 +54,7 @@ pub use evaluate::{
 pub use golden::{GoldenError, load_golden, parse_golden};
 pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, Trend};
 pub use interval::Interval;
-pub use margin::MarginBy;
+pub use margin::{MarginBy, margin_beside};
 pub use metric::{Measure, Metric};
 pub use paired::{Difference, Paired, Scale};
 pub use policy::{Policy, PolicyError, Require, UNJUDGED_RATIO_MAX_DEFAULT, Uncertain};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric, Policy, RewardScale};
+use crate::{Metric, Policy, RewardScale, Suite};
 
 /// The least that a relative margin comes to: the share of the score's range that no suite of a deployment can tell.
 const MARGIN_MIN: f64 = 0.01;
@@ -28,6 +28,11 @@ impl MarginBy {
             }
         }
     }
+}
+
+/// The loss that a suite tolerates beside a champion with this mean item score.
+pub fn margin_beside(suite: &Suite, champion: f64, policy: &Policy) -> f64 {
+    used(suite.metric, suite.reward.as_ref(), champion, suite.margin, policy).0
 }
 
 /// The loss that a suite tolerates beside a champion with this mean score: its margin, or less where the champion scores so

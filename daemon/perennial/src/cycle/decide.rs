@@ -143,6 +143,7 @@ pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
         margin_relative: gate.margin_relative,
         anchor_margin: gate.anchor.margin,
         earlier_tries: 0,
+        sequential: false,
         resamples: gate.resamples,
         seed,
         require: gate.require,
