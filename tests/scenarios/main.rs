@@ -6,6 +6,7 @@ mod config;
 mod cycle;
 mod drift;
 mod gate;
+mod engine_candle;
 mod generate;
 mod http;
 mod http_doors;

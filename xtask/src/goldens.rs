@@ -13,6 +13,7 @@ pub(crate) fn references() -> Result<()> {
     Shell::new(&python).args(["tests/goldens/make.py"]).run()?;
     Shell::new(&python).args(["tests/goldens/dora_reference.py"]).run()?;
     Shell::new(&python).args(["tests/goldens/model_folders.py"]).run()?;
+    Shell::new(&python).args(["tests/goldens/families_reference.py"]).run()?;
     Shell::new(&python).args(["tests/goldens/templates.py"]).run()
 }
 

@@ -126,7 +126,7 @@ impl<'a> Batch<'a> {
     }
 
     fn decode(&mut self) -> Result<(), GenerateError> {
-        let Self { model, decoder, adapter, cache, running, activations, workspace, .. } = self;
+        let Self { decoder, adapter, cache, running, activations, workspace, .. } = self;
         if running.is_empty() {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl<'a> Batch<'a> {
         let mut logits = decoder.logits(&hidden, workspace);
         let vocab = logits.cols();
         let each = running.par_iter_mut().zip(logits.values_mut().par_chunks_exact_mut(vocab));
-        each.try_for_each(|(sequence, logits)| sequence.advance(logits, model))?;
+        each.try_for_each(|(sequence, logits)| sequence.advance(logits))?;
         workspace.give_matrix(logits);
         Ok(())
     }
@@ -167,8 +167,8 @@ impl<'a> Batch<'a> {
             let room = self.model.config.positions_max - self.prompts[prompt].len();
             let new_tokens_max = self.options.max_new_tokens.min(room);
             let fork = self.cache.fork(*slot, new_tokens_max.min(RESERVED_NEW_TOKENS_MAX))?;
-            let mut sequence = Sequence::new(self.next, fork, new_tokens_max, self.model, self.options);
-            sequence.advance(&mut logits.clone(), self.model)?;
+            let mut sequence = Sequence::new(self.next, fork, new_tokens_max, &self.model.tokenizer, self.options);
+            sequence.advance(&mut logits.clone())?;
             if let Some(of_prompt) = activations {
                 self.activations.join(self.next, of_prompt);
             }

@@ -1,6 +1,7 @@
 //! Batched generation, and scoring of given answers.
 
 mod batch;
+mod engine;
 mod options;
 mod sampler;
 mod score;
@@ -12,6 +13,7 @@ mod text_stream;
 use std::ops::ControlFlow;
 
 pub(crate) use batch::Batch;
+pub use engine::{EngineError, NextLogits, generate_with};
 pub use options::{Completion, Finish, GenerateError, GenerateOptions};
 pub use score::{Scored, score};
 
@@ -34,9 +36,8 @@ pub fn generate(
     on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>, GenerateError> {
     options.check()?;
-    check_prompts(model, prompts)?;
-    let nothing = Completion { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted };
-    let mut completions = vec![nothing; prompts.len()];
+    check_prompts(model.config.positions_max, prompts)?;
+    let mut completions = vec![Completion::nothing(); prompts.len()];
     let mut keep = |Rollout { prompt, tokens, text, finish, .. }: Rollout| {
         completions[prompt] = Completion { tokens, text, finish };
     };
@@ -54,8 +55,7 @@ pub fn generate(
 }
 
 /// Refuses prompts that nothing can go on from.
-pub(crate) fn check_prompts(model: &Model, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
-    let positions_max = model.config.positions_max;
+pub(crate) fn check_prompts(positions_max: usize, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
     for (index, prompt) in prompts.iter().enumerate() {
         if prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt { index });

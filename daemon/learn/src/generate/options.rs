@@ -1,3 +1,4 @@
+use super::EngineError;
 use crate::tokenize::TokenizerError;
 
 /// How completions are drawn.
@@ -77,6 +78,13 @@ pub struct Completion {
     pub finish: Finish,
 }
 
+impl Completion {
+    /// What there is of one that has not begun.
+    pub(super) fn nothing() -> Self {
+        Self { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted }
+    }
+}
+
 /// Why a completion ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -120,6 +128,9 @@ pub enum GenerateError {
     /// Tokens do not become text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// Somebody else's decoder failed.
+    #[error(transparent)]
+    Engine(EngineError),
     /// A tensor operation failed.
     #[error("running the model: {0}")]
     Candle(#[from] candle_core::Error),

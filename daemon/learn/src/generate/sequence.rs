@@ -3,7 +3,7 @@ use super::{
     sampler::{Draw, Sampler},
     text_stream::TextStream,
 };
-use crate::{model::Model, rollout::Rollout};
+use crate::{rollout::Rollout, tokenize::Tokenizer};
 
 /// A completion under generation.
 pub(crate) struct Sequence<'a> {
@@ -12,6 +12,7 @@ pub(crate) struct Sequence<'a> {
     pub(super) slot: usize,
     /// The last token, which the cache does not hold yet.
     pub(super) last: u32,
+    tokenizer: &'a Tokenizer,
     sampler: Sampler,
     stream: TextStream<'a>,
     logprobs: Vec<f32>,
@@ -25,7 +26,7 @@ impl<'a> Sequence<'a> {
         (prompt, generation): (usize, usize),
         slot: usize,
         new_tokens_max: usize,
-        model: &'a Model,
+        tokenizer: &'a Tokenizer,
         options: &'a GenerateOptions,
     ) -> Self {
         Self {
@@ -33,8 +34,9 @@ impl<'a> Sequence<'a> {
             generation,
             slot,
             last: 0,
+            tokenizer,
             sampler: Sampler::new(options, prompt, generation),
-            stream: TextStream::new(&model.tokenizer, &options.stop),
+            stream: TextStream::new(tokenizer, &options.stop),
             logprobs: Vec::new(),
             new_tokens_left: new_tokens_max,
             finish: None,
@@ -42,13 +44,13 @@ impl<'a> Sequence<'a> {
     }
 
     /// Draws the next token from its logits, which are used up.
-    pub(super) fn advance(&mut self, logits: &mut [f32], model: &Model) -> Result<(), GenerateError> {
+    pub(super) fn advance(&mut self, logits: &mut [f32]) -> Result<(), GenerateError> {
         let Draw { token, logprob } = self.sampler.sample(logits)?;
         self.last = token;
         self.logprobs.push(logprob);
         self.new_tokens_left -= 1;
         let stopped = self.stream.push(token)?;
-        self.finish = if model.tokenizer.end_tokens().contains(&token) {
+        self.finish = if self.tokenizer.end_tokens().contains(&token) {
             Some(Finish::EndToken)
         } else if stopped {
             Some(Finish::StopText)

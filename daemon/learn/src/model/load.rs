@@ -157,7 +157,7 @@ fn same(one: &Loaded, other: &Loaded) -> bool {
 }
 
 /// What is known to make a library panic is refused before it gets there; what is not known ends as an error all the same.
-fn without_panic<T>(path: &Path, work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+pub(super) fn without_panic<T>(path: &Path, work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
     guarded(work).unwrap_or_else(|panic| {
         let problem = format!("a library fails on what stands in it: {panic}");
         Err(ModelError::NotAModel { path: path.to_owned(), problem })

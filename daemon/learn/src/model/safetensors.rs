@@ -106,6 +106,21 @@ impl Shards<'_> {
         self.infos().all(|(_, _, info)| info.shape.len() != 2 || precision_of(info.dtype) == Some(precision))
     }
 
+    /// The values of one tensor in f32, whatever its shape.
+    ///
+    /// # Errors
+    /// Where it is not there or cannot be read.
+    pub(super) fn read_f32(&self, name: &str) -> Result<Tensor, ModelError> {
+        match self.infos().find(|(_, found, _)| *found == name) {
+            Some((shard, name, info)) => shard.values(name, info),
+            None => Err(ModelError::Tensor {
+                path: self.0.first().map(|shard| shard.path.clone()).unwrap_or_default(),
+                tensor: name.to_owned(),
+                problem: "is missing".to_owned(),
+            }),
+        }
+    }
+
     /// All tensors. Where all matrices are stored in the wanted precision, they are read as they lie.
     pub(super) fn read(mut self, precision: Precision) -> Result<Tensors, ModelError> {
         if self.are_in(precision) {
@@ -175,20 +190,26 @@ impl<'a> Shard<'a> {
     }
 
     fn tensor(&self, name: &str, info: &TensorInfo, precision: Precision) -> Result<Loaded, ModelError> {
+        if let Some(weight) = self.in_place(info, precision) {
+            return Ok(Loaded::Matrix(weight));
+        }
+        let values = self.values(name, info)?;
+        Loaded::new(&values, precision).map_err(|error| self.problem(name, format!("cannot be read: {error}")))
+    }
+
+    /// In f32.
+    fn values(&self, name: &str, info: &TensorInfo) -> Result<Tensor, ModelError> {
         let dtype = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
             other => return Err(self.problem(name, format!("is stored as {other:?}; f32, f16 and bf16 can be read"))),
         };
-        if let Some(weight) = self.in_place(info, precision) {
-            return Ok(Loaded::Matrix(weight));
-        }
         let (start, end) = info.data_offsets;
         let mut bytes = vec![0; end - start];
         self.source.read_exact_at(&mut bytes, self.data_start + start as u64).map_err(ModelError::io(&self.path))?;
         Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)
-            .and_then(|tensor| Loaded::new(&tensor.to_dtype(DType::F32)?, precision))
+            .and_then(|tensor| tensor.to_dtype(DType::F32))
             .map_err(|error| self.problem(name, format!("cannot be read: {error}")))
     }
 

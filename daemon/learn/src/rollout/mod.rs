@@ -63,7 +63,7 @@ pub fn rollouts(
     on_group: &mut dyn FnMut(usize, &[Rollout]),
 ) -> Result<Vec<Rollout>, GenerateError> {
     options.check()?;
-    check_prompts(model, prompts)?;
+    check_prompts(model.config.positions_max, prompts)?;
     let generations = options.num_generations;
     let mut rollouts: Vec<Rollout> = (0..prompts.len() * generations).map(|at| not_begun(at, generations)).collect();
     let mut left = vec![generations; prompts.len()];

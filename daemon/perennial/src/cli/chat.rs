@@ -15,7 +15,8 @@ impl Chat {
     /// Answers line after line of standard input, and remembers what was said.
     pub(super) fn run(&self, session: &Session) -> anyhow::Result<()> {
         session.log_quietly()?;
-        let voice = self.speaker.voice(session, true)?;
+        let mut voice = self.speaker.voice(session, true)?;
+        let options = self.speaker.options();
         let mut turns: Vec<Message> = Vec::new();
         output::prompt("> ");
         for question in std::io::stdin().lock().lines() {
@@ -25,7 +26,7 @@ impl Chat {
                     true => turns = self.speaker.conversation(question),
                     false => turns.push(Message::new(Role::User, question)),
                 }
-                let answer = voice.answer(&self.speaker.asked(Content::Messages(turns.clone()))?)?;
+                let answer = voice.answer(&self.speaker.asked(Content::Messages(turns.clone()))?, &options)?;
                 output::line("");
                 turns.push(Message::new(Role::Assistant, answer));
             }

@@ -1,16 +1,16 @@
-use std::{io::Read, ops::ControlFlow, path::PathBuf};
+use std::{io::Read, path::PathBuf};
 
-use anyhow::Context as _;
-use perennial_learn::{
-    adapter::Adapter,
-    generate::{GenerateOptions, generate},
-    model::Model,
-};
+use anyhow::{Context as _, bail};
+use perennial_learn::{adapter::Adapter, generate::GenerateOptions};
 use perennial_types::{AdapterId, Content, Message, Prompt, Role, TemplateInputs};
 use serde_json::Value;
 
-use super::{output, session::Session};
-use crate::engine::Engine;
+use super::{
+    models::named,
+    output,
+    session::Session,
+    voice::{EngineKind, Voice},
+};
 
 /// `perennial generate`
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,11 @@ pub(super) struct Generate {
 /// Who speaks, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct Speaker {
+    /// A pulled model's name, a Hugging Face folder or a GGUF file [default: the configured model]
+    model: Option<String>,
+    /// Who computes what the model says
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    engine: EngineKind,
     /// An adapter's id, a PEFT folder, or `champion` [default: the base model alone]
     #[arg(long, value_name = "ADAPTER")]
     adapter: Option<String>,
@@ -65,13 +70,13 @@ impl Generate {
             "-" => read_standard_input()?,
             _ => self.prompt,
         };
-        let voice = self.speaker.voice(session, session.config().ingest.prompt_as_chat && !self.raw)?;
+        let mut voice = self.speaker.voice(session, session.config().ingest.prompt_as_chat && !self.raw)?;
         // Instructions and tools are a template's alone; a string is read as the rows' are.
         let content = match self.speaker.needs_template() {
             true => Content::Messages(self.speaker.conversation(prompt)),
             false => Content::Text(prompt),
         };
-        voice.answer(&self.speaker.asked(content)?)?;
+        voice.answer(&self.speaker.asked(content)?, &self.speaker.options())?;
         output::line("");
         Ok(())
     }
@@ -108,10 +113,21 @@ impl Speaker {
 
     /// Loads who speaks, reading a prompt that is a string as a user's turn or as it stands.
     pub(super) fn voice(&self, session: &Session, prompt_as_chat: bool) -> anyhow::Result<Voice> {
+        if let (EngineKind::Candle, Some(adapter)) = (self.engine, &self.adapter) {
+            bail!("--adapter {adapter}: adapters are for `--engine native`; candle runs a model as it is");
+        }
         session.limit_threads()?;
-        let model = Engine::default().model(&session.config().model)?.with_prompt_as_chat(prompt_as_chat);
-        let adapter = self.adapter.as_deref().map(|name| load_adapter(session, name)).transpose()?.flatten();
-        let options = GenerateOptions {
+        let model = named(&session.config().model, self.model.clone());
+        let mut voice = Voice::load(self.engine, &model, prompt_as_chat)?;
+        if let (Voice::Native { adapter, .. }, Some(name)) = (&mut voice, &self.adapter) {
+            *adapter = load_adapter(session, name)?;
+        }
+        Ok(voice)
+    }
+
+    /// How answers are drawn.
+    pub(super) fn options(&self) -> GenerateOptions {
+        GenerateOptions {
             max_new_tokens: self.max_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
@@ -119,8 +135,7 @@ impl Speaker {
             seed: self.seed,
             stop: self.stop.clone(),
             ..GenerateOptions::default()
-        };
-        Ok(Voice { model, adapter, options })
+        }
     }
 }
 
@@ -139,24 +154,4 @@ fn load_adapter(session: &Session, name: &str) -> anyhow::Result<Option<Adapter>
     };
     let adapter = Adapter::load_peft(&folder);
     adapter.map(Some).with_context(|| format!("--adapter {name}: `perennial adapters` lists those that there are"))
-}
-
-/// A model ready to answer.
-pub(super) struct Voice {
-    model: Model,
-    adapter: Option<Adapter>,
-    options: GenerateOptions,
-}
-
-impl Voice {
-    /// Prints the answer as it comes, and returns it.
-    pub(super) fn answer(&self, prompt: &Prompt) -> anyhow::Result<String> {
-        let prompt = self.model.encode_prompt(prompt)?;
-        let mut print = |_: usize, piece: &str| {
-            output::piece(piece);
-            ControlFlow::Continue(())
-        };
-        let completions = generate(&self.model, self.adapter.as_ref(), &[prompt], &self.options, &mut print)?;
-        Ok(completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
-    }
 }

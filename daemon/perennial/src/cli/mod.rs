@@ -25,6 +25,7 @@ mod shown;
 mod table;
 mod token;
 mod train;
+mod voice;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -60,7 +60,7 @@ impl Model {
 }
 
 /// The configuration with another base model. A path that has no slash in it is still found before a name.
-fn named(config: &config::Model, model: Option<String>) -> config::Model {
+pub(super) fn named(config: &config::Model, model: Option<String>) -> config::Model {
     let Some(model) = model else { return config.clone() };
     let base = if PathBuf::from(&model).exists() && !model.contains('/') { format!("./{model}") } else { model };
     config::Model { base, ..config.clone() }

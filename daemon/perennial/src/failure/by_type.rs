@@ -154,7 +154,7 @@ fn of_generation(error: &GenerateError) -> Option<Verdict> {
         GenerateError::Option { option, .. } => last(&format!("set `{option}` to what it must be")),
         GenerateError::EmptyPrompt { .. } | GenerateError::TooLong { .. } => last("take the question out"),
         GenerateError::Tokenizer(_) => last(MODEL),
-        GenerateError::Candle(_) => MAY_PASS,
+        GenerateError::Engine(_) | GenerateError::Candle(_) => MAY_PASS,
     }
 }
 

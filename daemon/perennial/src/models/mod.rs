@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use perennial_learn::{compute::Precision, model::Model};
+use perennial_learn::{
+    compute::Precision,
+    model::{HfFolder, Model},
+};
 
 pub(crate) use self::{
     known::KNOWN,
@@ -67,7 +70,15 @@ pub(crate) fn load(model: &config::Model, precision: Precision) -> anyhow::Resul
         Ok(cache) => Model::load_cached(&path, precision, &cache.join(".weights")),
         Err(_) => Model::load(&path, precision),
     };
-    loaded.with_context(|| format!("the base model {} cannot be loaded", path.display()))
+    loaded.with_context(|| format!("the base model {} cannot be loaded{}", path.display(), way_out(&path)))
+}
+
+/// How a model of a family that is only asked can be.
+fn way_out(path: &Path) -> String {
+    match HfFolder::model_type(path).is_some_and(|model_type| perennial_families::claims(&model_type)) {
+        true => format!(" (`perennial generate --engine candle {}` can ask it, nothing trains it)", path.display()),
+        false => String::new(),
+    }
 }
 
 /// What others call the base model: its repository on the hub where it is known, else as it is configured. This is what
