@@ -73,3 +73,37 @@ fn a_prompt_beyond_the_context_is_refused_with_its_length() {
     let error = fixture.program.run(&[&["generate"][..], &arguments].concat()).unwrap().failure().unwrap();
     assert!(error.contains("at most 15"), "{error}");
 }
+
+#[test]
+fn a_teachers_answers_are_rows_that_ingest_takes() {
+    let fixture = Fixture::new().unwrap();
+    let granite = granite(|_| {});
+    let dir = tempfile::tempdir().unwrap();
+    let (asked, taught) = (dir.path().join("asked.jsonl"), dir.path().join("taught.jsonl"));
+    let message = |text: &str| json!([{ "role": "user", "content": text }]);
+    let rows = [
+        json!({ "prompt": message("Shout: nubuda"), "domain": "shouts", "id": "a" }),
+        json!({ "prompt": "Shout: tila", "completion": "a wrong answer" }),
+        json!({ "text": "nothing is asked" }),
+    ];
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    fs::write(&asked, lines.join("\n") + "\nno row\n").unwrap();
+    for engine in [&["--engine", "candle", granite.path().to_str().unwrap()][..], &["--engine", "native"]] {
+        let arguments = [&["generate", "--max-tokens", "24", "--jsonl", asked.to_str().unwrap()], engine].concat();
+        let answers = fixture.program.run(&arguments).unwrap().success().unwrap();
+        let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(answers.len(), 2, "{answers:?}");
+        assert_eq!(answers[0]["messages"][1], json!({ "role": "assistant", "content": "NUBUDA" }));
+        assert_eq!((&answers[0]["domain"], &answers[0]["id"]), (&json!("shouts"), &json!("a")));
+        assert_eq!(answers[1], json!({ "prompt": "Shout: tila", "completion": "TILA" }));
+        let lines: Vec<String> = answers.iter().map(Value::to_string).collect();
+        fs::write(&taught, lines.join("\n")).unwrap();
+        let ingested = fixture.program.run(&["ingest", taught.to_str().unwrap(), "--strict"]).unwrap();
+        ingested.success().unwrap();
+    }
+    let nothing = dir.path().join("nothing.jsonl");
+    fs::write(&nothing, r#"{"text": "nothing is asked"}"#).unwrap();
+    let arguments = ["generate", "--jsonl", nothing.to_str().unwrap()];
+    let error = fixture.program.run(&arguments).unwrap().failure().unwrap();
+    assert!(error.contains("row 1: it has no prompt") && error.contains("no row"), "{error}");
+}

@@ -5,8 +5,8 @@
 mod config;
 mod cycle;
 mod drift;
-mod gate;
 mod engine_candle;
+mod gate;
 mod generate;
 mod http;
 mod http_doors;

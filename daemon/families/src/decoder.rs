@@ -36,11 +36,7 @@ impl Decoder {
     /// # Errors
     /// Where no family claims it, it asks for what its family does not compute, or the tensors are not those that it implies: one is
     /// missing, has another shape, or is one too many.
-    pub fn load(
-        config: &Map<String, Value>,
-        path: &Path,
-        tensors: Box<dyn TensorSource>,
-    ) -> Result<Self, FamilyError> {
+    pub fn load(config: &Map<String, Value>, path: &Path, tensors: Box<dyn TensorSource>) -> Result<Self, FamilyError> {
         let family = family_of(config, path)?;
         let keys = Keys::new(config, path);
         let plan = family.plan(&keys)?;

@@ -134,9 +134,8 @@ impl<'a> Keys<'a> {
     }
 
     pub(crate) fn flag(&self, key: &'static str, absent: bool) -> Result<bool, FamilyError> {
-        self.value(key).map_or(Ok(absent), |value| {
-            value.as_bool().ok_or_else(|| self.problem(key, "must be true or false"))
-        })
+        self.value(key)
+            .map_or(Ok(absent), |value| value.as_bool().ok_or_else(|| self.problem(key, "must be true or false")))
     }
 
     /// A flag of which candle computes one value alone.

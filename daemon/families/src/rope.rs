@@ -70,8 +70,7 @@ impl<'a> Keys<'a> {
         match kind.map_or(Some("default"), Value::as_str) {
             Some("default") => Ok(()),
             kind => {
-                let problem =
-                    format!("is `{}`: the engine candle does not scale positions", kind.unwrap_or("no text"));
+                let problem = format!("is `{}`: the engine candle does not scale positions", kind.unwrap_or("no text"));
                 Err(self.problem(&format!("{place}.rope_type"), &problem))
             }
         }

@@ -95,7 +95,9 @@ impl Sizes {
     pub(crate) fn within(self, window: Option<usize>, keys: &Keys<'_>) -> Result<Self, FamilyError> {
         match window {
             Some(0) => Err(keys.problem("sliding_window", "is 0")),
-            window => Ok(Self { positions: window.map_or(self.positions, |window| self.positions.min(window)), ..self }),
+            window => {
+                Ok(Self { positions: window.map_or(self.positions, |window| self.positions.min(window)), ..self })
+            }
         }
     }
 

@@ -72,7 +72,8 @@ impl Weights {
     /// # Errors
     /// Where a tensor cannot be read.
     pub(crate) fn left_over(&self) -> Result<Option<String>> {
-        let taken: BTreeSet<String> = self.read.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let taken: BTreeSet<String> =
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         let unread = |name: &&String| !taken.contains(*name);
         for name in self.source.shapes().keys().filter(unread) {
             // A tied head that is in the file too.
@@ -85,7 +86,8 @@ impl Weights {
 
     fn same(&self, one: &str, other: &str) -> Result<bool> {
         let (one, other) = (self.of_file(one)?, self.of_file(other)?);
-        Ok(one.dims() == other.dims() && one.flatten_all()?.to_vec1::<f32>()? == other.flatten_all()?.to_vec1::<f32>()?)
+        Ok(one.dims() == other.dims()
+            && one.flatten_all()?.to_vec1::<f32>()? == other.flatten_all()?.to_vec1::<f32>()?)
     }
 
     fn of_file(&self, name: &str) -> Result<Tensor> {

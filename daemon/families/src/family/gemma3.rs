@@ -80,7 +80,8 @@ fn pattern(keys: &Keys<'_>, layers: usize) -> Result<usize, FamilyError> {
             said => Ok(said),
         };
     };
-    let problem = "must name a type for each layer: `sliding_attention` for all but every so many, those `full_attention`";
+    let problem =
+        "must name a type for each layer: `sliding_attention` for all but every so many, those `full_attention`";
     let wrong = || keys.problem("layer_types", problem);
     let types = types.as_array().filter(|types| types.len() == layers).ok_or_else(wrong)?;
     let full = |layer_type: &Value| match layer_type.as_str() {

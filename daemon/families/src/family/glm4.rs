@@ -1,12 +1,7 @@
 use candle_transformers::models::glm4_new::{Config, ModelForCausalLM};
 
 use super::{Family, Feed, Forward, Plan};
-use crate::{
-    FamilyError,
-    keys::Keys,
-    rope::Rope,
-    sizes::HeadDim,
-};
+use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// GLM-4 (0414).
 pub(super) struct Glm4;

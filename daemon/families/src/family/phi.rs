@@ -2,12 +2,7 @@ use candle_transformers::models::phi::{Config, Model};
 use serde_json::json;
 
 use super::{Family, Feed, Forward, Plan};
-use crate::{
-    FamilyError,
-    keys::Keys,
-    rope::Rope,
-    sizes::HeadDim,
-};
+use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// Phi 1, 1.5 and 2.
 pub(super) struct Phi;

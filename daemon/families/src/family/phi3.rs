@@ -1,12 +1,7 @@
 use candle_transformers::models::phi3::{Config, Model};
 
 use super::{Family, Feed, Forward, Plan};
-use crate::{
-    FamilyError,
-    keys::Keys,
-    rope::Rope,
-    sizes::HeadDim,
-};
+use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// Phi 3. Candle has no window, so one bounds the context; its `longrope` is not that of transformers, and refused.
 pub(super) struct Phi3;

@@ -2,12 +2,7 @@ use candle_transformers::models::stable_lm::{Config, Model};
 use serde_json::json;
 
 use super::{Family, Feed, Forward, Plan};
-use crate::{
-    FamilyError,
-    keys::Keys,
-    rope::Rope,
-    sizes::HeadDim,
-};
+use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// StableLM.
 pub(super) struct StableLm;

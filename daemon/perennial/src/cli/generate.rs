@@ -9,6 +9,7 @@ use super::{
     models::named,
     output,
     session::Session,
+    teach::answer_rows,
     voice::{EngineKind, Voice},
 };
 
@@ -16,8 +17,11 @@ use super::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Generate {
     /// What the model is asked; `-` reads it from standard input
-    #[arg(long, value_name = "TEXT")]
-    prompt: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "jsonl")]
+    prompt: Option<String>,
+    /// Answer the prompt of each row of this file, and print rows that `ingest` takes; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "system", "tools"])]
+    jsonl: Option<PathBuf>,
     /// The prompt is plain text to go on from, without the chat template, whatever `ingest.prompt_as_chat` says
     #[arg(long, conflicts_with_all = ["system", "tools"])]
     raw: bool,
@@ -66,11 +70,14 @@ impl Generate {
     /// Prints the answer as it comes.
     pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
         session.log_quietly()?;
-        let prompt = match self.prompt.as_str() {
-            "-" => read_standard_input()?,
-            _ => self.prompt,
+        let prompt = match self.prompt {
+            Some(prompt) if prompt == "-" => read_standard_input()?,
+            prompt => prompt.unwrap_or_default(),
         };
         let mut voice = self.speaker.voice(session, session.config().ingest.prompt_as_chat && !self.raw)?;
+        if let Some(file) = &self.jsonl {
+            return answer_rows(&mut voice, session, file, &self.speaker.options());
+        }
         // Instructions and tools are a template's alone; a string is read as the rows' are.
         let content = match self.speaker.needs_template() {
             true => Content::Messages(self.speaker.conversation(prompt)),
@@ -119,8 +126,8 @@ impl Speaker {
         session.limit_threads()?;
         let model = named(&session.config().model, self.model.clone());
         let mut voice = Voice::load(self.engine, &model, prompt_as_chat)?;
-        if let (Voice::Native { adapter, .. }, Some(name)) = (&mut voice, &self.adapter) {
-            *adapter = load_adapter(session, name)?;
+        if let (Voice::Native(own), Some(name)) = (&mut voice, &self.adapter) {
+            own.adapter = load_adapter(session, name)?;
         }
         Ok(voice)
     }

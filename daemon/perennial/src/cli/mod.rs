@@ -23,6 +23,7 @@ mod session;
 mod show;
 mod shown;
 mod table;
+mod teach;
 mod token;
 mod train;
 mod voice;

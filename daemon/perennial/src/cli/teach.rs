@@ -148,9 +148,13 @@ fn answered(row: Row, prompt: Prompt, answer: String) -> anyhow::Result<Map<Stri
         fields.extend(inputs);
     }
     let texts = [("reference", row.reference), ("id", row.external_id), ("subject", row.subject)];
-    let domain = row.domain.map(|domain| ("domain", domain.to_string()));
+    let domain = row.domain.map(|domain| ("domain", domain.as_str().to_owned()));
     fields.extend(
-        texts.into_iter().filter_map(|(key, text)| Some((key, text?))).chain(domain).map(|(key, text)| (key.to_owned(), text.into())),
+        texts
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, text?)))
+            .chain(domain)
+            .map(|(key, text)| (key.to_owned(), text.into())),
     );
     if !row.metadata.is_empty() {
         fields.insert("metadata".to_owned(), json!(row.metadata));
@@ -176,7 +180,8 @@ mod tests {
         let taught = json!({"messages": [question, {"role": "assistant", "content": "yes"}], "domain": "d", "id": "7"});
         let asked = json!({"prompt": [question], "domain": "d", "id": "7"});
         assert_eq!(of(&asked.to_string()).unwrap(), taught);
-        let conversation = json!({"messages": [question, {"role": "assistant", "content": "no"}], "domain": "d", "id": "7"});
+        let conversation =
+            json!({"messages": [question, {"role": "assistant", "content": "no"}], "domain": "d", "id": "7"});
         assert_eq!(of(&conversation.to_string()).unwrap(), taught);
         let plain = json!({"prompt": "q", "completion": "no", "reference": "r", "source": "s"});
         let taught = json!({"prompt": "q", "completion": "yes", "reference": "r", "metadata": {"source": "s"}});

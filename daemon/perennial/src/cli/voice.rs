@@ -25,8 +25,14 @@ pub(super) enum EngineKind {
 
 /// A model ready to answer.
 pub(super) enum Voice {
-    Native { model: Model, adapter: Option<Adapter> },
+    Native(Box<Own>),
     Candle(Box<OfCandle>),
+}
+
+/// A model of the program's own decoder.
+pub(super) struct Own {
+    model: Model,
+    pub(super) adapter: Option<Adapter>,
 }
 
 /// A model of a family that the program's own decoder does not know.
@@ -42,9 +48,41 @@ impl Voice {
         match kind {
             EngineKind::Native => {
                 let model = Engine::default().model(model)?.with_prompt_as_chat(prompt_as_chat);
-                Ok(Self::Native { model, adapter: None })
+                Ok(Self::Native(Box::new(Own { model, adapter: None })))
             }
             EngineKind::Candle => Ok(Self::Candle(Box::new(OfCandle::load(model, prompt_as_chat)?))),
+        }
+    }
+
+    /// The tokens that the model reads of a prompt.
+    pub(super) fn encode(&self, prompt: &Prompt) -> anyhow::Result<Vec<u32>> {
+        match self {
+            Self::Native(own) => Ok(own.model.encode_prompt(prompt)?),
+            Self::Candle(of_candle) => Ok(encode_prompt(prompt, &of_candle.tokenizer, &of_candle.template)?),
+        }
+    }
+
+    /// The most tokens of a prompt and its answer.
+    pub(super) fn positions_max(&self) -> usize {
+        match self {
+            Self::Native(own) => own.model.config.positions_max,
+            Self::Candle(of_candle) => of_candle.decoder.positions_max(),
+        }
+    }
+
+    /// Goes on from each prompt; `on_text` is told as `generate` tells it.
+    pub(super) fn complete(
+        &mut self,
+        prompts: &[Vec<u32>],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> anyhow::Result<Vec<Completion>> {
+        match self {
+            Self::Native(own) => Ok(generate(&own.model, own.adapter.as_ref(), prompts, options, on_text)?),
+            Self::Candle(of_candle) => {
+                let OfCandle { decoder, tokenizer, .. } = &mut **of_candle;
+                Ok(generate_with(&mut Logits(decoder), tokenizer, prompts, options, on_text)?)
+            }
         }
     }
 
@@ -54,27 +92,8 @@ impl Voice {
             output::piece(piece);
             ControlFlow::Continue(())
         };
-        Ok(self.completion(prompt, options, &mut print)?.map(|completion| completion.text).unwrap_or_default())
-    }
-
-    fn completion(
-        &mut self,
-        prompt: &Prompt,
-        options: &GenerateOptions,
-        on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
-    ) -> anyhow::Result<Option<Completion>> {
-        let completions = match self {
-            Self::Native { model, adapter } => {
-                let prompts = [model.encode_prompt(prompt)?];
-                generate(model, adapter.as_ref(), &prompts, options, on_text)?
-            }
-            Self::Candle(of_candle) => {
-                let OfCandle { decoder, tokenizer, template } = &mut **of_candle;
-                let prompts = [encode_prompt(prompt, tokenizer, template)?];
-                generate_with(&mut Logits(decoder), tokenizer, &prompts, options, on_text)?
-            }
-        };
-        Ok(completions.into_iter().next())
+        let completions = self.complete(&[self.encode(prompt)?], options, &mut print)?;
+        Ok(completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
     }
 }
 

@@ -40,7 +40,8 @@ impl Case {
 
     /// With these tensors in place of, or besides, those of the formula.
     pub(crate) fn load_with(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Decoder, FamilyError> {
-        let made = self.tensors.iter().enumerate().map(|(number, (name, shape))| (name.clone(), tensor(number, name, shape)));
+        let made =
+            self.tensors.iter().enumerate().map(|(number, (name, shape))| (name.clone(), tensor(number, name, shape)));
         let mut all: BTreeMap<String, Tensor> = made.collect();
         all.extend(tensors.clone());
         let shapes = all.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect();

@@ -1,9 +1,6 @@
 //! Logits of every family against those of transformers (see tests/goldens/README.md): all tokens at once, one by one, and in parts.
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "clippy takes the helpers of a test file for no tests")]
 
-mod common;
-
-use common::{Case, Golden};
+use crate::common::{Case, Golden};
 use perennial_families::{Decoder, claims, model_types};
 
 const RELATIVE_ERROR_MAX: f32 = 1e-4;
@@ -69,7 +66,7 @@ fn every_family_has_a_case() {
 
 #[test]
 fn the_table_of_models_names_each_family() {
-    let table = include_str!("../../../docs/models.md");
+    let table = include_str!("../../../../docs/models.md");
     let (_, table) = table.split_once("--engine candle").unwrap();
     let cell = |line: &str| Some(line.strip_prefix("| ")?.split_once("| `")?.1.split_once('`')?.0.to_owned());
     let documented: Vec<String> = table.lines().filter_map(cell).filter(|cell| cell != "model_type").collect();

@@ -1,12 +1,9 @@
 //! What candle would silently compute otherwise than transformers is refused by name, and so is what nothing could be made of.
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "clippy takes the helpers of a test file for no tests")]
-
-mod common;
 
 use std::collections::BTreeMap;
 
+use crate::common::{Case, Golden};
 use candle_core::{Device, Tensor};
-use common::{Case, Golden};
 use serde_json::{Value, json};
 
 /// What a model says whose configuration has another value at this key.
@@ -31,8 +28,16 @@ fn what_candle_would_leave_out_is_refused_by_its_key() {
         ("gemma2", "rope_scaling", linear.clone()),
         ("gemma2", "quantization_config", json!({ "bits": 4 })),
         ("gemma3_text beyond the window", "rope_scaling", linear.clone()),
-        ("gemma3_text beyond the window", "layer_types", json!(["full_attention", "full_attention", "sliding_attention", "full_attention"])),
-        ("gemma3_text the form of transformers 5", "rope_parameters", json!({ "full_attention": linear, "sliding_attention": {} })),
+        (
+            "gemma3_text beyond the window",
+            "layer_types",
+            json!(["full_attention", "full_attention", "sliding_attention", "full_attention"]),
+        ),
+        (
+            "gemma3_text the form of transformers 5",
+            "rope_parameters",
+            json!({ "full_attention": linear, "sliding_attention": {} }),
+        ),
         ("glm4", "rope_parameters", json!({ "rope_type": "yarn", "factor": 4.0 })),
         ("granite", "attention_bias", json!(true)),
         ("granite", "hidden_act", json!("gelu")),
@@ -69,7 +74,14 @@ fn what_changes_nothing_is_taken() {
 #[test]
 fn sizes_that_nothing_was_meant_by_end_before_anything_is_made_of_them() {
     let huge = json!(1_u64 << 60);
-    let keys = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_key_value_heads"];
+    let keys = [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "num_key_value_heads",
+    ];
     for family in perennial_families::model_types() {
         let golden = Golden::read();
         let case = golden.cases.iter().find(|case| case.config["model_type"] == family).unwrap();
