@@ -15,6 +15,7 @@ fn another_mix_of_domains_is_told_in_the_status_and_by_a_metric() {
         "gate.require=\"not_worse\"",
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
+        "gate.margin_relative=0",
     ]);
     ingest(&fixture, "tickets.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
     let status = || fixture.program.run(&["status"]).unwrap().success().unwrap();

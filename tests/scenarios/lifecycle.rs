@@ -126,6 +126,7 @@ fn a_stop_between_the_decision_and_its_publication_leaves_production_with_the_ch
         "gate.require=\"not_worse\"",
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
+        "gate.margin_relative=0",
     ]);
     ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
     // Long enough for the signal to come between.

@@ -24,7 +24,12 @@ fn unmasked(fixture: &Fixture, arguments: &[&str]) {
 
 #[test]
 fn other_users_can_read_nothing_and_production_what_is_published() {
-    let fixture = Fixture::new().unwrap().with(&["train.steps_max=2", "gate.require=\"not_worse\"", "gate.margin=1.0"]);
+    let fixture = Fixture::new().unwrap().with(&[
+        "train.steps_max=2",
+        "gate.require=\"not_worse\"",
+        "gate.margin=1.0",
+        "gate.margin_relative=0",
+    ]);
     let rows = lines(&task("tickets_train").unwrap()[..60]) + "{broken\n";
     let rows = fixture.file("rows.jsonl", rows).unwrap();
     unmasked(&fixture, &["ingest", rows.to_str().unwrap()]);

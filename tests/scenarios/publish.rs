@@ -91,6 +91,7 @@ fn fixture(url: &str, keys: &str) -> Fixture {
         "gate.require=\"not_worse\"",
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
+        "gate.margin_relative=0",
         &format!(
             "publish=[{{ kind = \"folder\" }}, {{ kind = \"webhook\", name = \"hook\", url = {url:?}, secret_file = {secret:?}, {keys} }}]"
         ),

@@ -73,7 +73,7 @@ fn a_changed_plugin_counts_from_the_next_cycle() {
     let fixture = Fixture::new().unwrap();
     let file = fixture.file("plugin.wasm", fs::read(shipped("exact-match")).unwrap()).unwrap();
     let plugins: [(&str, &Path, &str); 1] = [("own", &file, "{}")];
-    let rewarded = rewarded(&plugins, &["gate.require=\"not_worse\"", "gate.margin=1.0"]);
+    let rewarded = rewarded(&plugins, &["gate.require=\"not_worse\"", "gate.margin=1.0", "gate.margin_relative=0"]);
     let rows = task("tickets_train").unwrap();
     ingest(&rewarded, "one.jsonl", &rows[..60]).unwrap();
     let first = cycle(&rewarded).unwrap();

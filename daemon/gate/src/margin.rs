@@ -39,7 +39,7 @@ pub fn margin_beside(suite: &Suite, champion: f64, policy: &Policy) -> f64 {
 /// low that the margin would be much of what it knows.
 ///
 /// Nats per token stay as they are: a difference of 0.05 nats is a factor of `e^0.05` of the perplexity whatever the
-/// perplexity is, so that margin is a relative one already. A reward is relative to the lowest that its plugin gives.
+/// perplexity is, so that margin is a relative one already. A share of 0 leaves all margins as they are. A reward is relative to the lowest that its plugin gives.
 pub(crate) fn used(
     metric: Metric,
     reward: Option<&RewardScale>,
@@ -47,7 +47,7 @@ pub(crate) fn used(
     margin: f64,
     policy: &Policy,
 ) -> (f64, MarginBy) {
-    if metric == Metric::Perplexity {
+    if metric == Metric::Perplexity || policy.margin_relative == 0.0 {
         return (margin, MarginBy::Configured);
     }
     let (lowest, range) = reward.map_or((0.0, 1.0), |reward| (reward.min, reward.max - reward.min));
@@ -72,6 +72,8 @@ mod tests {
         assert_eq!(of(0.06, 0.05), (0.01, MarginBy::Floor));
         assert_eq!(of(0.0, 0.002), (0.002, MarginBy::Configured));
         assert_eq!(used(Metric::Perplexity, None, -2.0, 0.05, &Policy::default()).0, 0.05);
+        let as_they_are = Policy { margin_relative: 0.0, ..Policy::default() };
+        assert_eq!(used(Metric::TokenF1, None, 0.06, 1.0, &as_they_are), (1.0, MarginBy::Configured));
         let reward = RewardScale {
             plugin: "p".to_owned(),
             fingerprint: perennial_types::Fingerprint::of(b""),

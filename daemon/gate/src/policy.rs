@@ -14,7 +14,8 @@ pub struct Policy {
     pub false_alarm_max: f64,
     /// The chance that a candidate without a gain is taken for an improved one, over all targets together, likewise.
     pub chance_gain_max: f64,
-    /// The share of the champion's score that a suite tolerates to be lost, where that is less than its margin.
+    /// The share of the champion's score that a suite tolerates to be lost, where that is less than its margin; 0 leaves
+    /// margins as they are.
     pub margin_relative: f64,
     /// The loss against the anchor that is tolerated in all, in the units of the score.
     pub anchor_margin: f64,
