@@ -1,7 +1,7 @@
-use perennial_tests::{Fixture, task};
+use perennial_tests::{Fixture, repository, task};
 use serde_json::Value;
 
-use crate::support::{lines, stored};
+use crate::support::{await_cycle, lines, stored};
 
 #[test]
 fn rows_sent_over_http_are_stored_when_the_answer_comes() {
@@ -83,4 +83,46 @@ fn metrics_start_at_zero() {
     }
     assert_eq!(metrics.sum("perennial_build_info", &[]), Some(1.0));
     assert!(metrics.sum("process_resident_memory_bytes", &[]).is_some_and(|bytes| bytes > 0.0));
+}
+
+/// Each answer is held against the reference as it comes: here are those that few other scenarios ask for.
+#[test]
+fn every_route_answers_as_the_reference_says() {
+    let fixture = Fixture::new().unwrap().with(&["train.steps_max=2", "train.epochs=1.0"]);
+    let mut daemon = fixture.start().unwrap();
+    let http = daemon.http;
+    let rows = task("tickets_train").unwrap();
+    let post = |path: &str, body: &str| http.post(path, "application/json", body.as_bytes()).unwrap();
+    let sent = http.post("/v1/samples", "application/jsonl", (lines(&rows[..40]) + "{broken\n").as_bytes()).unwrap();
+    assert_eq!(sent.status, 200);
+    assert_eq!(post("/v1/cycles", "{}").status, 202);
+    let cycle = await_cycle(&fixture, &mut daemon).unwrap();
+    let candidate = cycle.candidate.unwrap();
+    let file = http.get("/v1/quarantine").unwrap().json().unwrap()["rows"][0]["name"].as_str().unwrap().to_owned();
+    for path in [
+        "/ready",
+        "/ready/training",
+        "/v1/status",
+        "/v1/adapters",
+        &format!("/v1/adapters/{candidate}"),
+        "/v1/cycles",
+        "/v1/cycles/1",
+        "/v1/cycles/1/gate",
+        &format!("/v1/quarantine/{file}"),
+    ] {
+        let answer = http.get(path).unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    }
+    assert_eq!(post(&format!("/v1/quarantine/{file}/requeue"), "").status, 200);
+    assert_eq!(post("/v1/quarantine/files/nothing/requeue", "").status, 404);
+    assert_eq!(post(&format!("/v1/adapters/{candidate}/promote"), r#"{"reason": "by hand"}"#).status, 200);
+    assert_eq!(post("/v1/rollback", "{}").status, 200);
+    assert_eq!(post("/v1/cycles/1/requeue", "").status, 200);
+    assert_eq!(post("/v1/cycles/1/abort", "").status, 409);
+
+    let served = http.get("/v1/openapi.json").unwrap().json().unwrap();
+    let committed = std::fs::read_to_string(repository().join("docs/openapi.json")).unwrap();
+    assert_eq!(served, serde_json::from_str::<Value>(&committed).unwrap());
+    let printed = fixture.program.run(&["openapi"]).unwrap().success().unwrap();
+    assert_eq!(printed.trim_end(), committed.trim_end());
 }

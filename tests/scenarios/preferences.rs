@@ -27,7 +27,10 @@ fn pairs() -> Vec<String> {
 fn preferences_wait_until_an_objective_learns_from_them() {
     let fixture = Fixture::new().unwrap();
     ingest(&fixture, "pairs.jsonl", &pairs()).unwrap();
-    let said = fixture.program.run(&["cycle"]).unwrap().failure().unwrap();
+    let said = fixture.program.run(&["cycle"]).unwrap();
+    assert_eq!(said.code, Some(6));
+    let said = said.failure().unwrap();
+    assert!(said.contains("objective = \"dpo\""), "says what would learn from them: {said}");
     assert!(said.contains("no new samples"), "supervised fine-tuning has nothing to learn from them: {said}");
 
     for settings in [

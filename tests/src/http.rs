@@ -7,6 +7,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::reference;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client for one address. HTTP/1.0, a connection per request: an answer ends where the stream ends.
@@ -56,7 +58,7 @@ impl Http {
     /// A request with these headers besides `Host`, which may be among them, and `Content-Length`.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); and where an answer in JSON is not as docs/openapi.json says.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT)
             .with_context(|| format!("nothing listens on {}", self.address))?;
@@ -72,11 +74,19 @@ impl Http {
         if stream.read_to_end(&mut answer).is_err() && answer.is_empty() {
             sent.context("the request was cut off")?;
         }
-        parse(&answer).with_context(|| format!("{method} {path}"))
+        let answer = parse(&answer).with_context(|| format!("{method} {path}"))?;
+        reference::check(method, path, &answer)?;
+        Ok(answer)
     }
 }
 
 impl Response {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
     /// The body as JSON.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod hostile;
 mod http;
 mod metrics;
 mod program;
+mod reference;
 #[cfg(feature = "unit")]
 mod unit_rules;
 mod workspace;

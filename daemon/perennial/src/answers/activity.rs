@@ -2,11 +2,15 @@
 
 use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 /// What is under way: shown by `perennial status`, by systemd and in `/v1/status`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Activity {
     /// The cycle that runs, if one does.
+    #[schema(value_type = Option<schemas::CycleId>)]
     pub(crate) cycle: Option<CycleId>,
     /// The phase it works on.
     pub(crate) phase: Option<String>,
@@ -30,7 +34,7 @@ pub(crate) struct Activity {
 }
 
 /// What keeps cycles from being begun, and since when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Blocked {
     /// In milliseconds since the Unix epoch.
     pub(crate) since_ms: i64,
@@ -39,7 +43,7 @@ pub(crate) struct Blocked {
 }
 
 /// What keeps rows from coming in: shown beside the [`Activity`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct IntakeTrouble {
     /// Whether the disk is full: nothing is taken in until there is room.
     pub(crate) storage_full: bool,
@@ -50,7 +54,7 @@ pub(crate) struct IntakeTrouble {
 }
 
 /// A file of the inbox that is no longer tried, until it changes or the daemon starts again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SetAside {
     /// The file's name.
     pub(crate) file: String,

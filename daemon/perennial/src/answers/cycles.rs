@@ -3,19 +3,26 @@
 use perennial_registry::{Adapter, AdapterState, Cycle, CycleOutcome, Phase, SetAsideRecord};
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 /// An adapter in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AdapterRow {
     /// Its name.
+    #[schema(value_type = schemas::AdapterId)]
     pub(crate) id: AdapterId,
     /// Where it stands.
+    #[schema(value_type = schemas::AdapterState)]
     pub(crate) state: AdapterState,
     /// Whether somebody put it in service against or without the gate's word.
     pub(crate) forced: bool,
     /// The cycle that trained it.
+    #[schema(value_type = schemas::CycleId)]
     pub(crate) cycle: CycleId,
     /// The adapter it started from.
+    #[schema(value_type = Option<schemas::AdapterId>)]
     pub(crate) parent: Option<AdapterId>,
     /// What the gate said; `None` where it was never asked.
     pub(crate) gate_passed: Option<bool>,
@@ -24,17 +31,21 @@ pub(crate) struct AdapterRow {
 }
 
 /// A cycle in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CycleRow {
     /// Its number.
+    #[schema(value_type = schemas::CycleId)]
     pub(crate) id: CycleId,
     /// Why it was begun.
     pub(crate) reason: String,
     /// The last phase that is done.
+    #[schema(value_type = Option<schemas::Phase>)]
     pub(crate) phase: Option<Phase>,
     /// How it ended; `None` while it is under way.
+    #[schema(value_type = Option<schemas::CycleOutcome>)]
     pub(crate) outcome: Option<CycleOutcome>,
     /// What it trained.
+    #[schema(value_type = Option<schemas::AdapterId>)]
     pub(crate) candidate: Option<AdapterId>,
     /// When it was begun, in milliseconds since the Unix epoch.
     pub(crate) started_ms: i64,
@@ -43,20 +54,23 @@ pub(crate) struct CycleRow {
 }
 
 /// All that is known of an adapter.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct AdapterShown {
     /// What the registry says of it.
+    #[schema(value_type = schemas::Adapter)]
     pub(crate) adapter: Adapter,
     /// Its cycle's report as Markdown; `None` where there is none.
     pub(crate) report: Option<String>,
 }
 
 /// All that is known of a cycle.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct CycleShown {
     /// What the registry says of it.
+    #[schema(value_type = schemas::Cycle)]
     pub(crate) cycle: Cycle,
     /// The first of the samples that it set aside; all of them are in quarantine.
+    #[schema(value_type = Vec<schemas::SetAsideRecord>)]
     pub(crate) set_aside: Vec<SetAsideRecord>,
     /// Its report as Markdown; `None` before it has one.
     pub(crate) report: Option<String>,

@@ -5,6 +5,7 @@ mod cycles;
 mod quarantine;
 mod requests;
 mod rows;
+pub(crate) mod schemas;
 mod status;
 mod stuck;
 

@@ -2,9 +2,12 @@ use std::collections::BTreeMap;
 
 use perennial_data::quarantine::{QuarantineKind, QuarantineLine};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 /// `perennial quarantine list`, `GET /v1/quarantine`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Listing {
     /// Files of refused rows, the oldest first.
     pub(crate) rows: Vec<Entry>,
@@ -15,7 +18,7 @@ pub(crate) struct Listing {
 }
 
 /// A file of refused rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Entry {
     /// By which it is shown and requeued.
     pub(crate) name: String,
@@ -24,13 +27,14 @@ pub(crate) struct Entry {
     /// Its size.
     pub(crate) bytes: u64,
     /// Its lines, by what they are about.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub(crate) kinds: BTreeMap<QuarantineKind, u64>,
     /// Why, with the number of lines.
     pub(crate) reasons: BTreeMap<String, u64>,
 }
 
 /// A file of the inbox that was moved here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct KeptFile {
     /// Its name.
     pub(crate) name: String,
@@ -39,9 +43,10 @@ pub(crate) struct KeptFile {
 }
 
 /// `perennial quarantine show`, `GET /v1/quarantine/{name}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Lines {
     /// The first of its lines.
+    #[schema(value_type = Vec<schemas::QuarantineLine>)]
     pub(crate) lines: Vec<QuarantineLine>,
     /// How many more there are.
     pub(crate) left_off: u64,

@@ -2,16 +2,20 @@
 
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 /// The answer to a request for a cycle.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Started {
     /// The cycle that was begun, or goes on.
+    #[schema(value_type = schemas::CycleId)]
     pub(crate) cycle: CycleId,
 }
 
 /// The body of a request to abort a cycle.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Abort {
     /// Why, for the record.
@@ -19,9 +23,10 @@ pub(crate) struct Abort {
 }
 
 /// The answer to it: `outcome` in `GET /v1/cycles/{id}` says when it is done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Aborting {
     /// The cycle that ends at its next safe point.
+    #[schema(value_type = schemas::CycleId)]
     pub(crate) cycle: CycleId,
 }
 
@@ -29,14 +34,14 @@ pub(crate) struct Aborting {
 pub(crate) const BY_HAND: &str = "aborted by hand";
 
 /// The answer to a request to give samples back.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Requeued {
     /// How many samples wait again.
     pub(crate) samples: u64,
 }
 
 /// The body of a promotion by hand.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Promote {
     /// Why, for the record.
@@ -44,9 +49,10 @@ pub(crate) struct Promote {
 }
 
 /// The body of a roll-back, and its answer.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RollBack {
     /// The adapter to go back to; the one before the champion where it is `None`. In the answer: the champion now.
+    #[schema(value_type = Option<schemas::AdapterId>)]
     pub(crate) to: Option<AdapterId>,
 }

@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use perennial_types::{Domain, Kind};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 /// How many rejected rows a report names.
 pub(crate) const REJECTIONS_NAMED_MAX: usize = 20;
 
 /// What became of the rows of a file or a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct IntakeReport {
     /// Rows stored.
     pub(crate) accepted: u64,
@@ -23,6 +26,7 @@ pub(crate) struct IntakeReport {
     /// Of the accepted rows, those held out of training.
     pub(crate) held_out: u64,
     /// Accepted rows per domain.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub(crate) domains: BTreeMap<Domain, u64>,
     /// Of the accepted rows, those that no stage of training learns from, by kind.
     #[serde(default)]
@@ -30,6 +34,7 @@ pub(crate) struct IntakeReport {
     /// The first [`REJECTIONS_NAMED_MAX`] rejected rows.
     pub(crate) rejections: Vec<Rejection>,
     /// The quarantine file, where a row was rejected.
+    #[schema(value_type = Option<String>)]
     pub(crate) quarantine: Option<PathBuf>,
 }
 
@@ -41,9 +46,10 @@ impl IntakeReport {
 }
 
 /// Samples of one kind that no stage of training learns from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Untrained {
     /// Their kind.
+    #[schema(value_type = schemas::Kind)]
     pub(crate) kind: Kind,
     /// How many; those that are held out do not count.
     pub(crate) samples: u64,
@@ -59,7 +65,7 @@ impl fmt::Display for Untrained {
 }
 
 /// A refused row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Rejection {
     /// The line, counted from 1.
     pub(crate) line: u64,
@@ -68,7 +74,7 @@ pub(crate) struct Rejection {
 }
 
 /// What became of a quarantine file's rows that were taken in again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RequeueReport {
     /// Rows stored.
     pub(crate) accepted: u64,
@@ -81,7 +87,7 @@ pub(crate) struct RequeueReport {
 }
 
 /// Samples that wait for a cycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Waiting {
     /// How many training samples (held-out ones do not count).
     pub(crate) samples: u64,

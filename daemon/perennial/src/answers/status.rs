@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use perennial_types::{AdapterId, Domain, Publication};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Activity, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting};
+use super::{Activity, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
 
 /// `perennial status`, `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Status {
     /// The program's version.
     pub(crate) version: String,
@@ -20,6 +21,7 @@ pub(crate) struct Status {
     #[serde(default)]
     pub(crate) intake: Option<IntakeTrouble>,
     /// The adapter in service; `None` is the base model alone.
+    #[schema(value_type = Option<schemas::AdapterId>)]
     pub(crate) champion: Option<AdapterId>,
     /// Since when, in milliseconds since the Unix epoch.
     pub(crate) champion_since_ms: Option<i64>,
@@ -31,6 +33,7 @@ pub(crate) struct Status {
     pub(crate) unpublished: Option<String>,
     /// How each target of publishing stands.
     #[serde(default)]
+    #[schema(value_type = Vec<schemas::Publication>)]
     pub(crate) targets: Vec<Publication>,
     /// How far what comes in is from what the champion learned.
     #[serde(default)]
@@ -49,13 +52,14 @@ pub(crate) struct Status {
     /// Training samples that wait for the replay buffer.
     pub(crate) unindexed: u64,
     /// Stored samples by domain.
+    #[schema(value_type = BTreeMap<String, DomainSamples>)]
     pub(crate) domains: BTreeMap<Domain, DomainSamples>,
     /// The last cycle.
     pub(crate) last_cycle: Option<CycleRow>,
 }
 
 /// What `/ready` answers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Ready {
     /// Samples are taken in, and what is asked is answered.
     pub(crate) ready: bool,
@@ -64,7 +68,7 @@ pub(crate) struct Ready {
 }
 
 /// A domain's samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DomainSamples {
     /// To train on.
     pub(crate) training: u64,
@@ -73,7 +77,7 @@ pub(crate) struct DomainSamples {
 }
 
 /// What the detectors say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Drift {
     /// How many samples are compared with …
     pub(crate) reference_samples: u64,
@@ -84,7 +88,7 @@ pub(crate) struct Drift {
 }
 
 /// What one detector says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DriftScore {
     /// Its name.
     pub(crate) detector: String,

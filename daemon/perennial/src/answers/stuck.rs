@@ -3,13 +3,17 @@ use std::fmt;
 use chrono::DateTime;
 use perennial_types::CycleId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schemas;
 
 use crate::told::sentence;
 
 /// Training does not get on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Stuck {
     /// The cycle that is tried again, or the last that failed; `None` where none can be begun.
+    #[schema(value_type = Option<schemas::CycleId>)]
     pub(crate) cycle: Option<CycleId>,
     /// Since when, in milliseconds since the Unix epoch.
     pub(crate) since_ms: i64,

@@ -35,7 +35,10 @@ use clap_complete::Shell;
 use perennial_types::CycleId;
 
 use self::{exit::Exit, session::Session};
-use crate::config::{self, Sources};
+use crate::{
+    config::{self, Sources},
+    http,
+};
 
 /// Keeps a deployed language model learning from what production sees, without letting it slip back.
 #[derive(Debug, Parser)]
@@ -107,6 +110,8 @@ enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the reference of the HTTP interface, as OpenAPI
+    Openapi,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -158,6 +163,10 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         output::piece(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Openapi = command {
+        output::json(&http::document())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::PluginLoader(loader) = command {
         loader.run()?;
         return Ok(ExitCode::SUCCESS);
@@ -187,7 +196,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Chat(chat) => chat.run(&session)?,
         Command::Check => check::check(&session)?,
         Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
-        Command::Completions { .. } | Command::Plugin(_) | Command::PluginLoader(_) => {}
+        Command::Completions { .. } | Command::Openapi | Command::Plugin(_) | Command::PluginLoader(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

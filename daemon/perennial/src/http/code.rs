@@ -1,4 +1,11 @@
 use axum::http::StatusCode;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{ObjectBuilder, Type},
+    },
+};
 
 /// What is wrong with a request, for programs: the status says it in general, the code more closely. Codes never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +106,22 @@ impl Code {
         self.row().0
     }
 
+    /// What it says, in a sentence.
+    pub(super) fn says(self) -> &'static str {
+        self.row().2
+    }
+
     /// The name in `code`.
     pub(crate) fn as_str(self) -> &'static str {
         self.row().1
     }
 }
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let names = CODES.map(|(_, _, name, _)| name);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for Code {}

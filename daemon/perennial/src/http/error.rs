@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Code;
 use crate::{
@@ -29,19 +30,28 @@ pub(crate) struct ApiError {
 
 /// The JSON of an error. Its `type` is left out, which means that the status says all that there is to say of it in
 /// general; `code` says it more closely.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Problem {
     /// The status in words.
     pub(crate) title: String,
     /// The status in figures.
     pub(crate) status: u16,
     /// For programs: never changes.
+    #[schema(value_type = Code)]
     pub(crate) code: String,
     /// For people: what is wrong and how to mend it.
     pub(crate) detail: String,
     /// What became of the rows of a request that were read, where some were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<IntakeReport>, nullable = false)]
     pub(crate) report: Option<Box<IntakeReport>>,
+}
+
+impl Problem {
+    /// One of this code.
+    pub(super) fn such_as(code: Code) -> Self {
+        ApiError::new(code, code.says()).problem
+    }
 }
 
 impl ApiError {

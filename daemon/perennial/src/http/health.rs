@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The version of Prometheus's text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The process answers.
 pub(super) async fn live() -> &'static str {

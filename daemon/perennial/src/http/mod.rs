@@ -10,6 +10,7 @@ mod error;
 mod guard;
 mod health;
 mod listener;
+mod openapi;
 mod patient;
 mod problems;
 mod quarantine;
@@ -29,7 +30,7 @@ use axum::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::trace::TraceLayer;
 
-pub(crate) use self::{code::Code, error::Problem, listener::Listener, tokens::Tokens};
+pub(crate) use self::{code::Code, error::Problem, listener::Listener, openapi::document, tokens::Tokens};
 use self::{error::ApiError, guard::Host, serve::Connections, tokens::Role};
 use crate::{config, ports::Daemon};
 

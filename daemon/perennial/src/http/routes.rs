@@ -1,4 +1,5 @@
-//! The one table of what can be asked: each route with the role that it takes and the body that it reads.
+//! The one table of what can be asked: each route with the role that it takes, the body that it reads and what the reference says
+//! of it.
 
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use super::{
     content::Content,
     cycles,
     guard::changes_something,
-    health, quarantine, samples,
+    health,
+    openapi::{self, Operation, operations as docs},
+    quarantine, samples,
 };
 
 /// Something that can be asked.
@@ -26,6 +29,8 @@ pub(super) struct Route {
     /// What a caller must be allowed, where tokens are asked for; `None` is open to whoever reaches the port.
     pub(super) role: Option<Role>,
     pub(super) content: Content,
+    /// What the reference says of it.
+    pub(super) operation: Operation,
     handler: MethodRouter<App>,
 }
 
@@ -45,26 +50,33 @@ impl Route {
 pub(super) fn routes() -> Vec<Route> {
     let (read, ingest, operate) = (Some(Role::Read), Some(Role::Ingest), Some(Role::Operate));
     vec![
-        get("/live", None, health::live),
-        get("/ready", None, health::ready),
-        get("/ready/training", read, health::training),
-        get("/metrics", read, health::metrics),
-        get("/v1/status", read, health::status),
-        post("/v1/samples", ingest, Content::Rows, samples::take),
-        get("/v1/quarantine", read, quarantine::list),
-        get("/v1/quarantine/{name}", read, quarantine::show),
-        post("/v1/quarantine/{name}/requeue", operate, Content::Json, quarantine::requeue),
-        post("/v1/quarantine/files/{name}/requeue", operate, Content::Json, quarantine::give_back),
-        get("/v1/adapters", read, adapters::list),
-        get("/v1/adapters/{id}", read, adapters::show),
-        post("/v1/adapters/{id}/promote", operate, Content::Json, adapters::promote),
-        post("/v1/rollback", operate, Content::Json, adapters::roll_back),
-        get("/v1/cycles", read, cycles::list),
-        post("/v1/cycles", operate, Content::Json, cycles::start),
-        get("/v1/cycles/{id}", read, cycles::show),
-        get("/v1/cycles/{id}/gate", read, cycles::gate),
-        post("/v1/cycles/{id}/abort", operate, Content::Json, cycles::abort),
-        post("/v1/cycles/{id}/requeue", operate, Content::Json, cycles::requeue),
+        get("/live", None, health::live, docs::live()),
+        get("/ready", None, health::ready, docs::ready()),
+        get("/ready/training", read, health::training, docs::training()),
+        get("/metrics", read, health::metrics, docs::metrics()),
+        get("/v1/openapi.json", read, openapi::answer, docs::reference()),
+        get("/v1/status", read, health::status, docs::status()),
+        post("/v1/samples", ingest, Content::Rows, samples::take, docs::take_samples()),
+        get("/v1/quarantine", read, quarantine::list, docs::quarantine()),
+        get("/v1/quarantine/{name}", read, quarantine::show, docs::quarantined_rows()),
+        post("/v1/quarantine/{name}/requeue", operate, Content::Json, quarantine::requeue, docs::requeue_rows()),
+        post(
+            "/v1/quarantine/files/{name}/requeue",
+            operate,
+            Content::Json,
+            quarantine::give_back,
+            docs::give_file_back(),
+        ),
+        get("/v1/adapters", read, adapters::list, docs::adapters()),
+        get("/v1/adapters/{id}", read, adapters::show, docs::adapter()),
+        post("/v1/adapters/{id}/promote", operate, Content::Json, adapters::promote, docs::promote()),
+        post("/v1/rollback", operate, Content::Json, adapters::roll_back, docs::roll_back()),
+        get("/v1/cycles", read, cycles::list, docs::cycles()),
+        post("/v1/cycles", operate, Content::Json, cycles::start, docs::start_cycle()),
+        get("/v1/cycles/{id}", read, cycles::show, docs::cycle()),
+        get("/v1/cycles/{id}/gate", read, cycles::gate, docs::gate()),
+        post("/v1/cycles/{id}/abort", operate, Content::Json, cycles::abort, docs::abort()),
+        post("/v1/cycles/{id}/requeue", operate, Content::Json, cycles::requeue, docs::requeue()),
     ]
 }
 
@@ -81,21 +93,21 @@ pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<App> {
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
 }
 
-fn get<H, T>(path: &'static str, role: Option<Role>, handler: H) -> Route
+fn get<H, T>(path: &'static str, role: Option<Role>, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, App>,
     T: 'static,
 {
     let handler = on(MethodFilter::GET, handler);
-    Route { method: Method::GET, path, role, content: Content::Nothing, handler }
+    Route { method: Method::GET, path, role, content: Content::Nothing, operation, handler }
 }
 
-fn post<H, T>(path: &'static str, role: Option<Role>, content: Content, handler: H) -> Route
+fn post<H, T>(path: &'static str, role: Option<Role>, content: Content, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, App>,
     T: 'static,
 {
-    Route { method: Method::POST, path, role, content, handler: on(MethodFilter::POST, handler) }
+    Route { method: Method::POST, path, role, content, operation, handler: on(MethodFilter::POST, handler) }
 }
 
 #[cfg(test)]

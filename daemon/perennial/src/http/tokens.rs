@@ -19,7 +19,8 @@ pub(crate) enum Role {
 impl Role {
     const ALL: [Self; 3] = [Self::Read, Self::Ingest, Self::Operate];
 
-    fn as_str(self) -> &'static str {
+    /// The name in the file of tokens.
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Ingest => "ingest",
