@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper that fails is a test that fails")]
 
+mod aborted;
 mod config;
 mod cycle;
 mod drift;
 mod engine_candle;
+mod full_disk;
 mod gate;
 mod generate;
 mod http;

@@ -1,17 +1,20 @@
 //! A cycle always ends: promoted, rejected, failed with its remedy, or aborted; and what comes after it is trained on.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use perennial_registry::{Cycle, CycleOutcome};
 use perennial_tests::{Daemon, Fixture, Program, repository, task, wait_until};
 use serde_json::Value;
 
-use crate::support::{CYCLE_LIMIT, INTAKE_LIMIT, await_cycle, cycle, files, ingest, lines, promoted, quarantine};
+use crate::{
+    aborted::in_training,
+    support::{CYCLE_LIMIT, INTAKE_LIMIT, cycle, files, ingest, lines, promoted, quarantine},
+};
 
 /// One short epoch, and nothing held out, so that every row counts.
 const SHORT: [&str; 3] = ["ingest.held_out_fraction=0", "train.epochs=1", "gate.require=\"not_worse\""];
 
-fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     Fixture::new().unwrap().with(&SHORT)
 }
 
@@ -21,11 +24,11 @@ fn under(fixture: &Fixture, settings: &[&str]) -> Program {
 }
 
 /// What a command that must fail says.
-fn refused(program: &Program, arguments: &[&str]) -> String {
+pub(crate) fn refused(program: &Program, arguments: &[&str]) -> String {
     program.run(arguments).unwrap().failure().unwrap()
 }
 
-fn last(fixture: &Fixture) -> Cycle {
+pub(crate) fn last(fixture: &Fixture) -> Cycle {
     fixture.registry().unwrap().cycles(1).unwrap().remove(0)
 }
 
@@ -38,7 +41,7 @@ fn failure(fixture: &Fixture) -> (String, String) {
     failed.expect("the cycle failed")
 }
 
-fn waiting(fixture: &Fixture) -> u64 {
+pub(crate) fn waiting(fixture: &Fixture) -> u64 {
     let status = fixture.program.run(&["status", "--json"]).unwrap().success().unwrap();
     serde_json::from_str::<Value>(&status).unwrap()["waiting"]["samples"].as_u64().unwrap()
 }
@@ -239,58 +242,6 @@ fn a_cycle_that_ends_the_process_each_time_fails_in_the_end() {
     }
     let said = refused(&fixture.program, &["cycle"]);
     assert!(said.contains("2 tries (cycle.attempts_max)") && said.contains("the process ended each time"), "{said}");
-    assert_eq!(waiting(&fixture), 24);
-}
-
-fn in_training(daemon: &mut Daemon) {
-    let http = daemon.http;
-    let trains = move || Ok(http.get("/v1/status")?.json()?["activity"]["step"].is_array().then_some(()));
-    daemon.wait_for("training", CYCLE_LIMIT, trains).unwrap();
-}
-
-/// A cycle that trains for longer than any test lasts.
-fn endless() -> Fixture {
-    let fixture = fixture().with(&["train.epochs=20000"]);
-    ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..24]).unwrap();
-    fixture
-}
-
-#[test]
-fn a_cycle_is_aborted_over_http_and_by_the_command_line_while_it_trains() {
-    let fixture = endless();
-    let mut daemon = fixture.start().unwrap();
-    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
-    in_training(&mut daemon);
-    let answer = daemon.http.post("/v1/cycles/1/abort", "application/json", br#"{"reason": "wrong data"}"#).unwrap();
-    assert_eq!(answer.status, 202, "{}", answer.body);
-    let ended = await_cycle(&fixture, &mut daemon).unwrap();
-    assert_eq!(ended.outcome, Some(CycleOutcome::Aborted { reason: "wrong data".to_owned() }));
-    let again = daemon.http.post("/v1/cycles/1/abort", "application/json", b"").unwrap();
-    assert_eq!(again.status, 409, "{}", again.body);
-    assert_eq!(daemon.http.post("/v1/cycles/9/abort", "application/json", b"").unwrap().status, 404);
-
-    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
-    in_training(&mut daemon);
-    let said = fixture.program.run(&["cycle", "--abort", "--wait"]).unwrap().success().unwrap();
-    assert!(said.contains("cycle 000002: aborted"), "{said}");
-    let metrics = daemon.metrics().unwrap();
-    assert_eq!(metrics.sum("perennial_cycle_runs_total", &[("outcome", "aborted")]), Some(2.0));
-    assert_eq!(daemon.http.get("/ready").unwrap().status, 200);
-    assert_eq!(daemon.stop(Duration::from_secs(30)).unwrap(), perennial_tests::Exit::Code(0));
-    assert_eq!(waiting(&fixture), 24, "its samples wait for the next");
-}
-
-#[test]
-fn a_cycle_that_no_daemon_runs_is_aborted_by_the_command_line() {
-    let fixture = endless();
-    assert!(refused(&fixture.program, &["cycle", "--abort"]).contains("no cycle is under way"));
-    let mut daemon = fixture.start().unwrap();
-    daemon.http.post("/v1/cycles", "application/json", b"").unwrap().json().unwrap();
-    in_training(&mut daemon);
-    daemon.kill();
-    let said = fixture.program.run(&["cycle", "--abort", "--reason", "not today"]).unwrap().success().unwrap();
-    assert!(said.contains("cycle 000001 is aborted"), "{said}");
-    assert_eq!(last(&fixture).outcome, Some(CycleOutcome::Aborted { reason: "not today".to_owned() }));
     assert_eq!(waiting(&fixture), 24);
 }
 

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::{element::Element, isa::vectorized, rows::TASK_VALUES};
+use crate::{element::Element, rows::TASK_VALUES, vectorized::vectorized};
 
 /// Rounds values to another type.
 ///

@@ -1,4 +1,4 @@
-use crate::isa::{LANES, max_inline, sum_lanes, vectorized};
+use crate::vectorized::{LANES, max_inline, sum_lanes, vectorized};
 
 /// Below this, `exp` is no longer a normal f32; the result is 0.
 const EXP_MIN: f32 = -87.336_54;

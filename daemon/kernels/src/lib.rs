@@ -36,8 +36,11 @@ mod scratch;
 mod softmax;
 mod swiglu;
 mod token_logprobs;
+mod vectorized;
 mod weight;
 mod weight_bytes;
+mod weight_parts;
+mod weight_products;
 
 #[cfg(test)]
 mod testing;
@@ -56,5 +59,6 @@ pub use rope::{RopeTable, Turn, rope};
 pub use softmax::Softmax;
 pub use swiglu::{swiglu, swiglu_backward};
 pub use token_logprobs::{token_logprobs, token_logprobs_and_gradients};
-pub use weight::{Weight, WeightProduct, products};
+pub use weight::Weight;
 pub use weight_bytes::WeightBytes;
+pub use weight_products::{WeightProduct, products};

@@ -3,8 +3,8 @@ use rayon::prelude::*;
 use crate::{
     element::Element,
     gemm::Into,
-    isa::{LANES, dot_inline, sum_lanes, vectorized},
     rows::values_per_task,
+    vectorized::{LANES, dot_inline, sum_lanes, vectorized},
 };
 
 /// `y = weight · x / √(mean(x²) + eps)` over each piece of x that is as long as the weight (arXiv 1910.07467): the rows of a

@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::{isa::vectorized, rows::rows_per_task};
+use crate::{rows::rows_per_task, vectorized::vectorized};
 
 /// The positions whose angles are computed together.
 const BLOCK_POSITIONS: usize = 512;

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 
 use half::bf16;
 
-use crate::element::Element;
-
 /// Buffers that a thread keeps of each type.
 const KEPT_MAX: usize = 4;
 
@@ -15,7 +13,7 @@ thread_local! {
 }
 
 /// Types that a thread keeps buffers of.
-pub trait Scratch: Sized {
+pub trait Scratch: Copy + Default {
     #[doc(hidden)]
     fn with<T>(f: impl FnOnce(&mut Vec<Vec<Self>>) -> T) -> T;
 }
@@ -33,7 +31,7 @@ impl Scratch for bf16 {
 }
 
 /// A buffer of at least this length, with whatever is in it: the largest one that is free.
-pub(crate) fn take<E: Element>(len: usize) -> Vec<E> {
+pub(crate) fn take<E: Scratch>(len: usize) -> Vec<E> {
     let mut buffer = E::with(|free| {
         let largest = free.iter().enumerate().max_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at);
         largest.map(|at| free.swap_remove(at))
@@ -46,7 +44,7 @@ pub(crate) fn take<E: Element>(len: usize) -> Vec<E> {
 }
 
 /// Gives a buffer back to this thread.
-pub(crate) fn give<E: Element>(buffer: Vec<E>) {
+pub(crate) fn give<E: Scratch>(buffer: Vec<E>) {
     E::with(|free| {
         if free.len() < KEPT_MAX {
             free.push(buffer);

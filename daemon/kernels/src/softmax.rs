@@ -1,6 +1,6 @@
 use crate::{
     exp::exp_and_sum_inline,
-    isa::{max_inline, vectorized},
+    vectorized::{max_inline, vectorized},
 };
 
 /// Weights per partial sum, so that a draw walks through one block and not through the vocabulary.

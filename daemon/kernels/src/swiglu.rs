@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::{element::Element, exp::sigmoid_inline, isa::vectorized, rows::TASK_VALUES};
+use crate::{element::Element, exp::sigmoid_inline, rows::TASK_VALUES, vectorized::vectorized};
 
 /// `y = silu(gate) · up`, value by value (arXiv 2002.05202).
 ///

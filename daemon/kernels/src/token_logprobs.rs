@@ -4,9 +4,9 @@ use rayon::prelude::*;
 use crate::{
     exp::exp_above,
     gemm::Into,
-    isa::vectorized,
     mat::{Mat, MatMut},
     pool::in_pool,
+    vectorized::vectorized,
     weight::Weight,
 };
 

@@ -1,8 +1,9 @@
 use super::{
-    Into, Scale,
+    Into,
+    job::Scale,
     kernel::{Kernel, TILE_VALUES_MAX},
 };
-use crate::{isa::vectorized, mat::MatMut, scratch};
+use crate::{mat::MatMut, scratch, vectorized::vectorized};
 
 /// Where a task puts its tiles: some rows of the destination.
 ///

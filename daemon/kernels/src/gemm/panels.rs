@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::{Threads, kernel::Kernel};
-use crate::{convert::convert_task, element::Element, isa::vectorized, mat::Mat, scratch, weight_bytes::Part};
+use crate::{convert::convert_task, element::Element, mat::Mat, scratch, vectorized::vectorized, weight_bytes::Part};
 
 /// Steps of the inner dimension that are packed at once, so that what is written stays in the first-level cache.
 const BLOCK_STEPS: usize = 32;

@@ -8,131 +8,23 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
 
-use std::{fs, path::Path};
+mod environment;
+mod refusals;
 
-use common::{metrics, tiny as model, trained, weights};
+use std::fs;
+
+use common::{metrics, tiny as model, weights};
+use environment::{EVEN, Reward, Rewarded, config, environment, finish, prompts, run, train_config};
 use perennial_learn::{
-    adapter::{Adapter, LoraConfig},
-    model::Model,
-    rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
+    adapter::Adapter,
     train::{
-        Outcome, StopFlag, TrainConfig, TrainError, Trained,
-        grpo::{Environment, EnvironmentError, GrpoConfig, GrpoProgress, GrpoPrompt, ScoredGroup, train_grpo},
+        Outcome, StopFlag,
+        grpo::{GrpoConfig, GrpoProgress, train_grpo},
     },
 };
-use perennial_types::Fingerprint;
-
-/// Rewards for the completion of a prompt.
-type Reward = fn(prompt: usize, completion: &[u32]) -> Option<f64>;
-
-/// The share of tokens with an even id.
-const EVEN: Reward = |_, completion| {
-    let even = completion.iter().filter(|token| **token % 2 == 0).count();
-    Some(even as f64 / completion.len() as f64)
-};
-
-/// The crate's own rollouts, and a reward.
-struct Rewarded<'a> {
-    model: &'a Model,
-    prompts: &'a [GrpoPrompt],
-    options: RolloutOptions,
-    reward: Reward,
-    stop: StopFlag,
-    /// Raises the flag in the midst of this call, from 0.
-    stop_in_call: Option<usize>,
-    calls: usize,
-}
-
-impl Environment for Rewarded<'_> {
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(format!("{:?}", self.options).as_bytes())
-    }
-
-    fn rollouts(
-        &mut self,
-        adapter: &Adapter,
-        prompts: &[usize],
-        seed: u64,
-        activation_memory: &ActivationMemory,
-    ) -> Result<Option<Vec<ScoredGroup>>, EnvironmentError> {
-        let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| self.prompts[*prompt].tokens.clone()).collect();
-        let options = RolloutOptions { seed, activation_memory: activation_memory.clone(), ..self.options.clone() };
-        if self.stop_in_call == Some(self.calls) {
-            self.stop.raise();
-        }
-        self.calls += 1;
-        let all = rollouts(self.model, Some(adapter), &tokens, &options, &self.stop, &mut |_, _| ())?;
-        if self.stop.is_raised() {
-            return Ok(None);
-        }
-        let reward = |rollout: &Rollout| (self.reward)(prompts[rollout.prompt], &rollout.tokens);
-        let group = |rollouts: &[Rollout]| ScoredGroup {
-            completions: rollouts.iter().map(Into::into).collect(),
-            rewards: rollouts.iter().map(reward).collect(),
-        };
-        Ok(Some(all.chunks(options.num_generations).map(group).collect()))
-    }
-}
-
-/// Prompts that the model has no settled answer to.
-fn prompts() -> Vec<GrpoPrompt> {
-    let prompt = |i: u32| (0..4 + i % 3).map(|place| 20 + (i * 37 + place * 11) % 300).collect();
-    (0..10).map(|i| GrpoPrompt { tokens: prompt(i) }).collect()
-}
-
-fn config() -> GrpoConfig {
-    GrpoConfig {
-        learning_rate: 1e-2,
-        prompts_per_step: 2,
-        num_generations: 4,
-        max_completion_length: 6,
-        steps_per_generation: 2,
-        num_iterations: 2,
-        steps_max: Some(12),
-        epochs: 9.0,
-        beta: 0.02,
-        ..GrpoConfig::default()
-    }
-}
-
-fn train_config() -> TrainConfig {
-    TrainConfig {
-        lora: LoraConfig { r: 4, alpha: 8.0, ..LoraConfig::default() },
-        seed: 5,
-        tokens_per_micro_batch: 40,
-        checkpoint_interval_steps: 1,
-        ..TrainConfig::default()
-    }
-}
-
-fn environment<'a>(model: &'a Model, prompts: &'a [GrpoPrompt], config: &GrpoConfig, reward: Reward) -> Rewarded<'a> {
-    let options = RolloutOptions {
-        num_generations: config.num_generations,
-        max_completion_tokens: config.max_completion_length,
-        temperature: config.temperature as f32,
-        ..RolloutOptions::default()
-    };
-    Rewarded { model, prompts, options, reward, stop: StopFlag::new(), stop_in_call: None, calls: 0 }
-}
-
-fn run(
-    dir: &Path,
-    config: &GrpoConfig,
-    environment: &mut Rewarded<'_>,
-    on_step: &mut dyn FnMut(&GrpoProgress, &StopFlag),
-) -> Result<Outcome, TrainError> {
-    let (model, prompts, stop) = (environment.model, environment.prompts, environment.stop.clone());
-    let on_step = &mut |progress: &GrpoProgress| on_step(progress, &stop);
-    train_grpo(model, None, None, prompts, config, &train_config(), dir, &stop, environment, on_step)
-}
-
-fn finish(dir: &Path, config: &GrpoConfig, reward: Reward) -> (Trained, Vec<GrpoProgress>) {
-    let (model, prompts) = (model(), prompts());
-    let outcome = run(dir, config, &mut environment(&model, &prompts, config, reward), &mut |_, _| ());
-    (trained(outcome), metrics(dir))
-}
 
 #[test]
 fn the_reward_rises() {
@@ -311,42 +203,4 @@ fn a_run_goes_on_from_its_parent_and_is_held_to_its_reference() {
     let kl = |at: usize| steps[at].policy.kl.unwrap();
     assert!(kl(0) > 1e-4, "{}", kl(0));
     assert!(kl(1).abs() < 1e-9, "{}", kl(1));
-}
-
-#[test]
-fn what_an_environment_does_wrong_is_named() {
-    let (model, prompts, config) = (model(), prompts(), config());
-    let problem = |reward: Reward, change: fn(&mut RolloutOptions)| {
-        let dir = tempfile::tempdir().unwrap();
-        let mut environment = environment(&model, &prompts, &config, reward);
-        change(&mut environment.options);
-        run(dir.path(), &config, &mut environment, &mut |_, _| ()).unwrap_err().to_string()
-    };
-    let nothing = |_: &mut RolloutOptions| ();
-    assert!(problem(|_, _| Some(f64::NAN), nothing).contains("the reward NaN"));
-    assert!(problem(EVEN, |options| options.num_generations = 3).contains("3 completions"));
-    assert!(problem(EVEN, |options| options.temperature = -1.0).contains("no rollouts for step 1"));
-}
-
-#[test]
-fn other_rewards_do_not_go_on_from_a_checkpoint() {
-    let (model, prompts, dir) = (model(), prompts(), tempfile::tempdir().unwrap());
-    let config = GrpoConfig { steps_max: Some(4), ..config() };
-    finish(dir.path(), &config, EVEN);
-    let mut other = environment(&model, &prompts, &config, EVEN);
-    other.options.top_k = 5;
-    let refused = run(dir.path(), &config, &mut other, &mut |_, _| ());
-    assert!(matches!(refused, Err(TrainError::OtherRun { .. })));
-}
-
-#[test]
-fn prompts_that_cannot_be_answered_are_refused() {
-    let (model, dir, config) = (model(), tempfile::tempdir().unwrap(), config());
-    let refusal = |prompts: &[GrpoPrompt]| {
-        run(dir.path(), &config, &mut environment(&model, prompts, &config, EVEN), &mut |_, _| ()).unwrap_err()
-    };
-    assert!(matches!(refusal(&[]), TrainError::NoPrompts));
-    let mut prompts = prompts();
-    prompts[3].tokens.clear();
-    assert!(matches!(refusal(&prompts), TrainError::PromptLength { prompt: 3, .. }));
 }

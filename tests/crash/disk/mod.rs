@@ -4,6 +4,10 @@
 //! leaves anything between nothing and all: names in the order in which they were changed, of each file's bytes a beginning
 //! of what was written to it, or its length without them.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -13,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::file::{Edit, FileNode};
 use crate::{random::Random, recorder::Change};
 
 type NodeId = usize;
@@ -32,19 +37,6 @@ enum Node {
     File(FileNode),
     Folder { now: Names, kept: Names },
     Link(String),
-}
-
-#[derive(Default)]
-struct FileNode {
-    now: Vec<u8>,
-    kept: Vec<u8>,
-    unsynced: Vec<Edit>,
-}
-
-#[derive(Clone)]
-enum Edit {
-    Write { offset: usize, data: Vec<u8> },
-    Length(usize),
 }
 
 /// What one call changed: each a name in a folder, and what has it afterwards.
@@ -261,42 +253,6 @@ impl Disk {
     }
 }
 
-impl FileNode {
-    fn after_cut(&self, random: &mut Random) -> Vec<u8> {
-        let mut left = self.kept.clone();
-        let written = if random.percent(40) { 0 } else { random.below(self.unsynced.len() as u64 + 1) as usize };
-        // The length of a file may reach the disk before its bytes do.
-        let without_bytes = random.percent(30);
-        for (at, edit) in self.unsynced[..written].iter().enumerate() {
-            let torn = at + 1 == written && random.percent(70);
-            match edit {
-                Edit::Write { offset, data } => {
-                    let length = if torn { random.below(data.len() as u64 + 1) as usize } else { data.len() };
-                    let data = if without_bytes { vec![0; length] } else { data[..length].to_vec() };
-                    Edit::Write { offset: *offset, data }.apply(&mut left);
-                }
-                length => length.apply(&mut left),
-            }
-        }
-        left
-    }
-}
-
-impl Edit {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => bytes.resize(*length, 0),
-            Self::Write { offset, data } => {
-                let end = offset + data.len();
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[*offset..end].copy_from_slice(data);
-            }
-        }
-    }
-}
-
 fn set(names: &mut Names, name: &str, node: Option<NodeId>) {
     match node {
         Some(node) => names.insert(name.to_owned(), node),
@@ -321,68 +277,5 @@ fn brief(change: &Change) -> String {
             format!("Write {{ inode: {inode}, offset: {offset}, {} bytes }}", data.len())
         }
         change => format!("{change:?}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn disk() -> (tempfile::TempDir, Disk) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("old"), "old").unwrap();
-        let disk = Disk::load(folder.path()).unwrap();
-        (folder, disk)
-    }
-
-    fn made(disk: &Disk, inode: u64, name: &str, data: &str) -> Vec<Change> {
-        let path = disk.root.join(name);
-        vec![Change::Create { inode, path }, Change::Write { inode, offset: 0, data: data.into() }]
-    }
-
-    /// What may be there after a cut, over many chances: each file's name and bytes.
-    fn outcomes(changes: impl Fn(&Disk) -> Vec<Change>) -> BTreeSet<BTreeMap<String, String>> {
-        (0..1000)
-            .map(|seed| {
-                let (folder, mut disk) = disk();
-                let changes = changes(&disk);
-                disk.apply(changes).unwrap();
-                disk.cut(&mut Random::new(seed)).unwrap();
-                let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-                entries.map(|path| (name(&path).unwrap(), fs::read_to_string(&path).unwrap())).collect()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn what_was_synced_is_always_there() {
-        let left = outcomes(|disk| {
-            let mut changes = made(disk, 1 << 60, ".new.tmp", "new");
-            changes.push(Change::Sync { inode: 1 << 60, path: disk.root.join(".new.tmp") });
-            changes.push(Change::Rename { from: disk.root.join(".new.tmp"), to: disk.root.join("old") });
-            changes.push(Change::Sync { inode: 0, path: disk.root.clone() });
-            changes
-        });
-        assert_eq!(left, BTreeSet::from([BTreeMap::from([("old".to_owned(), "new".to_owned())])]));
-    }
-
-    #[test]
-    fn a_rename_without_a_sync_of_the_bytes_can_empty_a_file() {
-        let left = outcomes(|disk| {
-            let mut changes = made(disk, 1 << 60, ".new.tmp", "new");
-            changes.push(Change::Rename { from: disk.root.join(".new.tmp"), to: disk.root.join("old") });
-            changes
-        });
-        let old = |bytes: &str| left.iter().any(|files| files["old"] == bytes);
-        assert!(old("old") && old("") && old("new") && old("n"), "{left:?}");
-        assert!(old("\0\0\0"), "the length without the bytes: {left:?}");
-    }
-
-    #[test]
-    fn names_survive_in_their_order() {
-        let left =
-            outcomes(|disk| made(disk, 1 << 60, "a", "").into_iter().chain(made(disk, 1 << 61, "b", "")).collect());
-        let names: BTreeSet<Vec<&str>> = left.iter().map(|files| files.keys().map(String::as_str).collect()).collect();
-        assert_eq!(names, BTreeSet::from([vec!["old"], vec!["a", "old"], vec!["a", "b", "old"]]));
     }
 }
