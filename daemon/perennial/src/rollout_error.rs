@@ -10,7 +10,7 @@ pub(crate) enum RolloutServerError {
     NoAnswer {
         /// What was asked.
         url: String,
-        /// Why.
+        /// Its innermost cause is what is told.
         source: reqwest::Error,
     },
     /// It answered, and refused.

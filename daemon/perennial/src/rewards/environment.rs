@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use perennial_learn::{
     adapter::Adapter,
     model::Model,
-    rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
+    rollout::ActivationMemory,
     train::{
         StopFlag,
-        grpo::{Completion, Environment, EnvironmentError, ScoredGroup},
+        grpo::{Environment, EnvironmentError, ScoredGroup},
     },
 };
 use perennial_reward::{self as reward, GroupVerdict, Judged, Panel, Pool, Statistics, Task, check_fault_ratio};
@@ -19,7 +19,7 @@ use super::{
     Journal, Plugins,
     journal::{Entry, TimeOut},
     prompts::RewardPrompt,
-    server::{Request, Server},
+    runners::{Drawn, Request, Runner},
 };
 use crate::{
     ports::Stop,
@@ -37,9 +37,9 @@ pub(crate) struct PluginEnvironment<'a> {
     pub(crate) plugins: &'a Plugins,
     /// How completions are drawn, and what the plugins may take.
     pub(crate) stage: &'a GrpoStage,
-    /// Who draws, where it is not this program.
-    pub(crate) server: Option<Server>,
-    /// The base model's name, for the adapter that a server is given.
+    /// Who draws.
+    pub(crate) runner: Box<dyn Runner>,
+    /// The base model's name, for a runner that is handed the adapter as a folder.
     pub(crate) base_name: &'a str,
     /// Where it is kept what the plugins say.
     pub(crate) journal: Journal,
@@ -47,12 +47,6 @@ pub(crate) struct PluginEnvironment<'a> {
     pub(crate) stop: &'a Stop,
     /// Told what the plugins say.
     pub(crate) telemetry: &'a Telemetry,
-}
-
-/// A completion, whoever drew it.
-pub(super) struct Drawn {
-    pub(super) text: String,
-    pub(super) completion: Completion,
 }
 
 impl Environment for PluginEnvironment<'_> {
@@ -89,8 +83,7 @@ impl Environment for PluginEnvironment<'_> {
             .collect::<anyhow::Result<_>>()?;
         let stop = StopFlag::from(self.stop.flag());
         let threads = NonZeroUsize::new(self.stage.sandbox.threads).unwrap_or(NonZeroUsize::MIN);
-        let (drawn, judged) =
-            reward::pool(threads, |pool| self.draw(adapter, &asked, seed, activation_memory, &stop, pool));
+        let (drawn, judged) = reward::pool(threads, |pool| self.draw(adapter, &asked, seed, activation_memory, pool));
         // With a context, for what is below it keeps its type.
         let (drawn, judged) = (drawn.context("no completions to learn from")?, judged?);
         let Some(drawn) = drawn.filter(|_| !stop.is_raised()) else { return Ok(None) };
@@ -124,7 +117,6 @@ impl PluginEnvironment<'_> {
         asked: &[(&RewardPrompt, Panel)],
         seed: u64,
         activation_memory: &ActivationMemory,
-        stop: &StopFlag,
         pool: &Pool,
     ) -> anyhow::Result<Option<Vec<Vec<Drawn>>>> {
         let prompts: Vec<Vec<u32>> = asked.iter().map(|(prompt, _)| prompt.tokens.clone()).collect();
@@ -133,29 +125,11 @@ impl PluginEnvironment<'_> {
             let (prompt, panel) = &asked[at];
             pool.submit(at, panel, task(prompt, group));
         };
-        match &self.server {
-            Some(server) => {
-                let Self { stage, base_name, stop, model: learner, .. } = *self;
-                server.draw(&Request { stage, adapter, base_name, learner, prompts: &prompts, seed, stop }, &on_group)
-            }
-            None => self.draw_here(adapter, &prompts, seed, activation_memory, stop, &on_group).map(Some),
-        }
-    }
-
-    fn draw_here(
-        &self,
-        adapter: &Adapter,
-        prompts: &[Vec<u32>],
-        seed: u64,
-        activation_memory: &ActivationMemory,
-        stop: &StopFlag,
-        on_group: &dyn Fn(usize, &[Drawn]),
-    ) -> anyhow::Result<Vec<Vec<Drawn>>> {
-        let GrpoStage { config, rollout, .. } = self.stage;
-        let options = RolloutOptions { seed, activation_memory: activation_memory.clone(), ..rollout.options(config) };
-        let mut report = |at: usize, group: &[Rollout]| on_group(at, &group.iter().map(drawn).collect::<Vec<_>>());
-        let rollouts = rollouts(self.model, Some(adapter), prompts, &options, stop, &mut report)?;
-        Ok(rollouts.chunks(config.num_generations).map(|group| group.iter().map(drawn).collect()).collect())
+        let Self { model: learner, stage, base_name, stop, .. } = *self;
+        let (config, rollout) = (&stage.config, &stage.rollout);
+        let prompts = &prompts;
+        let request = Request { config, rollout, adapter, base_name, learner, prompts, seed, activation_memory, stop };
+        self.runner.draw(&request, &on_group)
     }
 
     /// Writes down what the plugins said, and ends the run where one of them failed too often.
@@ -190,10 +164,6 @@ impl PluginEnvironment<'_> {
 fn task(prompt: &RewardPrompt, group: &[Drawn]) -> Task {
     let sample = |(at, drawn): (usize, &Drawn)| reward::Completion { id: at.to_string(), text: drawn.text.clone() };
     Task { samples: group.iter().enumerate().map(sample).collect(), ..prompt.task.clone() }
-}
-
-fn drawn(rollout: &Rollout) -> Drawn {
-    Drawn { text: rollout.text.clone(), completion: Completion::from(rollout) }
 }
 
 fn scored(group: Vec<Drawn>, verdict: GroupVerdict) -> ScoredGroup {

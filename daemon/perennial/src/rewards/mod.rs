@@ -7,8 +7,8 @@ mod journal;
 pub(crate) mod loader;
 mod plugins;
 pub(crate) mod prompts;
+pub(crate) mod runners;
 mod sandbox;
-mod server;
 mod stage;
 
 pub(crate) use self::{
@@ -17,6 +17,5 @@ pub(crate) use self::{
     journal::Journal,
     plugins::{FrozenPlugin, Plugins, freeze},
     sandbox::Sandbox,
-    server::Server,
     stage::GrpoStage,
 };

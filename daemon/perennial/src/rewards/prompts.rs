@@ -21,7 +21,7 @@ pub(crate) struct RewardPrompt {
     pub(crate) task: Task,
 }
 
-/// The prompts of a mix.
+/// What is asked of a mix, and what of it is not.
 #[derive(Default)]
 pub(crate) struct MixPrompts {
     /// Those that are asked.

@@ -19,8 +19,9 @@ use crate::{
     cycle_folder::CycleFolder,
     failure::Final,
     rewards::{
-        History, Journal, PluginEnvironment, Plugins, Sandbox, Server,
+        History, Journal, PluginEnvironment, Plugins, Sandbox,
         prompts::{self, MixPrompts},
+        runners,
     },
     telemetry::{GrpoStep, Told},
 };
@@ -53,7 +54,7 @@ pub(super) fn run(
         prompts: &prompts,
         plugins: &plugins,
         stage: grpo,
-        server: grpo.rollout.server.as_ref().map(|server| Server::new(server, &folder.rollouts())).transpose()?,
+        runner: runners::open(&grpo.rollout, &folder.rollouts())?,
         base_name: &manifest.base_name,
         journal: Journal::open(&folder.rewards())?,
         stop,

@@ -16,7 +16,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use perennial_learn::{adapter::Adapter, model::Model};
 use perennial_types::{AdapterId, Fingerprint};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -26,11 +25,15 @@ use self::{
     answer::Wanted,
     http::{Http, Post},
 };
-use super::environment::Drawn;
-use crate::{config::RolloutServer, ports::Stop, rewards::GrpoStage, rollout_error::RolloutServerError};
+use super::{Drawn, OnGroup, Request, Runner};
+use crate::{
+    config::{Rollout, RolloutServer},
+    ports::Stop,
+    rollout_error::RolloutServerError,
+};
 
 /// The server, and where adapters are laid for it.
-pub(crate) struct Server {
+struct Server {
     http: Http,
     adapters: PathBuf,
 }
@@ -50,23 +53,28 @@ const LOAD: &str = "/v1/load_lora_adapter";
 const UNLOAD: &str = "/v1/unload_lora_adapter";
 const COMPLETIONS: &str = "/v1/completions";
 
-/// What is drawn, and how.
-pub(super) struct Request<'a> {
-    pub(super) stage: &'a GrpoStage,
-    pub(super) adapter: &'a Adapter,
-    pub(super) base_name: &'a str,
-    /// The model that learns from what comes.
-    pub(super) learner: &'a Model,
-    pub(super) prompts: &'a [Vec<u32>],
-    pub(super) seed: u64,
-    pub(super) stop: &'a Stop,
-}
-
-/// Told of each group as it comes, from any thread.
-type OnGroup<'a> = dyn Fn(usize, &[Drawn]) + Sync + 'a;
-
 /// The groups that have come, by prompt.
 type Groups = Mutex<Vec<Option<Vec<Drawn>>>>;
+
+/// The server of `[rollout.server]`, where there is one.
+pub(super) fn open(rollout: &Rollout, folder: &Path) -> anyhow::Result<Option<Box<dyn Runner>>> {
+    let Some(config) = &rollout.server else { return Ok(None) };
+    Ok(Some(Box::new(Server::new(config, folder)?)))
+}
+
+impl Runner for Server {
+    /// # Errors
+    /// A [`RolloutServerError`] where the server cannot be reached for long, refuses the adapter, or does not answer as
+    /// asked.
+    fn draw(&self, request: &Request<'_>, on_group: &OnGroup<'_>) -> anyhow::Result<Option<Vec<Vec<Drawn>>>> {
+        let name = format!("{NAME_PREFIX}{}", AdapterId::of(&request.adapter.fingerprint()?));
+        request.adapter.save_peft(&self.adapters.join(&name), request.base_name)?;
+        let drawn = self.draw_under(&name, request, on_group);
+        // Whatever came of it, the next generation brings another adapter.
+        self.unload(&name)?;
+        drawn
+    }
+}
 
 impl Server {
     /// A client of the configured server; adapters go to `folder` where the configuration names none. What a killed run left
@@ -74,7 +82,7 @@ impl Server {
     ///
     /// # Errors
     /// Where the client cannot be made, or the folder not be tidied.
-    pub(crate) fn new(config: &RolloutServer, folder: &Path) -> anyhow::Result<Self> {
+    fn new(config: &RolloutServer, folder: &Path) -> anyhow::Result<Self> {
         let http = Http::new(&config.url, Duration::from_secs(config.timeout_seconds))?;
         let adapters = config.adapter_dir.clone().unwrap_or_else(|| folder.to_owned());
         let server = Self { http, adapters };
@@ -82,24 +90,6 @@ impl Server {
             server.unload(&name)?;
         }
         Ok(server)
-    }
-
-    /// A group for each prompt, in their order; `None` where the work is to stop.
-    ///
-    /// # Errors
-    /// A [`RolloutServerError`] where the server cannot be reached for long, refuses the adapter, or does not answer as
-    /// asked.
-    pub(super) fn draw(
-        &self,
-        request: &Request<'_>,
-        on_group: &OnGroup<'_>,
-    ) -> anyhow::Result<Option<Vec<Vec<Drawn>>>> {
-        let name = format!("{NAME_PREFIX}{}", AdapterId::of(&request.adapter.fingerprint()?));
-        request.adapter.save_peft(&self.adapters.join(&name), request.base_name)?;
-        let drawn = self.draw_under(&name, request, on_group);
-        // Whatever came of it, the next generation brings another adapter.
-        self.unload(&name)?;
-        drawn
     }
 
     fn draw_under(
@@ -193,7 +183,7 @@ impl Server {
     }
 
     fn ask(&self, request: &Request<'_>, model: &str, at: usize) -> Result<Option<Vec<Drawn>>, RolloutServerError> {
-        let config = &request.stage.config;
+        let config = request.config;
         let wanted = Wanted {
             completions: config.num_generations,
             tokens_max: config.max_completion_length,
@@ -208,7 +198,7 @@ impl Server {
 }
 
 fn body(request: &Request<'_>, model: &str, at: usize) -> Value {
-    let GrpoStage { config, rollout, .. } = request.stage;
+    let Request { config, rollout, .. } = request;
     let mut body = json!({
         "model": model,
         "prompt": request.prompts[at],

@@ -1,7 +1,7 @@
 use perennial_learn::train::grpo::Completion;
 use serde::Deserialize;
 
-use super::super::environment::Drawn;
+use crate::rewards::runners::Drawn;
 
 /// What was asked for: what an answer is held to.
 pub(super) struct Wanted {
