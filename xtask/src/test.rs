@@ -9,9 +9,15 @@ pub(crate) struct Options {
     /// Only the unit tests: none that start the program or read the reference values
     #[arg(long)]
     quick: bool,
+    /// The long tests in place of the others: those that need the model of the demo, and have a short twin on the tiny one
+    #[arg(long, conflicts_with = "quick")]
+    long: bool,
     /// Only tests whose name holds this text
     filter: Option<String>,
 }
+
+/// What stands in the name of every test that needs the model of the demo.
+const LONG: &str = "smollm2";
 
 /// Builds the workspace and runs its tests.
 ///
@@ -23,10 +29,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Shell::cargo().args(["build", "--workspace"]).run()?;
     let kinds: &[&str] = if options.quick { &["--lib", "--bins"] } else { &["--lib", "--bins", "--tests"] };
     let filter = options.filter.as_deref();
+    let runner: &[&str] = if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
+    if options.long {
+        let ignored: &[&str] = if has_nextest() { &["--run-ignored", "only"] } else { &["--", "--ignored"] };
+        return Shell::cargo().args(runner).args(["--test", "*"]).args([filter.unwrap_or(LONG)]).args(ignored).run();
+    }
     if !options.quick {
         Shell::cargo().args(["test", "--workspace", "--doc"]).args(filter).run()?;
     }
-    let runner: &[&str] = if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
     Shell::cargo().args(runner).args(kinds).args(filter).run()
 }
 

@@ -130,8 +130,9 @@ fn check_tiny(device: TrainDevice) {
 }
 
 #[test]
+#[ignore = "long, and needs SmolLM2: cargo xtask test --long"]
 fn smollm2_agrees_with_peft() {
-    let Some(path) = smollm2() else { return };
+    let path = smollm2();
     under_every_isa("smollm2_agrees_with_peft", || check_smollm2(&path));
 }
 
@@ -172,8 +173,9 @@ fn tiny_in_bf16_is_off_by_its_rounding() {
 }
 
 #[test]
+#[ignore = "long, and needs SmolLM2: cargo xtask test --long"]
 fn smollm2_in_bf16_is_off_by_its_rounding() {
-    let Some(path) = smollm2() else { return };
+    let path = smollm2();
     let golden = Golden::read("grads_smollm2.json");
     check_bf16(&path, &golden, |model| formula_adapter(model, golden.r, golden.alpha));
 }

@@ -122,17 +122,26 @@ fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(goldens().join("grpo_tiny.json")).unwrap()).unwrap()
 }
 
+/// What is left of the cases where only the passes are in question: a loss is plain arithmetic, the same on every processor.
+const FEW: usize = 9;
+
 #[test]
 fn loss_and_gradients_agree_with_trl() {
-    under_every_isa("loss_and_gradients_agree_with_trl", || check_cases(TrainDevice::Cpu));
+    check_cases(TrainDevice::Cpu, 1);
+}
+
+#[test]
+fn loss_and_gradients_agree_with_trl_under_every_isa() {
+    under_every_isa("loss_and_gradients_agree_with_trl_under_every_isa", || check_cases(TrainDevice::Cpu, FEW));
 }
 
 #[test]
 fn loss_and_gradients_agree_with_trl_where_they_are_composed() {
-    check_cases(TrainDevice::CpuComposed);
+    check_cases(TrainDevice::CpuComposed, FEW);
 }
 
-fn check_cases(device: TrainDevice) {
+/// Checks the first of every so many cases.
+fn check_cases(device: TrainDevice, of: usize) {
     let (golden, model) = (golden(), tiny());
     let plain = Adapter::load_peft(&goldens().join("adapter_tiny")).unwrap();
     let policies = Policies {
@@ -141,7 +150,7 @@ fn check_cases(device: TrainDevice) {
         reference: scale_b(&plain, golden.b_factors.reference),
     };
     let mut worst = [0.0_f64; 4];
-    for case in &golden.cases {
+    for case in golden.cases.iter().step_by(of) {
         let samples = case.samples(&golden, &model, &policies, device);
         for (sample, expected) in samples.iter().zip(&case.advantages) {
             worst[0] = worst[0].max((sample.advantage - expected).abs());

@@ -15,7 +15,7 @@ use common::goldens;
 use perennial_learn::{
     adapter::Adapter,
     compute::Precision,
-    model::{AdapterWeights, Attention, Model, Rows, Workspace},
+    model::{Attention, Model, Rows, Workspace},
     tokenize::{EncodeError, TokenizerError},
 };
 use perennial_types::{Message, Row};
@@ -141,7 +141,7 @@ fn load(folder: &Path) -> Model {
 
 fn check_logits(name: &str, model: &Model, adapter: Option<&Adapter>, golden: &Golden, expected: &[f32]) {
     let (rows, cu_seqlens) = Rows::packed(&[&golden.tokens]);
-    let lora = adapter.map(|adapter| AdapterWeights::new(adapter, &model.decoder).unwrap());
+    let lora = adapter.map(|adapter| adapter.to_weights(&model.decoder).unwrap());
     let mut workspace = Workspace::default();
     let hidden = model.decoder.hidden(&rows, Attention::Packed(&cu_seqlens), lora.as_ref(), &mut workspace).unwrap();
     let logits = model.decoder.logits(&hidden, &mut workspace);

@@ -14,7 +14,11 @@ pub(crate) fn under_every_isa(name: &str, test: impl FnOnce()) {
     }
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let mut process = Command::new(env::current_exe().unwrap());
-        let output = process.args(["--exact", name, "--nocapture"]).env(VARIABLE, isa.as_str()).output().unwrap();
+        let output = process
+            .args(["--exact", name, "--include-ignored", "--nocapture"])
+            .env(VARIABLE, isa.as_str())
+            .output()
+            .unwrap();
         let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!("under {isa}:{said}");
         // Where no test has the name, the process succeeds as well.

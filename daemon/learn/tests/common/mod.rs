@@ -1,6 +1,7 @@
 //! What the tests against reference values share.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
+#![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
 pub(crate) mod gguf;
 pub(crate) mod isa;
@@ -31,18 +32,19 @@ pub(crate) fn tiny() -> Model {
     Model::load(&goldens().join("tiny"), Precision::F32).unwrap()
 }
 
-/// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache; `None`, said aloud, where it is in neither.
-pub(crate) fn smollm2() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("PERENNIAL_SMOLLM2") {
-        return Some(path.into());
-    }
+/// SmolLM2 from `PERENNIAL_SMOLLM2` or the model cache, for tests that run only where they are asked for.
+pub(crate) fn smollm2() -> PathBuf {
+    let named = std::env::var_os("PERENNIAL_SMOLLM2").map(PathBuf::from);
+    let path = named.or_else(in_model_cache).filter(|path| path.exists());
+    path.expect(
+        "there is no SmolLM2: run the demo once, or set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file",
+    )
+}
+
+fn in_model_cache() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    let path = Some(cache.join("perennial/models/smollm2-135m-instruct")).filter(|path| path.exists());
-    if path.is_none() {
-        println!("skipped: no SmolLM2 (set PERENNIAL_SMOLLM2 to a Hugging Face folder or a GGUF file)");
-    }
-    path
+    Some(cache.join("perennial/models/smollm2-135m-instruct"))
 }
 
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
