@@ -29,7 +29,7 @@ pub struct Daemon {
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),
-    /// By this signal.
+    /// Killed, by the signal of this number.
     Signal(i32),
 }
 

@@ -34,7 +34,7 @@ impl Http {
         Self { address }
     }
 
-    /// The address.
+    /// Where the daemon listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -23,7 +23,7 @@ const PROT_WRITE: u64 = 2;
 const PROT_EXEC: u64 = 4;
 const SHM_EXEC: u64 = 0o100_000;
 
-/// The rules of a unit.
+/// What a systemd unit forbids its service, as far as a process can take it upon itself.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnitRules {
     allowed: BTreeSet<String>,

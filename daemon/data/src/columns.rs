@@ -21,7 +21,7 @@ pub enum ColumnError {
     Value {
         /// The row in its batch, the first being 0.
         row: usize,
-        /// The column.
+        /// As the file's schema names it.
         column: &'static str,
         /// What is wrong.
         problem: String,

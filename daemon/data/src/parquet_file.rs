@@ -36,7 +36,7 @@ pub enum ParquetFileError {
     /// The file cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// A segment, or a cycle's mix.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -44,7 +44,7 @@ pub enum ParquetFileError {
     /// The file is not what was written.
     #[error("{} is damaged: {problem}; restore it from a backup", path.display())]
     Damaged {
-        /// The file.
+        /// A segment, or a cycle's mix.
         path: PathBuf,
         /// What is wrong.
         problem: String,

@@ -30,7 +30,7 @@ pub struct Lot {
     pub id: SampleId,
     /// What it asks: copies of one question stay together.
     pub question: Fingerprint,
-    /// Its domain.
+    /// Each is split by itself.
     pub domain: Domain,
 }
 

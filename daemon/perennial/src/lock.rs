@@ -95,7 +95,6 @@ pub(crate) struct DaemonFile {
     pub(crate) pid: u32,
     /// Where it answers HTTP.
     pub(crate) address: Listen,
-    /// Its version.
     pub(crate) version: String,
 }
 

@@ -27,7 +27,7 @@ pub enum PublishError {
     /// A file with a secret cannot be used.
     #[error("{}: {problem}", path.display())]
     Secret {
-        /// The file.
+        /// As the configuration names it, or where systemd laid it.
         path: PathBuf,
         /// What is wrong with it and how to mend it.
         problem: String,
@@ -40,7 +40,7 @@ pub enum PublishError {
     NoAnswer {
         /// Where the target is, without what may be secret of it.
         place: String,
-        /// The reason.
+        /// Its innermost cause is what is told; the others may name the address.
         source: reqwest::Error,
     },
     /// The target answers something else than success.
@@ -48,7 +48,7 @@ pub enum PublishError {
     Refused {
         /// Where the target is, without what may be secret of it.
         place: String,
-        /// The status.
+        /// The HTTP status, in digits and words.
         status: String,
         /// The beginning of what it says, behind a colon.
         text: String,

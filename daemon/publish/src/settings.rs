@@ -20,16 +20,16 @@ pub trait Settings {
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The key.
+    /// Its name within the target's table.
     pub key: &'static str,
     /// What is wrong and what to write instead.
     pub problem: String,
 }
 
-/// A key that is a path.
+/// A key that holds a path: whoever reads the configuration takes a relative one from the configuration's folder.
 #[derive(Debug)]
 pub struct PathKey<'a> {
-    /// The key.
+    /// Its name within the target's table.
     pub key: &'static str,
     /// Its value.
     pub path: &'a mut Option<PathBuf>,

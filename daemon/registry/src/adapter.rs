@@ -68,7 +68,7 @@ pub struct Lineage {
 /// An adapter in the registry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Adapter {
-    /// Its name.
+    /// Also the name of its folder in `adapters/`.
     pub id: AdapterId,
     /// The fingerprint of its files, which its folder must have.
     pub files: Fingerprint,

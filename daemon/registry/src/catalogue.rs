@@ -12,7 +12,7 @@ pub struct NewSegment {
     pub path: String,
     /// The fingerprint of its bytes.
     pub fingerprint: Fingerprint,
-    /// Its rows.
+    /// One a sample: as many as are given with it.
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
@@ -25,7 +25,7 @@ pub struct NewSegment {
 pub struct NewSample {
     /// The sample.
     pub id: SampleId,
-    /// Its domain.
+    /// As the row or the request named it.
     pub domain: Domain,
     /// Its shape.
     pub kind: Kind,

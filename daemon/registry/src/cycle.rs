@@ -75,7 +75,7 @@ pub enum Product<'a> {
 }
 
 impl Product<'_> {
-    /// The phase.
+    /// The phase that this is recorded as the output of.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Collected => Phase::Collected,
@@ -180,7 +180,7 @@ impl CycleOutcome {
 /// A phase that is done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PhaseRecord {
-    /// The phase.
+    /// No phase is recorded twice in one cycle.
     pub phase: Phase,
     /// When it was recorded.
     pub at_ms: i64,
@@ -208,7 +208,7 @@ pub struct Cycle {
     pub reason: String,
     /// The configuration it runs under.
     pub config: Value,
-    /// Its seed.
+    /// What all chance of its mix and its training is drawn from.
     pub seed: u64,
     /// The champion when it started, against which its candidate is compared; `None` is the base model.
     pub champion: Option<AdapterId>,

@@ -13,7 +13,7 @@ pub enum RegistryError {
     /// The database cannot be opened.
     #[error("registry database {}: cannot be opened: {source}", path.display())]
     Open {
-        /// The file.
+        /// `perennial.db` in the state directory.
         path: PathBuf,
         /// SQLite's reason.
         source: rusqlite::Error,
@@ -21,7 +21,7 @@ pub enum RegistryError {
     /// The file cannot be made.
     #[error("registry database {}: cannot be created: {source}", path.display())]
     Create {
-        /// The file.
+        /// `perennial.db` in the state directory.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
@@ -29,7 +29,7 @@ pub enum RegistryError {
     /// The file is a database, but not this program's.
     #[error("{}: is a database of another program; choose another state directory", path.display())]
     Foreign {
-        /// The file.
+        /// `perennial.db` in the state directory.
         path: PathBuf,
     },
     /// The database was written by a newer program.
@@ -38,7 +38,7 @@ pub enum RegistryError {
         path.display()
     )]
     Newer {
-        /// The file.
+        /// `perennial.db` in the state directory.
         path: PathBuf,
         /// Its version.
         found: i64,
@@ -67,7 +67,7 @@ pub enum RegistryError {
     SegmentRows {
         /// The segment.
         path: String,
-        /// Its rows.
+        /// As the caller counted them when it wrote the file.
         rows: u64,
         /// The samples given.
         samples: usize,
@@ -90,7 +90,7 @@ pub enum RegistryError {
     /// The phase is not the next one.
     #[error("cycle {cycle}: {found} cannot be recorded, the next phase is {}", expected.map_or("none", Phase::as_str))]
     WrongPhase {
-        /// The cycle.
+        /// The one that was to record a phase.
         cycle: CycleId,
         /// The phase that was to be recorded.
         found: Phase,
@@ -103,7 +103,7 @@ pub enum RegistryError {
     /// The candidate was not made of what the cycle recorded before.
     #[error("cycle {cycle}: the {what} of the {phase} phase is not the one recorded before; nothing was recorded")]
     Mismatch {
-        /// The cycle.
+        /// The one that was to record a phase.
         cycle: CycleId,
         /// What differs.
         what: &'static str,
@@ -116,7 +116,7 @@ pub enum RegistryError {
         name(then.as_ref()), name(now.as_ref())
     )]
     ChampionChanged {
-        /// The cycle.
+        /// The one that was to record a phase.
         cycle: CycleId,
         /// The champion at its start.
         then: Option<AdapterId>,

@@ -15,7 +15,7 @@ pub struct SampleRecord {
     pub id: SampleId,
     /// The path of its segment, relative to the state directory; shared between the records of one answer.
     pub segment: Arc<str>,
-    /// Its domain.
+    /// As the row or the request named it.
     pub domain: Domain,
     /// Its shape.
     pub kind: Kind,
@@ -52,7 +52,7 @@ pub struct Fresh {
 /// A count of samples, for metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleCount {
-    /// The domain.
+    /// What the samples are counted by, with what follows.
     pub domain: Domain,
     /// The shape.
     pub kind: Kind,

@@ -11,7 +11,7 @@ use crate::{Registry, RegistryError, catalogue::among, column, tries};
 pub struct SetAsideRecord {
     /// The sample.
     pub id: SampleId,
-    /// Its domain.
+    /// As the row or the request named it.
     pub domain: Domain,
     /// The cycle that found it; `None` where the indexer did.
     pub cycle: Option<CycleId>,

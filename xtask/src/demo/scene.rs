@@ -17,7 +17,6 @@ pub(crate) const EVERYDAY_FILE: &str = "config/examples/demo/data/general.jsonl"
 pub(crate) struct Scene {
     /// The name of its state directory.
     pub(crate) name: &'static str,
-    /// The configuration.
     pub(crate) config: &'static str,
     /// The model to pull, where it does not come with the repository.
     pub(crate) model: Option<&'static str>,

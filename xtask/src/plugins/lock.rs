@@ -13,7 +13,6 @@ const HEADER: &str = "# What the committed plugins were built from, and by what.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lock {
-    /// By plugin.
     #[serde(default)]
     pub(super) plugins: BTreeMap<String, Locked>,
 }

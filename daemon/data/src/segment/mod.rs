@@ -25,7 +25,7 @@ pub const SEGMENTS_FOLDER: &str = "segments";
 /// A sample as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// The sample.
+    /// As it came, with the id that the catalogue has.
     pub sample: Sample,
     /// Whether it is held out: it is in its domain's auto suite, and never in a mix.
     pub held_out: bool,

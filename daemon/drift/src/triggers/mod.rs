@@ -65,7 +65,7 @@ pub struct Standing {
 /// When a cycle is due by a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Now.
+    /// At once.
     Now,
     /// At this time, if nothing changes before.
     At(i64),

@@ -53,7 +53,6 @@ pub(crate) struct Ports {
     pub(crate) intake: Arc<dyn Intake>,
     /// Stored samples into the replay buffer.
     pub(crate) indexer: Arc<dyn Indexer>,
-    /// Cycles.
     pub(crate) cycles: Arc<dyn Cycles>,
 }
 

@@ -11,7 +11,6 @@ pub(super) struct Entry {
     pub(super) modified: SystemTime,
     /// Where it is.
     pub(super) path: PathBuf,
-    /// The bytes in it.
     pub(super) bytes: u64,
 }
 

@@ -27,7 +27,7 @@ pub enum StoreError {
     /// A file is too large to be part of an adapter.
     #[error("{}: {bytes} bytes; a file of an adapter has at most {FILE_BYTES_MAX}", path.display())]
     TooLarge {
-        /// The file.
+        /// Within the adapter's folder.
         path: PathBuf,
         /// Its size.
         bytes: u64,
@@ -42,7 +42,7 @@ pub enum StoreError {
         path.display()
     )]
     Changed {
-        /// The folder.
+        /// Below `adapters/`.
         path: PathBuf,
         /// The fingerprint that the lineage names.
         expected: String,
