@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use perennial_learn::{
     adapter::Adapter,
     compute::Precision,
-    model::{AdapterWeights, Attention, Model, Rows, Workspace},
+    model::{Attention, Model, Rows, Workspace},
 };
 use serde_json::json;
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::load(Path::new(model), Precision::F32)?;
     let adapter = Adapter::load_peft(Path::new(adapter))?;
     adapter.check_fits(&model.config)?;
-    let lora = AdapterWeights::new(&adapter, &model.decoder)?;
+    let lora = adapter.to_weights(&model.decoder)?;
     let (mut prompts, mut workspace) = (Vec::new(), Workspace::default());
     for prompt in PROMPTS {
         let tokens = model.tokenizer.encode(prompt)?;

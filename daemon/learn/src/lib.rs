@@ -21,4 +21,7 @@ pub mod rollout;
 pub mod tokenize;
 pub mod train;
 
+mod decode;
 mod guarded;
+mod metadata;
+mod stop;

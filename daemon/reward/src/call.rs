@@ -3,16 +3,14 @@ use std::time::{Duration, Instant};
 use wasmtime::Store;
 
 use crate::{
-    Cost, LogLevel,
-    bindings::{
-        Reward, RewardPre,
-        perennial::reward::{log, types},
-    },
+    Cost,
+    bindings::{Reward, RewardPre},
+    call_state::CallState,
     host::HostInner,
     limits::Limits,
     log::Log,
+    system::System,
     ticker::ticks,
-    wasi::System,
 };
 
 /// The budgets of one plugin's calls.
@@ -22,26 +20,6 @@ pub(crate) struct Budget {
     pub(crate) deadline: Duration,
     pub(crate) memory_bytes_max: u64,
 }
-
-/// What the host knows during one call. It ends with the call.
-pub(crate) struct CallState {
-    pub(crate) limits: Limits,
-    pub(crate) log: Log,
-    pub(crate) system: System,
-}
-
-impl log::Host for CallState {
-    fn emit(&mut self, level: log::Level, message: String) {
-        let level = match level {
-            log::Level::Debug => LogLevel::Debug,
-            log::Level::Info => LogLevel::Info,
-            log::Level::Warn => LogLevel::Warn,
-        };
-        self.log.push(level, &message);
-    }
-}
-
-impl types::Host for CallState {}
 
 /// One finished call: what the guest answered or died of, what it took and what it logged.
 pub(crate) struct Called<T> {

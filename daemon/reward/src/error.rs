@@ -16,7 +16,7 @@ pub enum HostError {
     /// An option makes no sense.
     #[error("{option} {problem}")]
     Option {
-        /// The option.
+        /// As the field of [`HostOptions`](crate::HostOptions) is called.
         option: &'static str,
         /// What is wrong, as the rest of a sentence.
         problem: String,
@@ -24,7 +24,7 @@ pub enum HostError {
     /// The compile cache cannot be used.
     #[error("the cache of compiled plugins, {path}: {problem}", path = path.display())]
     Cache {
-        /// The folder or file.
+        /// The cache's folder, or what stands in its way.
         path: PathBuf,
         /// What is wrong and how to mend it.
         problem: String,
@@ -56,9 +56,9 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
-        /// The file.
+        /// As the configuration names it.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// The file is larger than any plugin may be. Nothing of it was read.
@@ -122,7 +122,7 @@ pub enum Refusal {
         "the file has {count} {what}, more than the {max} that a plugin may have: link less into it, or split it into several plugins"
     )]
     TooMany {
-        /// Of what.
+        /// In the plural: `functions`, `imports`.
         what: String,
         /// How many, or as many as were counted.
         count: u64,
@@ -172,4 +172,9 @@ impl Refusal {
     pub(crate) fn of(self, plugin: &str) -> LoadError {
         LoadError { plugin: plugin.to_owned(), refusal: self }
     }
+}
+
+/// What the parser says of bytes that are no WASM.
+pub(crate) fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
+    Refusal::Malformed(format!("{} at byte {}", error.message(), error.offset()))
 }

@@ -1,6 +1,6 @@
 use wasmparser::{Parser, Payload};
 
-use crate::{Refusal, inspect::malformed};
+use crate::{Refusal, error::malformed};
 
 /// The functions with code of their own. What the runtimes of Python and JavaScript bring stays below a third of it.
 pub(crate) const FUNCTIONS_MAX: u64 = 80_000;
@@ -8,9 +8,9 @@ pub(crate) const FUNCTIONS_MAX: u64 = 80_000;
 pub(crate) const FUNCTION_BYTES_MAX: u64 = 2 << 20;
 /// The types, of core modules and of components.
 pub(crate) const TYPES_MAX: u64 = 40_000;
-/// The imports.
+/// Imports of all its components and core modules together.
 pub(crate) const IMPORTS_MAX: u64 = 40_000;
-/// The exports.
+/// Exports, as the imports.
 pub(crate) const EXPORTS_MAX: u64 = 80_000;
 /// The globals, memories, tables and tags.
 pub(crate) const GLOBALS_MAX: u64 = 80_000;

@@ -9,7 +9,7 @@ use crate::{
     HostError, HostOptions, Loader,
     bindings::perennial::reward::log,
     cache::Cache,
-    call::CallState,
+    call_state::CallState,
     limits::{INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX},
     slots::Slots,
 };

@@ -11,7 +11,17 @@ pub(crate) fn interface_version(imports: &[String]) -> Option<String> {
     names.filter_map(|name| name.split_once('@')).map(|(_, version)| version.to_owned()).next()
 }
 
-pub(crate) fn judge(inspection: &Inspection, wasi: Wasi) -> Result<(), Refusal> {
+impl Inspection {
+    /// Whether the host would run it, judged by its imports, its exports and its interface version.
+    ///
+    /// # Errors
+    /// The first thing that stands against it.
+    pub fn judge(&self, wasi: Wasi) -> Result<(), Refusal> {
+        judge(self, wasi)
+    }
+}
+
+fn judge(inspection: &Inspection, wasi: Wasi) -> Result<(), Refusal> {
     for import in &inspection.imports {
         judge_import(import, wasi)?;
     }

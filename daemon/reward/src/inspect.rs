@@ -4,48 +4,10 @@ use std::{
 };
 
 use perennial_types::Fingerprint;
-use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use wit_component::ComponentEncoder;
 
-use crate::{Refusal, Wasi, extent, imports};
-
-/// What a file says it is, read from its bytes alone: nothing is compiled, nothing runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inspection {
-    /// What kind of file.
-    pub kind: Kind,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// The hash of its bytes.
-    pub hash: Fingerprint,
-    /// The interfaces that it imports, in its order.
-    pub imports: Vec<String>,
-    /// The functions that it exports, in its order.
-    pub exports: Vec<String>,
-    /// The version of `perennial:reward` that it was built for.
-    pub interface: Option<String>,
-}
-
-/// What kind of file a plugin is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A component.
-    Component,
-    /// A core module with an embedded component type, as `wasm32-unknown-unknown` gives it.
-    CoreModule,
-}
-
-impl Inspection {
-    /// Whether the host would run it, judged by its imports, its exports and its interface version.
-    ///
-    /// # Errors
-    /// The first thing that stands against it.
-    pub fn judge(&self, wasi: Wasi) -> Result<(), Refusal> {
-        imports::judge(self, wasi)
-    }
-}
+use crate::{Inspection, Kind, Refusal, error::malformed, extent, imports};
 
 /// Reads what a plugin's bytes say.
 ///
@@ -150,10 +112,6 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let encoded = catch_unwind(AssertUnwindSafe(encode))
         .map_err(|_| Refusal::Malformed("its component type contradicts itself".to_owned()))?;
     encoded.map_err(|error| Refusal::NotAPlugin(format!("it cannot be made a component: {error:#}")))
-}
-
-pub(crate) fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
-    Refusal::Malformed(format!("{} at byte {}", error.message(), error.offset()))
 }
 
 #[cfg(test)]

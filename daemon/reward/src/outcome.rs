@@ -101,7 +101,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The kind of a [`Fault`].
+/// Why a call has no verdict, as metrics and journals tell faults apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {

@@ -14,7 +14,7 @@ pub struct Panel {
 /// One plugin of a [`Panel`].
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The plugin.
+    /// Loaded and ready to be asked.
     pub plugin: Plugin,
     /// What its rewards are multiplied with in the sum. 0: it is asked, and its scores do not count.
     pub weight: f64,

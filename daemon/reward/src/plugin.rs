@@ -7,7 +7,8 @@ use wasmtime::Store;
 use crate::{
     Compilation, Completion, Descriptor, Fault, Outcome, Scoring, Task,
     bindings::{RewardPre, perennial::reward::types},
-    call::{Budget, CallState, run},
+    call::{Budget, run},
+    call_state::CallState,
     contract,
     error::LINE_BYTES_MAX,
     fault::{Failure, explain},

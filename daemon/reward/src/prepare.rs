@@ -5,7 +5,8 @@ use wasmtime::component::{Component, Linker};
 use crate::{
     Depth, Descriptor, Inspection, PluginOptions, Refusal, Wasi,
     bindings::RewardPre,
-    call::{Budget, CallState, run},
+    call::{Budget, run},
+    call_state::CallState,
     compile::{compile, from_code},
     fault::{Failure, explain},
     host::HostInner,

@@ -61,7 +61,7 @@ pub struct PluginStatistics {
     pub reward: Moments,
     /// Each part by name.
     pub parts: BTreeMap<String, Moments>,
-    /// The calls.
+    /// One scores the completions of a whole group.
     pub calls: u64,
     /// The fuel of all calls.
     pub fuel: u64,

@@ -5,6 +5,7 @@
 //! - [`Fingerprint`]: blake3 of canonical content; [`SampleId`], [`CycleId`], [`AdapterId`] name things.
 //! - [`Publication`]: what a target of publishing serves.
 
+mod body;
 mod dialect;
 mod domain;
 mod fingerprint;
@@ -15,9 +16,11 @@ mod prompt;
 mod publication;
 mod question;
 mod row;
+mod row_error;
 mod sample;
 mod text;
 
+pub use body::{Body, Kind};
 pub use domain::{DEFAULT_DOMAIN, DOMAIN_CHARS_MAX, Domain, DomainError};
 pub use fingerprint::{Fingerprint, FingerprintError, Fingerprinter};
 pub use ids::{AdapterId, CycleId, IdError, SampleId};
@@ -25,6 +28,7 @@ pub use json::{JsonError, NESTING_MAX};
 pub use message::{Content, Message, MessageError, Role};
 pub use prompt::{Prompt, TemplateInputs};
 pub use publication::Publication;
-pub use row::{Row, RowError};
-pub use sample::{Body, Kind, Sample};
+pub use row::Row;
+pub use row_error::RowError;
+pub use sample::Sample;
 pub use text::{panic_text, shortened};

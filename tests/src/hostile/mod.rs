@@ -2,6 +2,7 @@
 //! [`run`](run::run) throws them at the built program and sees what becomes of it.
 
 mod attack;
+mod bounds;
 mod kinds;
 mod probe;
 mod random;
@@ -11,8 +12,9 @@ use std::fmt;
 
 use self::random::Random;
 pub use self::{
+    bounds::Bounds,
     kinds::heavy_plugin,
-    run::{Bounds, Summary, run},
+    run::{Summary, run},
 };
 
 /// What there is of hostile inputs, a kind a line.

@@ -3,22 +3,12 @@ use std::{collections::BTreeMap, sync::atomic::AtomicBool, thread, time::Duratio
 use anyhow::{Context, Result};
 
 use super::{
+    Bounds,
     attack::Attack,
     input,
     probe::{DOMAIN, Seen, probe},
 };
 use crate::{Daemon, Exit, Fixture, SetOnDrop};
-
-/// What must hold meanwhile.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// How long a small row may wait for its acknowledgement.
-    pub answer_time_max: Duration,
-    /// What the daemon, and any command, may hold, in bytes.
-    pub memory_bytes_max: u64,
-    /// How long a command may take over hostile files.
-    pub command_time_max: Duration,
-}
 
 /// What came of a run.
 #[derive(Debug)]

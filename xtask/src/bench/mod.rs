@@ -1,5 +1,6 @@
 //! Measurements, ours beside the peers', and the report that is made from them.
 
+mod command;
 mod curve;
 mod figure;
 mod figures;
@@ -120,7 +121,7 @@ fn measure_figure(figure: &Figure, runs: usize, quick: bool, machine: &Machine) 
             if results.unavailable.contains_key(contender.name) {
                 continue;
             }
-            output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.tool.line(contender)));
+            output::note(format!("[{run}/{runs}] {}: {}", contender.name, contender.line()));
             if figure.is_timed() && !quick && !machine::wait_until_quiet(QUIET_WAIT_MAX) {
                 output::note("  others do not leave the machine in peace");
             }
@@ -149,7 +150,7 @@ fn folder() -> PathBuf {
 fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
     let name = contender.name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
     let log = peers::log(&format!("{}-{name}", figure.name))?;
-    let command = contender.tool.shell(contender)?.into_command();
+    let command = contender.shell()?.into_command();
     let (load_average, before) = (machine::load_average(), Busy::now());
     let measured = measure::measure(command, &log, LIMIT)?;
     let others = before.zip(Busy::now()).map(|(before, after)| after.others_since(before, measured.wall_seconds));
@@ -161,7 +162,7 @@ fn run_contender(figure: &Figure, contender: &Contender) -> Result<Run> {
     }
     Ok(Run {
         contender: contender.name.to_owned(),
-        command: contender.tool.line(contender),
+        command: contender.line(),
         load_average,
         cores_of_others: others,
         wall_seconds: measured.wall_seconds,

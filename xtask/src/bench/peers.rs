@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf, thread};
 use anyhow::{Context, Result};
 use perennial_tests::repository;
 
-use super::tool::{self, PYTHON_PLUGIN, Tool};
+use super::{
+    command,
+    tool::{PYTHON_PLUGIN, Tool},
+};
 use crate::{output, shell::Shell};
 
 /// The model of all contenders, as a Hugging Face folder in bf16.
@@ -56,7 +59,7 @@ pub(super) fn prepare(tool: Tool) -> Result<()> {
         }
         Tool::Perennial => {
             Shell::cargo().args(["build", "--quiet", "--workspace"]).run()?;
-            Shell::program(&tool::program()?, &["plugin", "build", PYTHON_PLUGIN]).run()
+            Shell::program(&command::program()?, &["plugin", "build", PYTHON_PLUGIN]).run()
         }
         Tool::Torch(_) => torch().and_then(|()| model()),
         Tool::Vllm(_) => torch().and_then(|()| model()).and_then(|()| adapter()).and_then(|()| vllm()),

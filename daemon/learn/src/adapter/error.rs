@@ -2,8 +2,6 @@ use std::path::PathBuf;
 
 use perennial_durable::DurableError;
 
-use super::Kind;
-
 /// Why an adapter could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
@@ -12,15 +10,15 @@ pub enum AdapterError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// The file or folder.
+        /// What it was tried on.
         path: PathBuf,
-        /// Why it failed.
+        /// What the system said.
         source: std::io::Error,
     },
     /// The configuration is not JSON of the form that PEFT writes.
     #[error("{path} is not a PEFT adapter configuration: {source}", path = path.display())]
     Config {
-        /// The file.
+        /// Within the adapter's folder.
         path: PathBuf,
         /// What is wrong, with its line.
         source: serde_json::Error,
@@ -28,18 +26,20 @@ pub enum AdapterError {
     /// The adapter uses something that this program cannot serve.
     #[error(
         "{path}: {feature} is not supported; only adapters on the linear layers of the decoder are, of the kinds {kinds}",
-        path = path.display(), kinds = Kind::names()
+        path = path.display()
     )]
     Unsupported {
         /// The configuration.
         path: PathBuf,
         /// What it asks for.
         feature: String,
+        /// The names of those that are.
+        kinds: String,
     },
     /// The weights are not a safetensors file.
     #[error("{path} is not a safetensors file: {source}", path = path.display())]
     Safetensors {
-        /// The file.
+        /// Within the adapter's folder.
         path: PathBuf,
         /// What is wrong.
         source: safetensors::SafeTensorError,
@@ -47,7 +47,7 @@ pub enum AdapterError {
     /// A tensor is missing, unknown, or of the wrong shape or type.
     #[error("{path}: tensor {name}: {problem}", path = path.display())]
     Tensor {
-        /// The file.
+        /// Within the adapter's folder.
         path: PathBuf,
         /// The tensor.
         name: String,
@@ -63,7 +63,7 @@ pub enum AdapterError {
     /// A kind of adapter that needs the weights of its base model was to be made by that model's shape alone.
     #[error("an adapter of the kind {kind} cannot be made without the weights of its base model")]
     NeedsWeights {
-        /// The kind.
+        /// Its name in configurations.
         kind: &'static str,
     },
     /// The adapter is of a kind that cannot be brought into another shape, or is to become one.

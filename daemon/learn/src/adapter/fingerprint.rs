@@ -2,24 +2,30 @@ use perennial_types::{Fingerprint, Fingerprinter};
 
 use super::{Adapter, AdapterError};
 
-/// Fingerprints what the files hold, not their bytes: `base_model_name_or_path` and the order of keys do not count.
-///
-/// The bytes are given by hand: the name of the kind, which stands for the meaning and order of all that follows, the rank as
-/// u64 and the scale as f32, then each layer's path and the values of its tensors as f32, all little-endian. Where any of that
-/// changes for a kind, it needs another name here.
-pub(super) fn of(adapter: &Adapter) -> Result<Fingerprint, AdapterError> {
-    let config = adapter.config();
-    let kind = config.kind.name().as_bytes();
-    let mut fingerprinter = Fingerprinter::new().part(kind).part(&(config.r as u64).to_le_bytes());
-    fingerprinter.add(&config.scale().to_le_bytes());
-    for ((layer, projection), site) in adapter.sites() {
-        fingerprinter.add(projection.module_path(layer).as_bytes());
-        for values in site.values()? {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            fingerprinter.add(&bytes);
+impl Adapter {
+    /// The fingerprint of configuration and weights: the same for the same adapter whatever files it came from.
+    /// `base_model_name_or_path` and the order of keys do not count.
+    ///
+    /// The bytes are given by hand: the name of the kind, which stands for the meaning and order of all that follows, the rank as
+    /// u64 and the scale as f32, then each layer's path and the values of its tensors as f32, all little-endian. Where any of that
+    /// changes for a kind, it needs another name here.
+    ///
+    /// # Errors
+    /// [`AdapterError::Tensors`]
+    pub fn fingerprint(&self) -> Result<Fingerprint, AdapterError> {
+        let config = self.config();
+        let kind = config.kind.name().as_bytes();
+        let mut fingerprinter = Fingerprinter::new().part(kind).part(&(config.r as u64).to_le_bytes());
+        fingerprinter.add(&config.scale().to_le_bytes());
+        for ((layer, projection), site) in self.sites() {
+            fingerprinter.add(projection.module_path(layer).as_bytes());
+            for values in site.values()? {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                fingerprinter.add(&bytes);
+            }
         }
+        Ok(fingerprinter.finish())
     }
-    Ok(fingerprinter.finish())
 }
 
 #[cfg(test)]

@@ -4,28 +4,30 @@
 //! [kind](Kind): LoRA adds `scale · B · A` to their weights. It is an argument of the forward pass and never merged into the
 //! weights.
 
-mod config;
 mod error;
 mod fingerprint;
 mod kind;
+mod passes;
 mod peft_config;
-mod peft_files;
-mod projection;
+mod peft_read;
+mod peft_write;
 mod rebase;
 mod site;
 mod targets;
+mod tensor_name;
 mod weights;
 
-pub use config::{LoraConfig, ShapeDifference};
 pub use error::AdapterError;
-pub use kind::Kind;
-pub(crate) use peft_files::tensor_name;
-pub use projection::Projection;
+pub use kind::{Kind, LoraConfig, ShapeDifference};
+pub(crate) use passes::{add_tensors, add_weights};
 pub use rebase::{Rebased, check_rebase};
 pub use site::{BaseModel, Site, SiteBase};
+pub(crate) use tensor_name::tensor_name;
 pub use weights::Adapter;
 #[cfg(test)]
 pub(crate) use weights::tests::tiny_model;
+
+pub use crate::model::Projection;
 
 /// PEFT's file of the configuration.
 pub const CONFIG_FILE: &str = "adapter_config.json";

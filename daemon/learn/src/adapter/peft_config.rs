@@ -81,7 +81,8 @@ pub(super) fn to_json(config: &LoraConfig, base_name: &str) -> Value {
 pub(super) fn parse(path: &Path, text: &str) -> Result<(LoraConfig, Targets), AdapterError> {
     let map: Map<String, Value> =
         serde_json::from_str(text).map_err(|source| AdapterError::Config { path: path.to_owned(), source })?;
-    let unsupported = |feature: String| AdapterError::Unsupported { path: path.to_owned(), feature };
+    let unsupported =
+        |feature: String| AdapterError::Unsupported { path: path.to_owned(), feature, kinds: Kind::names() };
     let Some(kind) = kind_of(&map) else {
         return Err(unsupported(format!("peft_type {}", shown(map.get("peft_type")))));
     };

@@ -13,7 +13,7 @@ impl Site {
         Self(tensors)
     }
 
-    /// The tensors.
+    /// In f32, on the CPU, whatever precision the file had.
     pub fn tensors(&self) -> &[Tensor] {
         &self.0
     }
@@ -44,7 +44,7 @@ pub struct SiteBase<'a> {
 
 /// What an adapter is made for: a model, or only its shape where that is all that is at hand.
 pub trait BaseModel {
-    /// The shape.
+    /// What widths and layers are taken from.
     fn shape(&self) -> &ModelConfig;
 
     /// A linear layer.

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, path::Path};
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-use super::{AdapterError, Projection};
+use super::{AdapterError, Kind, Projection};
 
 /// Which linear layers a PEFT configuration puts matrices on, by the names of modules (`check_target_module_exists` of PEFT's
 /// `tuners_utils.py`). Weights of others are in no forward pass of PEFT's, whatever a file holds.
@@ -37,6 +37,7 @@ impl Targets {
         let refused = |key: &str| AdapterError::Unsupported {
             path: path.to_owned(),
             feature: format!("{key} = {}", map.get(key).unwrap_or(&Value::Null)),
+            kinds: Kind::names(),
         };
         let modules = |key: &str| Modules::parse(map.get(key)).ok_or_else(|| refused(key));
         let (included, excluded) = (modules("target_modules")?, modules("exclude_modules")?);

@@ -1,11 +1,10 @@
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use perennial_types::Fingerprint;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{AdapterError, BaseModel, LoraConfig, Projection, Site, fingerprint, peft_files};
+use super::{AdapterError, BaseModel, LoraConfig, Projection, Site};
 use crate::model::ModelConfig;
 
 /// The tensors of an adapter for a base model. Cloning is cheap: tensors are shared.
@@ -38,23 +37,6 @@ impl Adapter {
         Ok(Self { config: config.clone(), sites })
     }
 
-    /// Reads a PEFT folder: `adapter_config.json` and `adapter_model.safetensors`.
-    ///
-    /// # Errors
-    /// [`AdapterError`], where a file is missing or damaged, or the adapter is of no known [kind](super::Kind) on linear layers.
-    pub fn load_peft(dir: &Path) -> Result<Self, AdapterError> {
-        peft_files::load(dir)
-    }
-
-    /// The shape of the adapter in a PEFT folder, from its configuration where that tells it, without reading the weights.
-    ///
-    /// # Errors
-    /// As [`load_peft`](Self::load_peft).
-    pub fn shape_of(dir: &Path) -> Result<LoraConfig, AdapterError> {
-        let config = peft_files::read_config(dir)?;
-        if config.target_modules.is_empty() { Ok(Self::load_peft(dir)?.config) } else { Ok(config) }
-    }
-
     /// Whether it leaves its base as it is, as a fresh one does.
     ///
     /// # Errors
@@ -66,15 +48,6 @@ impl Adapter {
             }
         }
         Ok(true)
-    }
-
-    /// Writes a PEFT folder, durably; `base_name` is the base model as PEFT will look it up. Files that are there are
-    /// replaced one by one.
-    ///
-    /// # Errors
-    /// [`AdapterError::Io`]
-    pub fn save_peft(&self, dir: &Path, base_name: &str) -> Result<(), AdapterError> {
-        peft_files::save(self, dir, base_name)
     }
 
     pub(crate) fn from_sites(config: LoraConfig, sites: BTreeMap<(usize, Projection), Site>) -> Self {
@@ -127,14 +100,6 @@ impl Adapter {
             }
         }
         Ok(())
-    }
-
-    /// The fingerprint of configuration and weights: the same for the same adapter whatever files it came from.
-    ///
-    /// # Errors
-    /// [`AdapterError::Tensors`]
-    pub fn fingerprint(&self) -> Result<Fingerprint, AdapterError> {
-        fingerprint::of(self)
     }
 }
 

@@ -1,10 +1,10 @@
-use std::{error::Error, ops::ControlFlow};
+use std::ops::ControlFlow;
 
-use super::{Completion, GenerateError, GenerateOptions, check_prompts, sequence::Sequence};
-use crate::{rollout::Rollout, tokenize::Tokenizer};
-
-/// Why somebody else's decoder gives no logits.
-pub type EngineError = Box<dyn Error + Send + Sync>;
+use super::{Completion, GenerateError, GenerateOptions};
+use crate::{
+    decode::{EngineError, Rollout, Sequence, check_prompts},
+    tokenize::Tokenizer,
+};
 
 /// A decoder that is not this crate's. It is at one sequence.
 pub trait NextLogits {

@@ -1,23 +1,39 @@
 //! Batched generation, and scoring of given answers.
 
-mod batch;
 mod engine;
-mod options;
-mod sampler;
 mod score;
-mod sequence;
 #[cfg(test)]
 mod tests;
-mod text_stream;
 
 use std::ops::ControlFlow;
 
-pub(crate) use batch::Batch;
-pub use engine::{EngineError, NextLogits, generate_with};
-pub use options::{Completion, Finish, GenerateError, GenerateOptions};
+pub use engine::{NextLogits, generate_with};
 pub use score::{Scored, score};
 
-use crate::{adapter::Adapter, model::Model, rollout::Rollout};
+pub use crate::decode::{EngineError, Finish, GenerateError, GenerateOptions};
+use crate::{
+    adapter::Adapter,
+    decode::{Batch, Rollout, check_prompts},
+    model::Model,
+};
+
+/// What a model said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The tokens, with the one that ended it where there is one.
+    pub tokens: Vec<u32>,
+    /// The text, without special tokens and stop texts.
+    pub text: String,
+    /// Why it ends here.
+    pub finish: Finish,
+}
+
+impl Completion {
+    /// What there is of one that has not begun.
+    fn nothing() -> Self {
+        Self { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted }
+    }
+}
 
 /// Goes on from each prompt, up to [`GenerateOptions::batch_max`] of them at once: one that ends makes room for the next.
 /// Each prompt draws from its own seed, made of the option and its index, and its completion does not depend on the
@@ -52,17 +68,4 @@ pub fn generate(
     }
     batch.into_unfinished().for_each(keep);
     Ok(completions)
-}
-
-/// Refuses prompts that nothing can go on from.
-pub(crate) fn check_prompts(positions_max: usize, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
-    for (index, prompt) in prompts.iter().enumerate() {
-        if prompt.is_empty() {
-            return Err(GenerateError::EmptyPrompt { index });
-        }
-        if prompt.len() >= positions_max {
-            return Err(GenerateError::TooLong { index, tokens: prompt.len(), tokens_max: positions_max - 1 });
-        }
-    }
-    Ok(())
 }

@@ -29,7 +29,7 @@ pub fn score(model: &Model, adapter: Option<&Adapter>, samples: &[Encoded]) -> R
     if let Some(index) = too_long {
         return Err(GenerateError::TooLong { index, tokens: samples[index].tokens.len(), tokens_max });
     }
-    let adapter = adapter.map(|adapter| AdapterWeights::new(adapter, &model.decoder)).transpose()?;
+    let adapter = adapter.map(|adapter| adapter.to_weights(&model.decoder)).transpose()?;
     let mut workspace = Workspace::default();
     let mut scores = Vec::with_capacity(samples.len());
     let mut rest = samples;

@@ -1,16 +1,14 @@
 use std::ops::Range;
 
-use candle_core::{Result, bail};
 use perennial_kernels::Weight;
 use tracing::warn;
 
 use super::{
-    Decoder,
+    Projection,
     delta::{Delta, kept_widths},
 };
-use crate::adapter::{Adapter, LoraConfig, Projection};
 
-/// An adapter in the precision of a decoder, ready for its passes.
+/// An adapter in the precision of a decoder, ready for its passes: made by [`Adapter::to_weights`](crate::adapter::Adapter::to_weights).
 #[derive(Default)]
 pub struct AdapterWeights {
     /// Per layer and projection.
@@ -28,43 +26,19 @@ pub(super) struct SiteWeights {
 }
 
 impl AdapterWeights {
-    /// # Errors
-    /// Where a tensor cannot be read, or the decoder has no such layer.
-    pub fn new(adapter: &Adapter, decoder: &Decoder) -> Result<Self> {
-        let mut weights = Self::default();
-        for (at, site) in adapter.sites() {
-            weights.push(adapter.config(), at, site.values()?, decoder)?;
-        }
-        Ok(weights)
-    }
-
-    /// Adds the adapter of one linear layer, given its tensors. The gradients of a backward pass come in the order in which they
-    /// are added.
-    ///
-    /// # Errors
-    /// Where the decoder has no such layer.
-    pub(crate) fn push(
-        &mut self,
-        config: &LoraConfig,
-        (layer, projection): (usize, Projection),
-        tensors: Vec<Vec<f32>>,
-        decoder: &Decoder,
-    ) -> Result<()> {
-        let Some(weight) = decoder.weight(layer, projection) else {
-            bail!("an adapter of {} is for another model", projection.module_path(layer));
-        };
-        let gradients = self.tensors..self.tensors + tensors.len();
+    /// Adds the adapter of one linear layer, which has so many tensors. The gradients of a backward pass come in the order in
+    /// which they are added.
+    pub(crate) fn push(&mut self, (layer, projection): (usize, Projection), delta: Box<dyn Delta>, tensors: usize) {
+        let gradients = self.tensors..self.tensors + tensors;
         self.tensors = gradients.end;
-        let delta = config.kind.delta().weights(config, weight, tensors, decoder.precision());
         if self.layers.len() <= layer {
             self.layers.resize_with(layer + 1, Default::default);
         }
         let kept_widths = kept_widths(&*delta);
         self.layers[layer][projection as usize] = Some(SiteWeights { delta, gradients, kept_widths });
-        Ok(())
     }
 
-    /// With its matrices packed, as [`Decoder::for_few_rows`] has those of the model.
+    /// With its matrices packed, as [`Decoder::for_few_rows`](super::Decoder::for_few_rows) has those of the model.
     pub fn for_few_rows(mut self) -> Self {
         let sites = self.layers.iter_mut().flatten().flatten();
         let pairs = sites.filter_map(|site| site.delta.low_rank_mut());

@@ -55,7 +55,7 @@ impl Branches {
         Self { rows, sequences: found, cu_seqlens: cu_seqlens.into(), fan_out }
     }
 
-    /// The rows.
+    /// What goes through the model: each shared beginning once, and then what is each sequence's own.
     pub fn rows(&self) -> &Rows {
         &self.rows
     }

@@ -2,7 +2,8 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, Rope, metadata::KeyError};
+use super::{ModelError, Rope};
+use crate::metadata::KeyError;
 
 /// The members of the Llama family that the decoder knows. They differ in flags of [`ModelConfig`], and in what their
 /// files call things.

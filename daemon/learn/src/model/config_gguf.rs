@@ -4,8 +4,8 @@ use super::{
     Architecture, Biases, ModelConfig, ModelError, Rope, RopeScaling,
     config::SUPPORTED_ARCHITECTURES,
     gguf::{Gguf, ROPE_FACTORS},
-    metadata::{KeyError, Metadata, required},
 };
+use crate::metadata::{KeyError, Metadata, required};
 
 const ROPE_THETA_DEFAULT: f64 = 10_000.0;
 const SUPPORTED_ROPE_SCALINGS: &str = "linear and llama3";

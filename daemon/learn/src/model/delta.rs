@@ -46,6 +46,24 @@ pub(crate) trait DeltaIn<E: Stored> {
     );
 }
 
+/// The types of numbers that the passes of an adapter are over.
+pub(super) trait DeltaNumber: Stored {
+    /// Those passes.
+    fn passes_of(delta: &dyn Delta) -> &dyn DeltaIn<Self>;
+}
+
+impl DeltaNumber for f32 {
+    fn passes_of(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
+        delta
+    }
+}
+
+impl DeltaNumber for bf16 {
+    fn passes_of(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
+        delta
+    }
+}
+
 /// What the forward pass of a linear layer saw and kept.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a, E> {

@@ -2,8 +2,7 @@ use std::path::{Path, PathBuf};
 
 use perennial_durable::DurableError;
 
-use super::metadata::KeyError;
-use crate::tokenize::TokenizerError;
+use crate::{metadata::KeyError, tokenize::TokenizerError};
 
 /// Why a base model cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +10,7 @@ pub enum ModelError {
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or folder.
+        /// As the caller gave it, or a file within it.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -19,7 +18,7 @@ pub enum ModelError {
     /// The path holds no model, or one that is not whole.
     #[error("{}: {problem}", path.display())]
     NotAModel {
-        /// The file or folder.
+        /// As the caller gave it, or a file within it.
         path: PathBuf,
         /// What is missing, and what would do.
         problem: String,
@@ -47,7 +46,7 @@ pub enum ModelError {
     /// A tensor is missing, has another shape than the configuration says, or cannot be decoded.
     #[error("{}: tensor `{tensor}` {problem}", path.display())]
     Tensor {
-        /// The file.
+        /// The GGUF file, or the shard that the tensor is said to be in.
         path: PathBuf,
         /// The tensor, as the file names it.
         tensor: String,

@@ -2,7 +2,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ModelError, metadata::KeyError};
+use super::ModelError;
+use crate::metadata::KeyError;
 
 /// The keys of a `config.json`, read by type.
 pub(super) struct Keys<'a> {

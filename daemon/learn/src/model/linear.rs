@@ -4,7 +4,7 @@ use perennial_kernels::{Element, Into, Mat, MatMut, Shared, Weight, WeightProduc
 
 use super::{
     adapter_weights::SiteWeights,
-    delta::{Delta, Seen},
+    delta::{Delta, DeltaNumber, Seen},
     workspace::{Stored, Workspace},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Output<'a> {
 
 /// `y (+)= x · wᵀ + bias`, with what an adapter changes about it, for linear layers that read the same x `[rows, in]`. Gives what
 /// the backward pass of each adapter needs, as [`Seen::kept`].
-pub(super) fn forward<E: Stored, const LAYERS: usize>(
+pub(super) fn forward<E: DeltaNumber, const LAYERS: usize>(
     mut layers: [Output<'_>; LAYERS],
     x: &[E],
     rows: usize,
@@ -70,8 +70,8 @@ impl Output<'_> {
     }
 
     /// What comes after the products.
-    fn finish<E: Stored>(&mut self, apart: Option<Vec<f32>>, workspace: &mut Workspace) -> Vec<Vec<E>> {
-        let finishing = self.delta.filter(|delta| delta.finishes()).map(E::delta);
+    fn finish<E: DeltaNumber>(&mut self, apart: Option<Vec<f32>>, workspace: &mut Workspace) -> Vec<Vec<E>> {
+        let finishing = self.delta.filter(|delta| delta.finishes()).map(E::passes_of);
         let kept = match (finishing, apart) {
             (Some(delta), Some(mut apart)) => {
                 let kept = delta.finish(&mut apart, workspace);
@@ -94,7 +94,7 @@ impl Output<'_> {
 impl Linear {
     /// Adds the gradients of the adapter to `gradients`, and that of x to `dx`: given that of y, and what the forward pass
     /// saw and gave. There is none of the weight.
-    pub(super) fn backward<E: Stored, D: Stored>(
+    pub(super) fn backward<E: DeltaNumber, D: Stored>(
         &self,
         (dx, into): (&mut [f32], Into),
         dy: &[D],
@@ -113,7 +113,7 @@ impl Linear {
         match site {
             Some(SiteWeights { delta, gradients: own, .. }) => {
                 let gradients = &mut gradients[own.clone()];
-                E::delta(&**delta).backward(&self.weight, (dx, into), dy, seen, gradients, workspace);
+                E::passes_of(&**delta).backward(&self.weight, (dx, into), dy, seen, gradients, workspace);
             }
             None => self.weight.transposed_product(dx, into, Mat::new(dy, rows, outputs)),
         }

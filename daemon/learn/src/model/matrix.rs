@@ -32,7 +32,7 @@ impl Matrix {
         self.cols
     }
 
-    /// Row by row.
+    /// Slices of [`cols`](Self::cols) values, from the first row on.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.cols)
     }

@@ -2,6 +2,7 @@
 
 mod adapter_weights;
 mod assemble;
+mod attention;
 mod branches;
 pub(crate) mod composed;
 mod config;
@@ -24,13 +25,14 @@ mod linear;
 mod load;
 mod loaded;
 mod matrix;
-pub(crate) mod metadata;
 mod names;
+mod projection;
 mod rope;
 mod rope_hf;
 mod rows;
 mod safetensors;
 mod source;
+mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -39,18 +41,21 @@ mod weight_cache;
 mod workspace;
 
 pub use adapter_weights::AdapterWeights;
+pub use attention::{Attention, Packing};
 pub use branches::Branches;
 pub use config::{Architecture, Biases, ModelConfig};
-pub use decoder::{Attention, Decoder, Packing, Tape};
+pub use decoder::Decoder;
 pub use error::ModelError;
 pub use files::ModelSource;
 pub use hf_folder::{HfFolder, HfTensors};
 pub use layer::KeptRow;
 pub use matrix::Matrix;
 use perennial_types::{Body, Fingerprint, Prompt};
+pub use projection::Projection;
 pub use rope::{Rope, RopeScaling, Yarn};
 pub use rows::Rows;
 pub use safetensors::check_safetensors;
+pub use tape::Tape;
 pub(crate) use workspace::Stored;
 pub use workspace::Workspace;
 

@@ -1,10 +1,7 @@
 use half::bf16;
 use perennial_kernels::Element;
 
-use super::{
-    Matrix,
-    delta::{Delta, DeltaIn},
-};
+use super::Matrix;
 
 /// Buffers that passes give back when they are done with them and take again. Memory that is new to a process costs more than
 /// most of what a layer computes in it.
@@ -25,9 +22,6 @@ pub(crate) trait Stored: Element {
 
     /// A buffer's values, rounded; the buffer itself where there is nothing to round.
     fn rounded(values: Vec<f32>, workspace: &mut Workspace) -> Vec<Self>;
-
-    /// The passes of an adapter over such numbers.
-    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self>;
 }
 
 impl Stored for f32 {
@@ -37,10 +31,6 @@ impl Stored for f32 {
 
     fn rounded(values: Vec<f32>, _workspace: &mut Workspace) -> Vec<Self> {
         values
-    }
-
-    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
-        delta
     }
 }
 
@@ -53,10 +43,6 @@ impl Stored for bf16 {
         let rounded = workspace.copy(&values);
         workspace.give(values);
         rounded
-    }
-
-    fn delta(delta: &dyn Delta) -> &dyn DeltaIn<Self> {
-        delta
     }
 }
 

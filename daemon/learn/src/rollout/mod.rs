@@ -1,45 +1,20 @@
 //! Rollouts: several completions of each prompt, as the model says them now, for it to learn from.
 
-mod activation_store;
-mod activations;
 mod options;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-pub(crate) use activation_store::ActivationStore;
-pub(crate) use activations::StoredRow;
-pub use activations::{ActivationMemory, RolloutActivations};
 pub use options::RolloutOptions;
 
+pub use crate::decode::{ActivationMemory, Rollout, RolloutActivations};
 use crate::{
     adapter::Adapter,
-    generate::{Batch, Finish, GenerateError, check_prompts},
+    decode::{Batch, Finish, GenerateError, check_prompts},
     model::Model,
-    train::StopFlag,
+    stop::StopFlag,
 };
-
-/// One completion of a prompt, as it was drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rollout {
-    /// The index of the prompt.
-    pub prompt: usize,
-    /// The index in the prompt's group.
-    pub generation: usize,
-    /// The tokens, with the one that ended it where there is one.
-    pub tokens: Vec<u32>,
-    /// Of each token, `log_softmax(logits / temperature)` over the whole vocabulary, before top-k, top-p and min-p: what a
-    /// training pass with the same temperature computes.
-    pub logprobs: Vec<f32>,
-    /// The text, without special tokens and stop texts.
-    pub text: String,
-    /// Why it ends here; [`Finish::Length`] is a truncated one.
-    pub finish: Finish,
-    /// What training need not compute again, where [`activation_memory`](RolloutOptions::activation_memory) had room for it.
-    /// [`rollouts`] alone gives it, when all have ended.
-    pub activations: Option<Arc<RolloutActivations>>,
-}
 
 /// Completes each prompt [`num_generations`](RolloutOptions::num_generations) times: a group. At most
 /// [`batch_max`](RolloutOptions::batch_max) completions run at once; one that ends makes room for the next, of the same

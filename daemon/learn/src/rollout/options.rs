@@ -1,5 +1,4 @@
-use super::ActivationMemory;
-use crate::generate::{GenerateError, GenerateOptions};
+use crate::decode::{ActivationMemory, GenerateError, GenerateOptions};
 
 /// How rollouts are drawn. Names and defaults are those of TRL's `GRPOConfig`, where it has them.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::{
     adapter::{Adapter, LoraConfig},
     generate::{Finish, GenerateError},
     model::{
-        AdapterWeights, Architecture, Attention, Model, Rows, Workspace,
+        Architecture, Attention, Model, Rows, Workspace,
         testing::{moved, tiny_config, tiny_decoder, tiny_model},
     },
     train::{
@@ -30,7 +30,7 @@ fn run(model: &Model, prompts: &[Vec<u32>], options: &RolloutOptions) -> Vec<Rol
 fn training_logprobs(model: &Model, adapter: &Adapter, prompt: &[u32], rollout: &Rollout, t: f32) -> Vec<f32> {
     let sequence = [prompt, &rollout.tokens].concat();
     let (rows, cu_seqlens) = Rows::packed(&[&sequence]);
-    let lora = AdapterWeights::new(adapter, &model.decoder).unwrap();
+    let lora = adapter.to_weights(&model.decoder).unwrap();
     let attention = Attention::Packed(&cu_seqlens);
     let hidden = model.decoder.hidden(&rows, attention, Some(&lora), &mut Workspace::default()).unwrap();
     let predicting: Vec<u32> = (prompt.len() as u32 - 1..).take(rollout.tokens.len()).collect();
@@ -66,7 +66,7 @@ fn a_rollout_depends_on_nothing_that_runs_beside_it() {
 
 /// Memory for the activations of so many tokens.
 fn memory(model: &Model, adapter: &Adapter, tokens: usize) -> ActivationMemory {
-    let lora = AdapterWeights::new(adapter, &model.decoder).unwrap();
+    let lora = adapter.to_weights(&model.decoder).unwrap();
     ActivationMemory::bounded((tokens * model.decoder.kept_row_bytes(&lora)) as u64)
 }
 

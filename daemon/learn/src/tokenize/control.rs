@@ -20,7 +20,6 @@ pub(crate) struct ControlTokens {
 /// A text that a template wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rendered {
-    /// The text.
     pub(crate) text: String,
     /// The bytes in which control tokens are text, because somebody said them.
     pub(crate) said: Vec<Range<usize>>,

@@ -11,7 +11,7 @@ use super::{
 /// A sample as tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// The tokens.
+    /// With those that the template writes around what is said.
     pub tokens: Vec<u32>,
     /// Whether each token is a target of the loss; as long as `tokens`. The first never is: nothing predicts it.
     pub supervised: Vec<bool>,

@@ -11,7 +11,7 @@ pub enum TokenizerError {
     Unsupported {
         /// What kind of part it is.
         what: &'static str,
-        /// Its name.
+        /// As the tokenizer's file has it.
         name: String,
         /// The names that are known.
         supported: &'static str,
@@ -26,7 +26,7 @@ pub enum TokenizerError {
     NoRow {
         /// Its text.
         token: String,
-        /// Its id.
+        /// At least `rows`.
         id: u32,
         /// The rows that there are.
         rows: usize,

@@ -8,7 +8,7 @@ use tokenizers::{
 };
 
 use super::{ChatTemplate, EndReason, SpecialTokens, Tokenizer, TokenizerError, pre_tokenizer::Recipe};
-use crate::model::metadata::{KeyError, Metadata, required};
+use crate::metadata::{KeyError, Metadata, required};
 
 /// Values of `tokenizer.ggml.token_type`.
 const TYPE_CONTROL: usize = 3;

@@ -18,6 +18,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod turn_end;
 mod turns;
 
 pub use encode::{Encoded, Notes, encode, encode_prompt, encode_with_notes};

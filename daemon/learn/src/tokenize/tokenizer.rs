@@ -6,7 +6,7 @@ use std::{
 use perennial_types::{Fingerprint, Fingerprinter};
 
 use super::{
-    ChatTemplate, TokenizerError,
+    TokenizerError,
     control::ControlTokens,
     ends::{self, EndReason, EndToken},
 };
@@ -84,16 +84,7 @@ impl Tokenizer {
         Self { rows: Some(rows), line_break: OnceLock::new(), ..self }
     }
 
-    /// Counts the token with which a template closes an assistant turn as an end, where there is one.
-    #[must_use]
-    pub fn ending_turns_as(self, template: &ChatTemplate) -> Self {
-        let Some(turn_end) = ends::turn_end(&self, template) else { return self };
-        let named = self.ends.iter().flat_map(|end| end.reasons.iter().map(|reason| (end.id, *reason)));
-        let named: Vec<_> = named.chain([(turn_end, EndReason::TurnEnd)]).collect();
-        self.ending_with(&named)
-    }
-
-    fn ending_with(self, named: &[(u32, EndReason)]) -> Self {
+    pub(super) fn ending_with(self, named: &[(u32, EndReason)]) -> Self {
         let ends = ends::collected(named, |id| self.inner.id_to_token(id));
         let end_tokens = ends.iter().map(|end| end.id).collect();
         Self { ends, end_tokens, ..self }

@@ -6,6 +6,15 @@ use crate::adapter::{Adapter, AdapterError, Kind, LoraConfig};
 /// What a run's name begins with, and the version of what follows it.
 const NAME: &[u8] = b"perennial run 2";
 
+/// What a run is called in its checkpoints.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    /// The fingerprint of all that its result depends on.
+    pub(super) run: Fingerprint,
+    /// What programs before there was a canonical form called it.
+    pub(super) before: Option<Fingerprint>,
+}
+
 /// All that a run's result depends on, as bytes that stand for nothing else: every value is written with its name, by hand.
 ///
 /// A key that is added later is to be written only where its value is not what earlier programs did without it, so that

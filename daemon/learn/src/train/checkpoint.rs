@@ -9,7 +9,7 @@ use perennial_types::{Fingerprint, Fingerprinter};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, adamw::AdamW, parameters::Parameters, run::Names};
+use super::{TrainError, adamw::AdamW, canonical::Names, parameters::Parameters};
 
 /// Checkpoints that are kept. Two, so that there is one to go back to where the newest cannot be read.
 const CHECKPOINTS_KEPT: usize = 2;

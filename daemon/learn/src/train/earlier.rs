@@ -2,10 +2,7 @@
 
 use perennial_types::{Fingerprint, Fingerprinter};
 
-use super::{
-    TrainConfig, TrainError,
-    objective::grpo::{GrpoConfig, GrpoPrompt},
-};
+use super::{TrainConfig, TrainError};
 use crate::{adapter::Adapter, model::Model, tokenize::Encoded};
 
 pub(super) fn sft<'a>(
@@ -24,32 +21,11 @@ pub(super) fn sft<'a>(
     Ok(fingerprinter.finish())
 }
 
-pub(super) fn grpo(
-    model: &Model,
-    adapters: [Option<&Adapter>; 2],
-    prompts: &[GrpoPrompt],
-    config: &GrpoConfig,
-    train: &TrainConfig,
-    environment: Fingerprint,
-) -> Result<Fingerprint, TrainError> {
-    let mut fingerprinter = Fingerprinter::new().part(b"grpo").part(model.fingerprint.as_bytes());
-    fingerprinter.add(&json(config)?);
-    fingerprinter.add(&json(&train.determining())?);
-    fingerprinter.add(environment.as_bytes());
-    for adapter in adapters {
-        add_adapter(&mut fingerprinter, adapter)?;
-    }
-    for prompt in prompts {
-        fingerprinter.add(&bytes_of(&prompt.tokens));
-    }
-    Ok(fingerprinter.finish())
-}
-
-fn json(config: &impl serde::Serialize) -> Result<Vec<u8>, TrainError> {
+pub(super) fn json(config: &impl serde::Serialize) -> Result<Vec<u8>, TrainError> {
     serde_json::to_vec(config).map_err(|error| TrainError::Checkpoint(error.to_string()))
 }
 
-fn add_adapter(fingerprinter: &mut Fingerprinter, adapter: Option<&Adapter>) -> Result<(), TrainError> {
+pub(super) fn add_adapter(fingerprinter: &mut Fingerprinter, adapter: Option<&Adapter>) -> Result<(), TrainError> {
     match adapter {
         Some(adapter) => fingerprinter.add(adapter.fingerprint()?.as_bytes()),
         None => fingerprinter.add(b""),
@@ -57,6 +33,6 @@ fn add_adapter(fingerprinter: &mut Fingerprinter, adapter: Option<&Adapter>) -> 
     Ok(())
 }
 
-fn bytes_of(tokens: &[u32]) -> Vec<u8> {
+pub(super) fn bytes_of(tokens: &[u32]) -> Vec<u8> {
     tokens.iter().flat_map(|token| token.to_le_bytes()).collect()
 }

@@ -1,9 +1,11 @@
-use std::path::PathBuf;
+use std::{error::Error, path::PathBuf};
 
 use perennial_durable::DurableError;
 
-use super::objective::grpo::EnvironmentError;
 use crate::adapter::{AdapterError, ShapeDifference};
+
+/// Why what answers prompts and scores the answers has none.
+pub type EnvironmentError = Box<dyn Error + Send + Sync>;
 
 /// Why a run could not start or go on. What has been trained is kept in the last checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +13,7 @@ pub enum TrainError {
     /// A value of the configuration makes no sense.
     #[error("training: {key} {rule}")]
     Config {
-        /// The key.
+        /// As the configuration names it, without its section.
         key: &'static str,
         /// What its value must be.
         rule: &'static str,
@@ -22,7 +24,7 @@ pub enum TrainError {
     /// An example has no target.
     #[error("training: example {example} has no supervised token after its first; leave it out")]
     NothingSupervised {
-        /// Its index.
+        /// Its place among the units of the run, from 0.
         example: usize,
     },
     /// There is more to compare with the reference than is kept.
@@ -45,7 +47,7 @@ pub enum TrainError {
     /// A prompt leaves no room for an answer, or has nothing to go on from.
     #[error("training: prompt {prompt} has {tokens} tokens; it needs from 1 to {tokens_max}: leave it out")]
     PromptLength {
-        /// Its index.
+        /// Its place among the prompts of the run, from 0.
         prompt: usize,
         /// Its length.
         tokens: usize,
@@ -57,7 +59,7 @@ pub enum TrainError {
     Environment {
         /// The optimiser step they were for, from 1.
         step: u64,
-        /// Why.
+        /// What the environment gave as its error.
         source: EnvironmentError,
     },
     /// The environment broke its contract.
@@ -113,9 +115,9 @@ pub enum TrainError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// The file.
+        /// The checkpoint, `metrics.jsonl`, or the folder of both.
         path: PathBuf,
-        /// Why it failed.
+        /// What the system said.
         source: std::io::Error,
     },
     /// A checkpoint could not be put into its format.

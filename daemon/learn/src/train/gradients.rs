@@ -3,13 +3,12 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 
 use super::{
-    StopFlag, TrainDevice, TrainError,
-    forward::{MicroBatch, split, targets_of},
-    objective::{Sft, SftConfig, rows::RowLoss},
+    TrainError,
+    micro_batch::{MicroBatch, split, targets_of},
     parameters::{Parameter, Parameters},
     passes::{Passes, Policy},
 };
-use crate::{adapter::Adapter, model::Model, rollout::RolloutActivations, tokenize::Encoded};
+use crate::{decode::RolloutActivations, stop::StopFlag, tokenize::Encoded};
 
 /// What a batch says about an adapter.
 #[derive(Debug)]
@@ -22,30 +21,6 @@ pub struct LossAndGradients {
     pub logprobs: Vec<Vec<f32>>,
     /// The gradient of the loss for each tensor of the adapter, under the tensor's name in PEFT's file.
     pub gradients: BTreeMap<String, Tensor>,
-}
-
-/// Loss and gradients of one batch on a device, packed into micro-batches of up to `tokens_per_micro_batch` tokens: exactly
-/// what a step of [`train`](super::train) computes before clipping. The loss is the mean negative log-probability of the targets,
-/// in nats.
-///
-/// # Errors
-/// [`TrainError`]
-pub fn loss_and_gradients(
-    model: &Model,
-    adapter: &Adapter,
-    examples: &[Encoded],
-    tokens_per_micro_batch: usize,
-    device: TrainDevice,
-) -> Result<LossAndGradients, TrainError> {
-    let parameters = Parameters::from_adapter(adapter)?;
-    let units: Vec<Unit<'_>> = examples.iter().enumerate().map(|(name, example)| Unit::of(name, [example])).collect();
-    let batch = Batch { units: &units, temperature: 1.0, tokens_per_micro_batch, step: 1 };
-    let mut passes = Passes::on(device, model)?;
-    let config = SftConfig::default();
-    let mut loss = RowLoss::<Sft>::new(&config, &units, Vec::new());
-    let result = batch.run(&mut passes, &parameters, &mut loss, &StopFlag::new())?;
-    let result = result.ok_or(TrainError::NoExamples)?;
-    result.named(&parameters)
 }
 
 /// A loss that is a sum over units, each a function of the log-probabilities of that unit's targets alone.

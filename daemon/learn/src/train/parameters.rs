@@ -1,7 +1,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use crate::{
-    adapter::{Adapter, LoraConfig, Projection, Site, tensor_name},
+    adapter::{Adapter, LoraConfig, Projection, Site, add_tensors, add_weights, tensor_name},
     model::{
         AdapterWeights, Decoder,
         composed::{self, AdapterTensors},
@@ -43,7 +43,7 @@ impl Parameters {
         Ok(Self { config: adapter.config().clone(), matrices })
     }
 
-    /// An adapter.
+    /// Copies the values as they are now.
     pub(super) fn to_adapter(&self) -> Result<Adapter> {
         let tensor = |matrix: &Parameter| Tensor::from_slice(&matrix.values, &matrix.shape[..], &Device::Cpu);
         let sites = self.sites().map(|(at, parts)| {
@@ -58,7 +58,7 @@ impl Parameters {
         let mut weights = AdapterWeights::default();
         for (at, parts) in self.sites() {
             let tensors = parts.iter().map(|part| part.values.clone()).collect();
-            weights.push(&self.config, at, tensors, decoder)?;
+            add_weights(&mut weights, &self.config, at, tensors, decoder)?;
         }
         Ok(weights)
     }
@@ -68,7 +68,7 @@ impl Parameters {
         let mut tensors = AdapterTensors::default();
         for (at, parts) in self.sites() {
             let values: Vec<&[f32]> = parts.iter().map(|part| part.values.as_slice()).collect();
-            tensors.push(&self.config, at, &values, decoder)?;
+            add_tensors(&mut tensors, &self.config, at, &values, decoder)?;
         }
         Ok(tensors)
     }

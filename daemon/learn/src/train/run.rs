@@ -1,11 +1,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 use perennial_durable::{create_folder_durably, sweep_temporary};
-use perennial_types::Fingerprint;
 
 use super::{
     Outcome, TrainConfig, TrainError, Trained,
     adamw::{AdamW, clip},
+    canonical::Names,
     checkpoint::{Checkpoints, State},
     metrics::{Line, Metrics},
     parameters::Parameters,
@@ -26,15 +26,6 @@ pub(super) struct Run<'a, L> {
     /// The step of the newest checkpoint.
     saved_at: u64,
     metrics: Metrics<L>,
-}
-
-/// What a run is called in its checkpoints.
-#[derive(Clone, Copy)]
-pub(super) struct Names {
-    /// The fingerprint of all that its result depends on.
-    pub(super) run: Fingerprint,
-    /// What programs before there was a canonical form called it.
-    pub(super) before: Option<Fingerprint>,
 }
 
 /// What an update of the parameters did.

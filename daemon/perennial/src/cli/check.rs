@@ -2,12 +2,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use perennial_gate::{CHURN_ASSUMED, Metric, Suite, items_needed, smallest_seen, tests_of_harm};
-use perennial_learn::{
-    adapter::Adapter,
-    compute::current_isa,
-    model::{AdapterWeights, Model},
-    train::ActivationPlan,
-};
+use perennial_learn::{adapter::Adapter, compute::current_isa, model::Model, train::ActivationPlan};
 use perennial_publish::Surroundings;
 use perennial_registry::Registry;
 use tokio::runtime::Builder;
@@ -153,7 +148,7 @@ fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
         return Ok("trained on a GPU, with every layer computed forth twice".to_owned());
     }
     let adapter = Adapter::init(&train.lora(), model, 0)?;
-    let weights = AdapterWeights::new(&adapter, &model.decoder)?;
+    let weights = adapter.to_weights(&model.decoder)?;
     let rows = train.micro_batch_tokens;
     let plan = ActivationPlan::new(&model.decoder, &weights, rows, train.memory_bytes_max);
     let gigabytes = plan.bytes as f64 / 1e9;

@@ -3,8 +3,7 @@ use wasmtime::{
     component::{ResourceAny, ResourceDynamic, Val},
 };
 
-use super::state::Stream;
-use crate::call::CallState;
+use crate::{call_state::CallState, system::Stream};
 
 type Store<'s> = StoreContextMut<'s, CallState>;
 

@@ -2,13 +2,10 @@
 //! real clock, no real randomness.
 
 mod answers;
-mod state;
 
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem};
 
-pub(crate) use state::System;
-
-use crate::call::CallState;
+use crate::call_state::CallState;
 
 /// The interfaces that have stand-ins, of WASI 0.2. Those of the file system know of no folder, so that no file can be
 /// named; sockets and HTTP are not among them.

@@ -1,17 +1,19 @@
 //! Kinds of adapters. Each is a file with its [`DeltaKind`] and a line in [`Kind::ALL`]; nothing else knows what a kind computes,
 //! which tensors it has or how PEFT writes it. Copy from `lora.rs`.
 
+mod config;
 mod dora;
 mod lora;
 
 use std::fmt;
 
 use candle_core::Tensor;
+pub use config::{LoraConfig, ShapeDifference};
 use perennial_kernels::{Precision, Weight};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AdapterError, LoraConfig, SiteBase};
+use super::{AdapterError, SiteBase};
 use crate::model::{composed::ComposedDelta, delta::Delta};
 
 /// What an adapter is, in one linear layer: its tensors, and how they change what the layer gives.

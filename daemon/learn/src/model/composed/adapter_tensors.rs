@@ -1,22 +1,9 @@
 use std::ops::Range;
 
-use candle_core::{Result, Tensor, Var, bail};
+use candle_core::Tensor;
 
-use super::Decoder;
-use crate::adapter::{LoraConfig, Projection};
-
-/// The adapter of one linear layer as candle's operations. Each kind of adapter implements it in its own file
-/// (`adapter/kind/`).
-pub(crate) trait ComposedDelta {
-    /// What the layer gives: `[rows, out]`, for x `[rows, in]` and `product`, which is `x · wᵀ`.
-    ///
-    /// # Errors
-    /// Where the device has no room.
-    fn forward(&self, x: &Tensor, product: Tensor, bias: Option<&Tensor>) -> Result<Tensor>;
-
-    /// What is trained, in the order of the adapter's tensors.
-    fn variables(&self) -> Vec<&Var>;
-}
+use super::ComposedDelta;
+use crate::model::Projection;
 
 /// An adapter on a device, in f32. Gradients come in the order in which its tensors were added.
 #[derive(Default)]
@@ -34,28 +21,19 @@ struct Site {
 }
 
 impl AdapterTensors {
-    /// Adds the adapter of one linear layer, given its tensors.
-    ///
-    /// # Errors
-    /// Where the decoder has no such layer, or the device no room.
+    /// Adds the adapter of one linear layer, which has so many tensors.
     pub(crate) fn push(
         &mut self,
-        config: &LoraConfig,
         (layer, projection): (usize, Projection),
-        tensors: &[&[f32]],
-        decoder: &Decoder,
-    ) -> Result<()> {
-        let Some(layer_weights) = decoder.layers.get(layer) else {
-            bail!("an adapter of {} is for another model", projection.module_path(layer));
-        };
-        let gradients = self.tensors..self.tensors + tensors.len();
+        delta: Box<dyn ComposedDelta>,
+        tensors: usize,
+    ) {
+        let gradients = self.tensors..self.tensors + tensors;
         self.tensors = gradients.end;
-        let delta = config.kind.delta().composed(config, &layer_weights.linear(projection).weight, tensors)?;
         if self.layers.len() <= layer {
             self.layers.resize_with(layer + 1, Default::default);
         }
         self.layers[layer][projection as usize] = Some(Site { delta, gradients });
-        Ok(())
     }
 
     pub(super) fn get(&self, layer: usize, projection: Projection) -> Option<&dyn ComposedDelta> {

@@ -8,10 +8,9 @@ use super::{
     attention::Attention,
     layer::Context,
     ops::{Angles, rms_norm},
-    tape::Tape,
     weights::{Layer, dtype_on, matrix, vector},
 };
-use crate::model::{Model, Packing, Rows};
+use crate::model::{Model, Packing, Projection, Rows};
 
 /// The weights of a model on a device, and its passes there.
 pub(crate) struct Decoder {
@@ -50,6 +49,11 @@ impl Decoder {
         })
     }
 
+    /// The weight of a linear layer, `[out, in]`; `None` where there is no such layer.
+    pub(crate) fn weight(&self, layer: usize, projection: Projection) -> Option<&Tensor> {
+        Some(&self.layers.get(layer)?.linear(projection).weight)
+    }
+
     /// Where the weights lie.
     pub(crate) fn device(&self) -> &Device {
         &self.device
@@ -67,33 +71,13 @@ impl Decoder {
         rms_norm(&residual, &self.norm, self.eps)
     }
 
-    /// As [`hidden`](Self::hidden), and the way back to the adapter.
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) fn forward<'a>(
-        &'a self,
-        rows: &Rows,
-        packing: Packing<'_>,
-        adapter: &'a AdapterTensors,
-    ) -> Result<(Tensor, Tape<'a>)> {
-        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, Some(adapter))?);
-        let mut residuals = Vec::with_capacity(self.layers.len());
-        for (index, layer) in self.layers.iter().enumerate() {
-            let after = layer.forward(index, &residual, &context)?;
-            residuals.push(std::mem::replace(&mut residual, after));
-        }
-        let hidden = rms_norm(&residual, &self.norm, self.eps)?;
-        Ok((hidden, Tape { decoder: self, context, residuals, last: residual }))
-    }
-
     /// The embeddings of the rows' tokens, f32.
-    fn embed(&self, rows: &Rows) -> Result<Tensor> {
+    pub(super) fn embed(&self, rows: &Rows) -> Result<Tensor> {
         rows.check(self.embeddings.dim(0)?, self.rope.positions_max())?;
         self.embeddings.index_select(&self.indices(&rows.tokens)?, 0)?.to_dtype(DType::F32)
     }
 
-    fn context<'a>(
+    pub(super) fn context<'a>(
         &self,
         rows: &Rows,
         packing: Packing<'_>,

@@ -4,11 +4,11 @@ use perennial_kernels::Heads;
 use super::{
     AdapterTensors, ComposedDelta,
     attention::Attention,
+    gradients::{Gradients, gradient_of},
     ops::{Angles, linear, rms_norm, swiglu},
-    tape::{Gradients, gradient_of},
     weights::Layer,
 };
-use crate::adapter::Projection;
+use crate::model::Projection;
 
 /// What all layers of a pass share.
 pub(super) struct Context<'a> {

@@ -11,7 +11,9 @@
 mod adapter_tensors;
 mod attention;
 mod decoder;
+mod delta;
 mod gather;
+mod gradients;
 mod head;
 mod layer;
 mod ops;
@@ -21,7 +23,7 @@ mod tape;
 mod tests;
 mod weights;
 
-pub(crate) use adapter_tensors::{AdapterTensors, ComposedDelta};
+pub(crate) use adapter_tensors::AdapterTensors;
 pub(crate) use decoder::Decoder;
+pub(crate) use delta::{ComposedDelta, with_bias};
 pub(crate) use gather::Gather;
-pub(crate) use ops::with_bias;

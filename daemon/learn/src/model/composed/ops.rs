@@ -1,6 +1,6 @@
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{ComposedDelta, product::frozen_product, weights::Linear};
+use super::{ComposedDelta, delta::with_bias, product::frozen_product, weights::Linear};
 
 /// `weight · x / √(mean(x²) + eps)` over the last dimension (arXiv 1910.07467). f32 in, f32 out.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
@@ -38,13 +38,5 @@ pub(super) fn linear(x: &Tensor, layer: &Linear, delta: Option<&dyn ComposedDelt
     match delta {
         Some(delta) => delta.forward(x, product, bias),
         None => with_bias(product, bias),
-    }
-}
-
-/// `y + bias`, where there is one.
-pub(crate) fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    match bias {
-        Some(bias) => y.broadcast_add(bias),
-        None => Ok(y),
     }
 }

@@ -1,15 +1,43 @@
-use candle_core::{DType, Result, Tensor, Var, backprop::GradStore, bail};
+use candle_core::{Result, Tensor, Var};
 
-use super::{AdapterTensors, Decoder, layer::Context, ops::rms_norm};
+use super::{
+    AdapterTensors, Decoder,
+    gradients::{Gradients, gradient_of},
+    layer::Context,
+    ops::rms_norm,
+};
+use crate::model::{Packing, Rows};
 
 /// A forward pass that a backward pass can follow: [`Decoder::forward`].
 pub(crate) struct Tape<'a> {
-    pub(super) decoder: &'a Decoder,
-    pub(super) context: Context<'a>,
+    decoder: &'a Decoder,
+    context: Context<'a>,
     /// The residual stream before each layer.
-    pub(super) residuals: Vec<Tensor>,
+    residuals: Vec<Tensor>,
     /// And before the final norm.
-    pub(super) last: Tensor,
+    last: Tensor,
+}
+
+impl Decoder {
+    /// As [`hidden`](Self::hidden), and the way back to the adapter.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn forward<'a>(
+        &'a self,
+        rows: &Rows,
+        packing: Packing<'_>,
+        adapter: &'a AdapterTensors,
+    ) -> Result<(Tensor, Tape<'a>)> {
+        let (mut residual, context) = (self.embed(rows)?, self.context(rows, packing, Some(adapter))?);
+        let mut residuals = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let after = layer.forward(index, &residual, &context)?;
+            residuals.push(std::mem::replace(&mut residual, after));
+        }
+        let hidden = rms_norm(&residual, &self.norm, self.eps)?;
+        Ok((hidden, Tape { decoder: self, context, residuals, last: residual }))
+    }
 }
 
 impl Tape<'_> {
@@ -30,37 +58,5 @@ impl Tape<'_> {
         }
         // Only now, so that the device need not wait after each layer.
         found.add_to(gradients)
-    }
-}
-
-/// The gradients of an adapter's tensors, and their places, as autograd found them.
-#[derive(Default)]
-pub(super) struct Gradients {
-    found: Vec<(usize, Tensor)>,
-}
-
-impl Gradients {
-    /// Takes those of a layer's tensors.
-    pub(super) fn add(&mut self, store: &GradStore, layer: usize, adapter: Option<&AdapterTensors>) -> Result<()> {
-        let tensors = adapter.into_iter().flat_map(|adapter| adapter.of_layer(layer));
-        self.found.extend(tensors.filter_map(|(place, tensor)| Some((place, store.get(tensor)?.detach()))));
-        Ok(())
-    }
-
-    fn add_to(&self, gradients: &mut [Vec<f32>]) -> Result<()> {
-        for (place, gradient) in &self.found {
-            let values = gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-            gradients[*place].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        }
-        Ok(())
-    }
-}
-
-/// The gradient of a variable that a pass was computed from. Candle records what gradients of variables are made of; a later
-/// backward pass must not go through that.
-pub(super) fn gradient_of(store: &GradStore, variable: &Var) -> Result<Tensor> {
-    match store.get(variable) {
-        Some(gradient) => Ok(gradient.detach()),
-        None => bail!("a pass has no gradient of what it was computed from"),
     }
 }

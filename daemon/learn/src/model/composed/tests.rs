@@ -6,9 +6,9 @@ use rstest::rstest;
 
 use super::{AdapterTensors, Decoder};
 use crate::{
-    adapter::{Adapter, Kind, LoraConfig},
+    adapter::{Adapter, Kind, LoraConfig, add_tensors},
     model::{
-        AdapterWeights, Architecture, Attention, Branches, Matrix, Model, Packing, Rows, Workspace,
+        Architecture, Attention, Branches, Matrix, Model, Packing, Rows, Workspace,
         testing::{moved, tiny_config, tiny_decoder, tiny_model},
     },
 };
@@ -26,7 +26,7 @@ fn tensors(adapter: &Adapter, decoder: &Decoder) -> AdapterTensors {
     for (at, site) in adapter.sites() {
         let values = site.values().unwrap();
         let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
-        tensors.push(adapter.config(), at, &values, decoder).unwrap();
+        add_tensors(&mut tensors, adapter.config(), at, &values, decoder).unwrap();
     }
     tensors
 }
@@ -59,7 +59,7 @@ fn check(model: &Model, rows: &Rows, packing: Packing<'_>) {
 
 fn check_kind(model: &Model, kind: Kind, rows: &Rows, packing: Packing<'_>) {
     let (adapter, mut workspace) = (adapter(model, kind), Workspace::default());
-    let weights = AdapterWeights::new(&adapter, &model.decoder).unwrap();
+    let weights = adapter.to_weights(&model.decoder).unwrap();
     let (expected, tape) = model.decoder.forward(rows, packing, &weights, 4, &mut workspace).unwrap();
     let slopes: Vec<f32> = (0..expected.values().len()).map(|at| ((at * 37 % 101) as f32 - 50.0) / 500.0).collect();
     let mut expected_gradients = zeros(&adapter);

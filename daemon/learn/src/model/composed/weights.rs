@@ -1,10 +1,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use perennial_kernels::{Precision, Weight};
 
-use crate::{
-    adapter::Projection,
-    model::{layer, linear},
-};
+use crate::model::{Projection, layer, linear};
 
 /// The weights of one layer on a device.
 pub(super) struct Layer {

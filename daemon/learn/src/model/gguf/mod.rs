@@ -24,10 +24,10 @@ use super::{
     Architecture, ModelConfig, ModelError,
     layout::{self, Shapes},
     loaded::{Loaded, Tensors},
-    metadata::{KeyError, Metadata},
     names,
     source::Source,
 };
+use crate::metadata::{KeyError, Metadata};
 
 /// Factors by which Llama 3's frequencies are divided; everything else about a model's frequencies is metadata.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";

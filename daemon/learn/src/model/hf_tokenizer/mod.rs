@@ -11,9 +11,11 @@ use self::roles::Roles;
 use super::{
     ModelError,
     json_file::{self, SETTINGS_BYTES_MAX, TOKENIZER_BYTES_MAX},
-    metadata::KeyError,
 };
-use crate::tokenize::{ChatTemplate, EndReason, Tokenizer, TokenizerError};
+use crate::{
+    metadata::KeyError,
+    tokenize::{ChatTemplate, EndReason, Tokenizer, TokenizerError},
+};
 
 /// The tokenizer and the chat template of a folder.
 pub(super) fn read(folder: &Path) -> Result<(Tokenizer, ChatTemplate), ModelError> {

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use crate::{
+    metadata::KeyError,
     model::{
         ModelError,
         json_file::{self, SETTINGS_BYTES_MAX},
-        metadata::KeyError,
     },
     tokenize::SpecialTokens,
 };

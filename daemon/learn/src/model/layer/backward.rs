@@ -4,14 +4,10 @@ use perennial_kernels::{
 };
 
 use super::{Context, Kept, Layer, kept::KeptIn};
-use crate::{
-    adapter::Projection,
-    model::{
-        Packing,
-        delta::Seen,
-        linear::Linear,
-        workspace::{Stored, Workspace},
-    },
+use crate::model::{
+    Packing, Projection, Stored, Workspace,
+    delta::{DeltaNumber, Seen},
+    linear::Linear,
 };
 
 impl Layer {
@@ -95,7 +91,7 @@ struct Back<'a, E> {
     gradients: &'a mut [Vec<f32>],
 }
 
-impl<E: Stored> Back<'_, E> {
+impl<E: DeltaNumber> Back<'_, E> {
     fn linear<D: Stored>(
         &mut self,
         linear: &Linear,

@@ -2,14 +2,10 @@ use candle_core::Result;
 use perennial_kernels::{Attention as PackedAttention, Into, Turn, cached_attention, rms_norm, rope, swiglu};
 
 use super::{Context, Kept, KeptRow, Layer, kept::KeptIn};
-use crate::{
-    adapter::Projection,
-    model::{
-        Attention,
-        delta::Delta,
-        linear::{self, Linear, Output},
-        workspace::{Stored, Workspace},
-    },
+use crate::model::{
+    Attention, Projection, Workspace,
+    delta::{Delta, DeltaNumber},
+    linear::{self, Linear, Output},
 };
 
 impl Layer {
@@ -90,7 +86,7 @@ impl Layer {
 }
 
 /// What linear layers make of the same x `[rows, in]`. `deltas` gets what [`linear::forward`] gives, by projection.
-fn project<'a, E: Stored, const LAYERS: usize>(
+fn project<'a, E: DeltaNumber, const LAYERS: usize>(
     layers: [(&'a Linear, Projection); LAYERS],
     delta: impl Fn(Projection) -> Option<&'a dyn Delta>,
     x: &[E],

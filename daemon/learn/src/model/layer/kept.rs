@@ -5,10 +5,7 @@ use perennial_kernels::Heads;
 use rayon::prelude::*;
 
 use super::Layer;
-use crate::{
-    adapter::Projection,
-    model::workspace::{Stored, Workspace},
-};
+use crate::model::{Projection, Workspace, delta::DeltaNumber};
 
 /// What a layer keeps of its forward pass for the backward pass, `[rows, …]` each.
 pub(in crate::model) struct Kept<E> {
@@ -42,7 +39,7 @@ pub struct KeptRow {
 }
 
 /// The types of numbers that a row is kept in.
-pub(in crate::model) trait KeptIn: Stored {
+pub(in crate::model) trait KeptIn: DeltaNumber {
     fn of(row: &KeptRow) -> &Vec<Self>;
     fn of_mut(row: &mut KeptRow) -> &mut Vec<Self>;
 }

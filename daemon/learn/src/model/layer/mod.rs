@@ -13,8 +13,7 @@ pub use kept::KeptRow;
 pub(super) use kept::{Kept, KeptIn, KeptStart, KeptWidths};
 use perennial_kernels::{Heads, RopeTable, Weight};
 
-use super::{AdapterWeights, Rows, adapter_weights::SiteWeights, linear::Linear};
-use crate::adapter::Projection;
+use super::{AdapterWeights, Projection, Rows, adapter_weights::SiteWeights, linear::Linear};
 
 /// The weights of a norm.
 pub(super) type Norm = Arc<[f32]>;

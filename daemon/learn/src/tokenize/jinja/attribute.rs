@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Result, error},
-    methods::{self, Method},
+    methods,
     value::Value,
 };
 
@@ -28,7 +28,7 @@ pub(super) fn attribute(value: &Value, name: &str) -> Result<Value> {
 }
 
 fn method(value: &Value, name: &str) -> Option<Value> {
-    let method: Method = methods::find(value, name)?;
+    let method = methods::named(value, name)?;
     Some(Value::Method(std::rc::Rc::new((value.clone(), method))))
 }
 

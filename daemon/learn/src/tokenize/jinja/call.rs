@@ -10,10 +10,10 @@ use super::{
     compare::equal,
     fault::{Result, error},
     functions,
-    iteration::{LoopState, items_of},
+    iteration::items_of,
     machine::Machine,
-    scope::{Macro, Scope},
-    value::Value,
+    methods,
+    value::{LoopState, Macro, Scope, Value},
 };
 
 impl Machine<'_> {
@@ -62,7 +62,7 @@ impl Machine<'_> {
     pub(super) fn call(&mut self, called: &Value, args: Args) -> Result<Value> {
         match called.require()? {
             Value::Function(name) => functions::call(self, name, args),
-            Value::Method(method) => (method.1.run)(self, &method.0, args),
+            Value::Method(method) => methods::call(self, &method.0, method.1, args),
             Value::Macro(called) => self.call_macro(called, args),
             Value::Loop(state) => self.call_loop(state, args),
             other => error(format!("'{}' object is not callable", other.type_name())),

@@ -7,14 +7,11 @@ use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind, Expr, UnaryOpKin
 use super::{
     attribute,
     compare::{compare, contains, equal},
-    dict::Dict,
     fault::{Result, error},
     filters, functions,
     machine::Machine,
-    ops, repr,
-    scope::Scope,
-    tests_of_values,
-    value::Value,
+    ops, repr, tests_of_values,
+    value::{Dict, Scope, Value},
 };
 
 impl Machine<'_> {

@@ -57,7 +57,7 @@ fn range(machine: &mut Machine<'_>, args: Args) -> Result<Value> {
 }
 
 fn dict(machine: &mut Machine<'_>, args: Args) -> Result<Value> {
-    let mut entries = super::dict::Dict::default();
+    let mut entries = super::value::Dict::default();
     for given in &args.positional {
         match given {
             Value::Dict(given) => given.iter().for_each(|(key, value)| entries.set(key.clone(), value.clone())),

@@ -4,11 +4,9 @@ use minijinja::machinery::ast;
 
 use super::{
     budget::Budget,
-    dict::Dict,
     fault::{Fault, Result, error},
     output::{Output, Written},
-    scope::Scope,
-    value::Value,
+    value::{Dict, Scope, Value},
 };
 
 /// Runs a template.

@@ -5,7 +5,6 @@ use super::{budget::Budget, fault::Result};
 /// What a template wrote.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// The text.
     pub(crate) text: String,
     /// The bytes of each `generation` block, in their order.
     pub(crate) generation: Vec<Range<usize>>,

@@ -5,7 +5,13 @@ use minijinja::{
     syntax::SyntaxConfig,
 };
 
-use super::{budget::Budget, fault::Fault, machine::Machine, output::Written, scope::Scope, value::Value};
+use super::{
+    budget::Budget,
+    fault::Fault,
+    machine::Machine,
+    output::Written,
+    value::{Scope, Value},
+};
 
 /// Longer templates are refused: the longest published ones have some 30 KiB.
 const SOURCE_BYTES_MAX: usize = 1 << 20;

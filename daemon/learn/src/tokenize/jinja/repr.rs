@@ -54,7 +54,7 @@ fn write_repr(value: &Value, out: &mut String, budget: &Budget) -> Result<()> {
         })?,
         Value::Loop(state) => push(out, format_args!("<LoopContext {}/{}>", state.at.get() + 1, state.items.len())),
         Value::Macro(called) => push(out, format_args!("<Macro '{}'>", called.declared.name)),
-        Value::Method(method) => push(out, format_args!("<built-in method {}>", method.1.name)),
+        Value::Method(method) => push(out, format_args!("<built-in method {}>", method.1)),
         Value::Function(name) => push(out, format_args!("<function {name}>")),
     }
     if value.as_items().is_none() && !matches!(value, Value::Dict(_) | Value::Namespace(_)) {

@@ -9,13 +9,11 @@ use minijinja::machinery::ast::{self, Stmt};
 
 use super::{
     fault::{Result, error},
-    items::Items,
-    iteration::{LoopState, items_of},
+    iteration::items_of,
     machine::{Flow, Machine},
     program::GENERATION,
     repr,
-    scope::{Macro, Scope},
-    value::Value,
+    value::{Items, LoopState, Macro, Scope, Value},
 };
 
 type Body = &'static [Stmt<'static>];

@@ -1,7 +1,7 @@
 use perennial_types::{Message, Role, TemplateInputs};
 use serde_json::{Map, Value as Json};
 
-use super::probes::Habits;
+use super::habits::Habits;
 use crate::tokenize::{
     EncodeError, SpecialTokens,
     control::{ControlTokens, Rendered},

@@ -3,6 +3,7 @@
 mod conversation;
 #[cfg(test)]
 mod goldens;
+mod habits;
 mod probes;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use perennial_types::{Message, TemplateInputs};
 use serde_json::Value;
 
-use self::probes::Habits;
+use self::habits::Habits;
 use super::{
     EncodeError, SpecialTokens,
     control::ControlTokens,

@@ -10,10 +10,7 @@ use crate::{
     adapter::Adapter,
     tokenize::Encoded,
     train::{
-        StopFlag, TrainError,
-        checkpoint::Checkpoints,
-        forward::{logprobs, targets_of},
-        passes::Passes,
+        StopFlag, TrainError, checkpoint::Checkpoints, forward::logprobs, micro_batch::targets_of, passes::Passes,
     },
 };
 

@@ -1,11 +1,11 @@
-use std::{collections::BTreeMap, marker::PhantomData, path::Path};
+use std::{collections::BTreeMap, marker::PhantomData};
 
 use perennial_types::{Body, Kind};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    OBJECTIVES,
+    Keys, OBJECTIVES, RowRun,
     grpo::GrpoConfig,
     reference,
     rows::{self, ObjectiveConfig, RowLoss, RowObjective},
@@ -21,9 +21,6 @@ use crate::{
         passes::Passes,
     },
 };
-
-/// The keys of an objective, by their names.
-pub type Keys = Map<String, Value>;
 
 /// A key that is unknown, or whose value has another type: its name in backticks comes first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,26 +85,6 @@ pub trait RowTrainer: Sync {
         tokens_per_micro_batch: usize,
         device: TrainDevice,
     ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError>;
-}
-
-/// All that a run over rows is made of.
-pub struct RowRun<'a> {
-    /// The base model.
-    pub model: &'a Model,
-    /// What it goes on from; a fresh adapter where there is none.
-    pub parent: Option<Adapter>,
-    /// What objectives that compare compare with: the champion's adapter, or the base model without one.
-    pub reference: Option<&'a Adapter>,
-    /// The encoded rows: the sequences of each.
-    pub units: Vec<Vec<Encoded>>,
-    /// The objective's own keys.
-    pub keys: &'a Keys,
-    /// Everything else about the optimisation. What the keys say stands above it.
-    pub train: &'a TrainConfig,
-    /// For checkpoints and metrics.
-    pub checkpoint_dir: &'a Path,
-    /// Asks it to stop.
-    pub stop: &'a StopFlag,
 }
 
 /// The objective of a name.

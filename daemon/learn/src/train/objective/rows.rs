@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use perennial_types::{Body, Fingerprint, Kind};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Lesson, Objective, Round, RowRun, Taken, reference};
+use super::{RowRun, reference};
 use crate::{
     adapter::Adapter,
     model::Model,
@@ -14,12 +14,12 @@ use crate::{
     train::{
         Outcome, Progress, StopFlag, TrainConfig, TrainError,
         batches::Batches,
-        canonical::Canonical,
+        canonical::{Canonical, Names},
         checkpoint::{Checkpoints, State},
-        forward::targets_of,
         gradients::{Loss, Targets, Unit},
+        lesson::{Lesson, Objective, Round, Taken},
+        micro_batch::targets_of,
         passes::Passes,
-        run::Names,
         trainer::{self, Begin},
     },
 };
@@ -72,7 +72,7 @@ pub struct Sequence<'a> {
 
 /// How much a step learns from.
 pub struct StepSize {
-    /// Its units.
+    /// Examples or pairs that the step's batch holds.
     pub units: usize,
     /// Targets of all sequences.
     pub targets: usize,

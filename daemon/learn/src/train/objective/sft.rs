@@ -5,23 +5,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Keys, RowRun,
-    rows::{self, ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss},
+    rows::{self, ObjectiveConfig, RowLoss, RowObjective, Sequence, StepSize, UnitLoss},
 };
 use crate::{
     adapter::Adapter,
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},
-    train::{Outcome, Progress, StopFlag, TrainConfig, TrainError, canonical::Canonical, earlier},
+    train::{
+        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
+        canonical::Canonical,
+        earlier,
+        gradients::{Batch, Unit},
+        parameters::Parameters,
+        passes::Passes,
+    },
 };
 
 /// Supervised fine-tuning: −Σ log p over the targets, divided by the targets of the *whole batch*, so that it does not
 /// matter how a batch is cut into micro-batches (transformers ≥ 4.46, `num_items_in_batch`).
-pub(in crate::train) struct Sft;
+pub(super) struct Sft;
 
 /// The keys of supervised fine-tuning, by TRL's meaning; the rate is for LoRA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::train) struct SftConfig {
+pub(super) struct SftConfig {
     /// The highest learning rate. Default 2e-4.
     learning_rate: f64,
     /// Times that every example is seen. Default 1.
@@ -41,7 +48,7 @@ impl Default for SftConfig {
 
 impl SftConfig {
     /// As the optimisation itself has it.
-    pub(in crate::train) fn of(train: &TrainConfig) -> Self {
+    pub(super) fn of(train: &TrainConfig) -> Self {
         let TrainConfig { learning_rate, epochs, steps_max, batch_size, .. } = *train;
         Self { learning_rate, epochs, steps_max, batch_size }
     }
@@ -104,6 +111,30 @@ pub fn train(
     let keys = &Keys::new();
     let run = RowRun { model, parent, reference: None, units, keys, train: config, checkpoint_dir, stop };
     rows::train::<Sft>(run, &SftConfig::of(config), on_step)
+}
+
+/// Loss and gradients of one batch on a device, packed into micro-batches of up to `tokens_per_micro_batch` tokens: exactly
+/// what a step of [`train`] computes before clipping. The loss is the mean negative log-probability of the targets,
+/// in nats.
+///
+/// # Errors
+/// [`TrainError`]
+pub fn loss_and_gradients(
+    model: &Model,
+    adapter: &Adapter,
+    examples: &[Encoded],
+    tokens_per_micro_batch: usize,
+    device: TrainDevice,
+) -> Result<LossAndGradients, TrainError> {
+    let parameters = Parameters::from_adapter(adapter)?;
+    let units: Vec<Unit<'_>> = examples.iter().enumerate().map(|(name, example)| Unit::of(name, [example])).collect();
+    let batch = Batch { units: &units, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+    let mut passes = Passes::on(device, model)?;
+    let config = SftConfig::default();
+    let mut loss = RowLoss::<Sft>::new(&config, &units, Vec::new());
+    let result = batch.run(&mut passes, &parameters, &mut loss, &StopFlag::new())?;
+    let result = result.ok_or(TrainError::NoExamples)?;
+    result.named(&parameters)
 }
 
 #[cfg(test)]

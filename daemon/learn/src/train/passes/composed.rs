@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{
-    super::{TrainError, forward::MicroBatch, parameters::Parameters},
+    super::{TrainError, micro_batch::MicroBatch, parameters::Parameters},
     Policy, Slopes,
 };
 use crate::model::{

@@ -1,7 +1,7 @@
 use perennial_kernels::{token_logprobs, token_logprobs_and_gradients};
 
 use super::{
-    super::{TrainError, activations::ActivationPlan, forward::MicroBatch, parameters::Parameters},
+    super::{TrainError, activations::ActivationPlan, micro_batch::MicroBatch, parameters::Parameters},
     Policy, Slopes,
 };
 use crate::model::{AdapterWeights, Attention, Matrix, Model, Packing, Workspace};

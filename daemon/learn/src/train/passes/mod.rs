@@ -8,7 +8,7 @@ mod kernels;
 use composed::Composed;
 use kernels::Kernels;
 
-use super::{TrainConfig, TrainDevice, TrainError, forward::MicroBatch, parameters::Parameters};
+use super::{TrainConfig, TrainDevice, TrainError, micro_batch::MicroBatch, parameters::Parameters};
 use crate::model::Model;
 
 /// The passes of a base model.

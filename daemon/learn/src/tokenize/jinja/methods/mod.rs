@@ -17,15 +17,20 @@ use super::{
 
 type Run = fn(&mut Machine<'_>, &Value, Args) -> Result<Value>;
 
-/// A method by its name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Method {
-    pub(super) name: &'static str,
-    pub(super) run: Run,
+/// The name of a value's method, where its type has one of this name.
+pub(super) fn named(value: &Value, name: &str) -> Option<&'static str> {
+    find(value, name).map(|(name, _)| name)
 }
 
-/// The method of a value, where its type has one of this name.
-pub(super) fn find(value: &Value, name: &str) -> Option<Method> {
+/// Calls a value's method, which is [`named`] so.
+pub(super) fn call(machine: &mut Machine<'_>, value: &Value, name: &str, args: Args) -> Result<Value> {
+    match find(value, name) {
+        Some((_, run)) => run(machine, value, args),
+        None => error(format!("'{}' object has no method '{name}'", value.type_name())),
+    }
+}
+
+fn find(value: &Value, name: &str) -> Option<(&'static str, Run)> {
     let tables: &[&[(&'static str, Run)]] = match value {
         Value::Str(_) => &[text::METHODS, finding::METHODS, letters::METHODS],
         Value::List(_) => &[collections::OF_LISTS, collections::THAT_CHANGE_LISTS],
@@ -33,8 +38,7 @@ pub(super) fn find(value: &Value, name: &str) -> Option<Method> {
         Value::Dict(_) => &[collections::OF_DICTS, collections::THAT_CHANGE_DICTS],
         _ => return None,
     };
-    let found = tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name);
-    found.map(|&(name, run)| Method { name, run })
+    tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).copied()
 }
 
 /// The text that a text's method is called on.

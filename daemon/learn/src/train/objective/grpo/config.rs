@@ -24,7 +24,7 @@ pub enum LossType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportanceSamplingLevel {
-    /// A token.
+    /// Each token has its own.
     Token,
     /// A completion: the geometric mean over its tokens (GSPO, arXiv 2507.18071).
     Sequence,
@@ -199,7 +199,7 @@ impl GrpoConfig {
         }
     }
 
-    /// Prompts per generation.
+    /// Those that are drawn before the steps which share them out.
     pub fn prompts_per_generation(&self) -> usize {
         self.prompts_per_step * self.steps_per_generation as usize
     }

@@ -1,7 +1,8 @@
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
 use perennial_types::Fingerprint;
 
+use super::EnvironmentError;
 use crate::{
     adapter::Adapter,
     generate::Finish,
@@ -49,9 +50,6 @@ pub struct ScoredGroup {
     /// One per answer. `None` where nothing scored it: it then takes no part in the baseline and has the advantage 0.
     pub rewards: Vec<Option<f64>>,
 }
-
-/// Why an environment has no answers.
-pub type EnvironmentError = Box<dyn Error + Send + Sync>;
 
 /// What answers prompts with the adapter under training, and scores the answers.
 pub trait Environment {

@@ -17,6 +17,7 @@ mod advantages;
 mod canonical;
 mod config;
 mod correction;
+mod earlier;
 mod environment;
 mod generation;
 mod objective;
@@ -28,11 +29,13 @@ mod step;
 
 pub use advantages::{Advantages, advantages};
 pub use config::{Estimator, GrpoConfig, ImportanceSamplingLevel, LossType, SamplingCorrection, ScaleRewards};
-pub use environment::{Completion, Environment, EnvironmentError, GrpoPrompt, ScoredGroup};
+pub use environment::{Completion, Environment, GrpoPrompt, ScoredGroup};
 pub use progress::{GrpoProgress, PolicyStats, RolloutStats};
 pub use run::train_grpo;
 pub use sample::{GrpoSample, completion_logprobs};
 pub use step::grpo_loss_and_gradients;
+
+pub use crate::train::error::EnvironmentError;
 
 /// The name in the configuration.
 pub const NAME: &str = "grpo";

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, path::Path};
 use perennial_types::Fingerprint;
 
 use super::{
-    Environment, GrpoConfig, GrpoProgress, GrpoPrompt, NAME,
+    Environment, GrpoConfig, GrpoProgress, GrpoPrompt, NAME, earlier,
     generation::{Generation, Generator},
     prompts::PromptOrder,
     step::PolicyLoss,
@@ -14,13 +14,11 @@ use crate::{
     rollout::ActivationMemory,
     train::{
         Outcome, StopFlag, TrainConfig, TrainError,
-        canonical::Canonical,
+        canonical::{Canonical, Names},
         checkpoint::{Checkpoints, State},
-        earlier,
+        lesson::{Lesson, Objective, Round, Taken},
         metrics::Line,
-        objective::{Lesson, Objective, Round, Taken},
         passes::Passes,
-        run::Names,
         trainer::{self, Begin},
     },
 };
@@ -142,7 +140,7 @@ pub fn train_grpo(
     let rewards = environment.fingerprint();
     let names = Names {
         run: name_of(model, adapters, prompts, config, train, rewards)?,
-        before: Some(earlier::grpo(model, adapters, prompts, config, train, rewards)?),
+        before: Some(earlier::name(model, adapters, prompts, config, train, rewards)?),
     };
     let activation_memory = ActivationMemory::bounded(0);
     let generator = Generator { model, prompts, reference, config, train, stop, activation_memory };

@@ -3,11 +3,13 @@ use std::{collections::VecDeque, sync::Arc};
 use perennial_kernels::{KvCache, Span, in_wakeful_pool};
 use rayon::prelude::*;
 
-use super::{GenerateError, GenerateOptions, sequence::Sequence};
+use super::{
+    ActivationMemory, GenerateError, GenerateOptions, Rollout, RolloutActivations, activation_store::ActivationStore,
+    activations::StoredRow, sequence::Sequence,
+};
 use crate::{
     adapter::Adapter,
     model::{AdapterWeights, Attention, Decoder, Model, Rows, Workspace},
-    rollout::{ActivationMemory, ActivationStore, Rollout, RolloutActivations, StoredRow},
 };
 
 /// Prompt tokens that are taken in between two steps, so that neither those running nor a stop wait for a crowd of long
@@ -65,7 +67,7 @@ impl<'a> Batch<'a> {
         let steps = turns.saturating_mul(options.max_new_tokens);
         let packs = steps >= STEPS_TO_PACK_FOR;
         let decoder = if packs { model.decoder.for_few_rows() } else { &model.decoder };
-        let adapter = adapter.map(|adapter| AdapterWeights::new(adapter, decoder)).transpose()?;
+        let adapter = adapter.map(|adapter| adapter.to_weights(decoder)).transpose()?;
         let adapter = if packs { adapter.map(AdapterWeights::for_few_rows) } else { adapter };
         let cache = decoder.cache();
         Ok(Self {

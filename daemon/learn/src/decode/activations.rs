@@ -80,7 +80,7 @@ impl ActivationMemory {
     }
 
     #[cfg(test)]
-    pub(super) fn spare_rows(&self) -> usize {
+    pub(crate) fn spare_rows(&self) -> usize {
         self.spare().len()
     }
 

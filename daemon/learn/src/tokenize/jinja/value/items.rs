@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use super::value::Value;
+use super::Value;
 
 /// The items of a list or tuple, and how deep lists and dictionaries nest in it.
 #[derive(Clone, Debug, Default)]
@@ -10,12 +10,12 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    pub(super) fn new(values: Vec<Value>) -> Self {
+    pub(in crate::tokenize::jinja) fn new(values: Vec<Value>) -> Self {
         let depth = 1 + values.iter().map(Value::depth).max().unwrap_or(0);
         Self { values, depth }
     }
 
-    pub(super) fn depth(&self) -> usize {
+    pub(in crate::tokenize::jinja) fn depth(&self) -> usize {
         self.depth
     }
 }

@@ -2,7 +2,7 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
 
 use minijinja::machinery::ast;
 
-use super::value::Value;
+use super::Value;
 
 /// The variables of a block, and of those around it.
 #[derive(Default)]
@@ -13,19 +13,19 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// An empty scope inside another.
-    pub(super) fn inside(outer: &Rc<Self>) -> Rc<Self> {
+    pub(in crate::tokenize::jinja) fn inside(outer: &Rc<Self>) -> Rc<Self> {
         Rc::new(Self { variables: RefCell::default(), outer: Some(outer.clone()) })
     }
 
-    pub(super) fn set(&self, name: &str, value: Value) {
+    pub(in crate::tokenize::jinja) fn set(&self, name: &str, value: Value) {
         self.variables.borrow_mut().insert(name.into(), value);
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::tokenize::jinja) fn clear(&self) {
         self.variables.take();
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Value> {
+    pub(in crate::tokenize::jinja) fn get(&self, name: &str) -> Option<Value> {
         let mut scope = self;
         loop {
             if let Some(value) = scope.variables.borrow().get(name) {
@@ -38,8 +38,8 @@ impl Scope {
 
 /// A macro, or the body of a call block, with the scope that it was written in.
 pub(crate) struct Macro {
-    pub(super) declared: &'static ast::Macro<'static>,
-    pub(super) scope: Rc<Scope>,
+    pub(in crate::tokenize::jinja) declared: &'static ast::Macro<'static>,
+    pub(in crate::tokenize::jinja) scope: Rc<Scope>,
 }
 
 impl fmt::Debug for Macro {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::model::ModelConfig;
+use super::ModelConfig;
 
 /// The linear layers of a decoder layer, each of which can carry an adapter. Named as in the model's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

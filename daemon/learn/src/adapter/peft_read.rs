@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read},
     path::Path,
@@ -7,12 +7,13 @@ use std::{
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
-use perennial_durable::{sweep_temporary, write_durably};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tracing::warn;
 
 use super::{
-    Adapter, AdapterError, CONFIG_FILE, LoraConfig, Projection, Site, WEIGHTS_FILE, peft_config, targets::Targets,
+    Adapter, AdapterError, CONFIG_FILE, LoraConfig, Projection, Site, WEIGHTS_FILE, peft_config,
+    targets::Targets,
+    tensor_name::{parse_name, tensor_name},
 };
 
 /// An `adapter_config.json` is a page long; with a pattern for each module it may have more.
@@ -20,66 +21,32 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// All of an adapter is read at once. One of rank 512 on a model of 70 billion parameters has 13 GB in f32.
 const WEIGHTS_BYTES_MAX: u64 = 16 << 30;
 
-/// What PEFT puts before the path of a module.
-const PREFIX: &str = "base_model.model.";
-
-/// The name of a tensor in PEFT's file; `part` is one of [`Adapter::parts`].
-pub(crate) fn tensor_name((layer, projection): (usize, Projection), part: &str) -> String {
-    format!("{PREFIX}{}.{part}", projection.module_path(layer))
-}
-
-/// The layer, projection and part that a tensor's name means.
-fn parse_name(name: &str, parts: &'static [&'static str]) -> Option<(usize, Projection, usize)> {
-    let name = name.strip_prefix(PREFIX)?;
-    let of_part = |part: &&str| name.strip_suffix(*part)?.strip_suffix('.');
-    let (part, path) = parts.iter().enumerate().find_map(|(at, part)| Some((at, of_part(part)?)))?;
-    let (layer, module) = path.strip_prefix("model.layers.")?.split_once('.')?;
-    let (layer, projection) = (layer.parse().ok()?, Projection::from_name(module.rsplit('.').next()?)?);
-    (projection.module_path(layer) == path).then_some((layer, projection, part))
-}
-
-pub(super) fn save(adapter: &Adapter, dir: &Path, base_name: &str) -> Result<(), AdapterError> {
-    let weights = serialize(adapter)?;
-    let mut config = serde_json::to_vec_pretty(&peft_config::to_json(adapter.config(), base_name))
-        .map_err(|source| AdapterError::Config { path: dir.join(CONFIG_FILE), source })?;
-    config.push(b'\n');
-    // What a crash left here would be taken for a part of the adapter.
-    sweep_temporary(dir)?;
-    write_durably(&dir.join(WEIGHTS_FILE), &weights)?;
-    Ok(write_durably(&dir.join(CONFIG_FILE), &config)?)
-}
-
-/// The bytes of the weights file: the same for the same adapter.
-fn serialize(adapter: &Adapter) -> Result<Vec<u8>, AdapterError> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (at, site) in adapter.sites() {
-        for ((part, tensor), values) in adapter.parts().iter().zip(site.tensors()).zip(site.values()?) {
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((tensor_name(at, part), tensor.dims().to_vec(), bytes));
-        }
+impl Adapter {
+    /// Reads a PEFT folder: `adapter_config.json` and `adapter_model.safetensors`.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where a file is missing or damaged, or the adapter is of no known [kind](super::Kind) on linear layers.
+    pub fn load_peft(dir: &Path) -> Result<Self, AdapterError> {
+        let (config, targets) = read_config_and_targets(dir)?;
+        let path = dir.join(WEIGHTS_FILE);
+        let bytes = read(&path, WEIGHTS_BYTES_MAX)?;
+        let failed = |source| AdapterError::Safetensors { path: path.clone(), source };
+        let tensors = SafeTensors::deserialize(&bytes).map_err(failed)?;
+        Reader { path: &path, tensors, targets }.adapter(config)
     }
-    let failed = |source| AdapterError::Safetensors { path: WEIGHTS_FILE.into(), source };
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(failed)?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(metadata)).map_err(failed)
-}
 
-pub(super) fn load(dir: &Path) -> Result<Adapter, AdapterError> {
-    let (config, targets) = read_config_and_targets(dir)?;
-    let path = dir.join(WEIGHTS_FILE);
-    let bytes = read(&path, WEIGHTS_BYTES_MAX)?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|source| AdapterError::Safetensors { path: path.clone(), source })?;
-    Reader { path: &path, tensors, targets }.adapter(config)
-}
-
-pub(super) fn read_config(dir: &Path) -> Result<LoraConfig, AdapterError> {
-    let (config, targets) = read_config_and_targets(dir)?;
-    Ok(LoraConfig { target_modules: targets.named_projections(), ..config })
+    /// The shape of the adapter in a PEFT folder, from its configuration where that tells it, without reading the weights.
+    ///
+    /// # Errors
+    /// As [`load_peft`](Self::load_peft).
+    pub fn shape_of(dir: &Path) -> Result<LoraConfig, AdapterError> {
+        let (config, targets) = read_config_and_targets(dir)?;
+        let target_modules = targets.named_projections();
+        if target_modules.is_empty() {
+            return Ok(Self::load_peft(dir)?.config().clone());
+        }
+        Ok(LoraConfig { target_modules, ..config })
+    }
 }
 
 fn read_config_and_targets(dir: &Path) -> Result<(LoraConfig, Targets), AdapterError> {

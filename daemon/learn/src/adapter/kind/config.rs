@@ -2,7 +2,8 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterError, Kind, Projection};
+use super::Kind;
+use crate::adapter::{AdapterError, Projection};
 
 /// The shape of an adapter: of LoRA, or of a kind that has its matrices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, rc::Rc};
 
-use super::value::Value;
+use super::Value;
 
 /// A dictionary that keeps the order in which keys were first set.
 #[derive(Clone, Debug, Default)]
@@ -11,38 +11,38 @@ pub(crate) struct Dict {
 }
 
 impl Dict {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::tokenize::jinja) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::tokenize::jinja) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn depth(&self) -> usize {
+    pub(in crate::tokenize::jinja) fn depth(&self) -> usize {
         self.depth
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::tokenize::jinja) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &(Value, Value)> {
+    pub(in crate::tokenize::jinja) fn iter(&self) -> impl DoubleEndedIterator<Item = &(Value, Value)> {
         self.entries.iter()
     }
 
-    pub(super) fn get(&self, key: &Value) -> Option<&Value> {
+    pub(in crate::tokenize::jinja) fn get(&self, key: &Value) -> Option<&Value> {
         match key {
             Value::Str(name) => self.named(name),
             key => self.place(key).map(|place| &self.entries[place].1),
         }
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<&Value> {
+    pub(in crate::tokenize::jinja) fn named(&self, name: &str) -> Option<&Value> {
         self.names.get(name).map(|place| &self.entries[*place].1)
     }
 
-    pub(super) fn set(&mut self, key: Value, value: Value) {
+    pub(in crate::tokenize::jinja) fn set(&mut self, key: Value, value: Value) {
         self.depth = self.depth.max(1 + value.depth());
         let place = match &key {
             Value::Str(name) => self.names.get(name).copied(),

@@ -1,15 +1,18 @@
 //! What a template computes with: Python's values, as far as templates can tell.
 
+mod dict;
+mod items;
+mod loop_state;
+mod scope;
+
 use std::{cell::RefCell, rc::Rc};
 
-use super::{
-    dict::Dict,
-    fault::{Result, error},
-    items::Items,
-    iteration::LoopState,
-    methods::Method,
-    scope::Macro,
-};
+pub(super) use dict::Dict;
+pub(super) use items::Items;
+pub(super) use loop_state::LoopState;
+pub(super) use scope::{Macro, Scope};
+
+use super::fault::{Result, error};
 
 /// A value. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -28,8 +31,8 @@ pub(crate) enum Value {
     Namespace(Rc<RefCell<Dict>>),
     Loop(Rc<LoopState>),
     Macro(Rc<Macro>),
-    /// A method of a value that is not called yet.
-    Method(Rc<(Value, Method)>),
+    /// A method of a value that is not called yet, by its name.
+    Method(Rc<(Value, &'static str)>),
     /// A global function, by its name.
     Function(&'static str),
 }

@@ -1,17 +1,17 @@
 use super::{
-    Finish, GenerateError, GenerateOptions,
+    Finish, GenerateError, GenerateOptions, Rollout,
     sampler::{Draw, Sampler},
     text_stream::TextStream,
 };
-use crate::{rollout::Rollout, tokenize::Tokenizer};
+use crate::tokenize::Tokenizer;
 
 /// A completion under generation.
 pub(crate) struct Sequence<'a> {
-    pub(super) prompt: usize,
+    pub(crate) prompt: usize,
     pub(super) generation: usize,
     pub(super) slot: usize,
     /// The last token, which the cache does not hold yet.
-    pub(super) last: u32,
+    pub(crate) last: u32,
     tokenizer: &'a Tokenizer,
     sampler: Sampler,
     stream: TextStream<'a>,
@@ -22,7 +22,7 @@ pub(crate) struct Sequence<'a> {
 
 impl<'a> Sequence<'a> {
     /// One that is to go on from what is in `slot`, for at most `new_tokens_max` tokens.
-    pub(super) fn new(
+    pub(crate) fn new(
         (prompt, generation): (usize, usize),
         slot: usize,
         new_tokens_max: usize,
@@ -44,7 +44,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Draws the next token from its logits, which are used up.
-    pub(super) fn advance(&mut self, logits: &mut [f32]) -> Result<(), GenerateError> {
+    pub(crate) fn advance(&mut self, logits: &mut [f32]) -> Result<(), GenerateError> {
         let Draw { token, logprob } = self.sampler.sample(logits)?;
         self.last = token;
         self.logprobs.push(logprob);
@@ -66,16 +66,16 @@ impl<'a> Sequence<'a> {
     }
 
     /// The text that has come since the last call.
-    pub(super) fn take_piece(&mut self) -> &str {
+    pub(crate) fn take_piece(&mut self) -> &str {
         self.stream.take_piece()
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finish.is_some()
     }
 
     /// What has been drawn; interrupted where it has not come to an end.
-    pub(super) fn into_rollout(self) -> Rollout {
+    pub(crate) fn into_rollout(self) -> Rollout {
         let (tokens, text) = self.stream.into_parts();
         let Self { prompt, generation, logprobs, finish, .. } = self;
         let finish = finish.unwrap_or(Finish::Interrupted);

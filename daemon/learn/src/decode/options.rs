@@ -1,5 +1,9 @@
-use super::EngineError;
+use std::error::Error;
+
 use crate::tokenize::TokenizerError;
+
+/// Why somebody else's decoder gives no logits.
+pub type EngineError = Box<dyn Error + Send + Sync>;
 
 /// How completions are drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,24 +71,6 @@ impl GenerateOptions {
     }
 }
 
-/// What a model said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// The tokens, with the one that ended it where there is one.
-    pub tokens: Vec<u32>,
-    /// The text, without special tokens and stop texts.
-    pub text: String,
-    /// Why it ends here.
-    pub finish: Finish,
-}
-
-impl Completion {
-    /// What there is of one that has not begun.
-    pub(super) fn nothing() -> Self {
-        Self { tokens: Vec::new(), text: String::new(), finish: Finish::Interrupted }
-    }
-}
-
 /// Why a completion ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -104,13 +90,13 @@ pub enum GenerateError {
     /// A prompt has no tokens to go on from.
     #[error("prompt {index} is empty")]
     EmptyPrompt {
-        /// Its index.
+        /// Counted from 0, in the order in which the caller gave them.
         index: usize,
     },
     /// A sequence is longer than the model's context.
     #[error("sequence {index} has {tokens} tokens, and the model takes at most {tokens_max}: shorten it")]
     TooLong {
-        /// Its index.
+        /// Counted from 0, in the order in which the caller gave them.
         index: usize,
         /// Its length.
         tokens: usize,
@@ -120,7 +106,7 @@ pub enum GenerateError {
     /// An option is out of range.
     #[error("`{option}` {problem}")]
     Option {
-        /// The option.
+        /// As the field of [`GenerateOptions`] is called.
         option: &'static str,
         /// What is wrong, as the rest of a sentence.
         problem: &'static str,

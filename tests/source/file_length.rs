@@ -1,0 +1,71 @@
+//! One file, one idea: what needs more lines than this is more than one.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use perennial_tests::repository;
+
+const LINES_MAX: usize = 300;
+
+/// Where files are held to it.
+const FOLDERS: [&str; 5] = ["daemon", "sdk", "plugins", "tests", "xtask"];
+
+/// Built or fetched, not written.
+const NOT_OURS: [&str; 4] = ["target", "node_modules", "build", "results"];
+
+/// What is longer, and one idea.
+const ONE_PIECE: [&str; 2] = [
+    // A table: every figure, each with its contenders.
+    "xtask/src/bench/figures.rs",
+    // A call for each way to change a file, and the filter that leads to them; tests compile it by itself.
+    "tests/crash/recorder.c",
+];
+
+/// Those that are still longer: whoever splits one takes its line out, and there is never a new one.
+const KNOWN: [&str; 9] = [
+    "daemon/gate/src/reason.rs",
+    "daemon/perennial/src/cli/show.rs",
+    "daemon/perennial/src/config/load.rs",
+    "daemon/perennial/src/service/mod.rs",
+    "daemon/perennial/src/service/tests.rs",
+    "daemon/perennial/src/telemetry/metrics.rs",
+    "daemon/registry/tests/registry.rs",
+    "plugins/json-schema/src/schema/check.rs",
+    "plugins/numeric-answer/src/number.rs",
+];
+
+#[test]
+fn no_file_is_longer_than_one_idea() {
+    let (mut long, mut left) = (Vec::new(), BTreeSet::from(KNOWN));
+    let mut files = Vec::new();
+    FOLDERS.iter().for_each(|folder| sources(&repository().join(folder), &mut files));
+    for file in files {
+        let name = file.strip_prefix(repository()).unwrap().to_str().unwrap();
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        if lines > LINES_MAX && !ONE_PIECE.contains(&name) && !left.remove(name) {
+            long.push(format!("{name}: {lines} lines"));
+        }
+    }
+    assert!(long.is_empty(), "more than {LINES_MAX} lines; split them by what they are about:\n{}", long.join("\n"));
+    assert!(left.is_empty(), "these are short by now, so take them out of KNOWN: {left:?}");
+}
+
+/// All files of source text below a folder.
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_ours = path.file_name().is_none_or(|name| NOT_OURS.iter().all(|other| name != *other));
+        if path.is_dir() && is_ours {
+            sources(&path, files);
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_file()
+            && extension.is_some_and(|extension| ["c", "js", "py", "rs", "ts", "wit"].contains(&extension))
+        {
+            files.push(path);
+        }
+    }
+}
