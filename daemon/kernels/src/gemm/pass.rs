@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Rows of the left operand per task: whole tiles of every kernel.
-const TASK_ROWS: usize = 96;
+pub(super) const TASK_ROWS: usize = 96;
 /// Where the rows of a task meet as many panels, it may copy them to have them in better order.
 const PANELS_TO_COPY_FOR: usize = 4;
 /// Products of at most so many multiply-adds are done before another thread has come to help.

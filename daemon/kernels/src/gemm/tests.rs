@@ -1,7 +1,11 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Into, Kernel, Product, Second, Shared, Threads, gemm, kernel, kernel::Portable, multiply};
+use super::{
+    Into, Product, Second, Shared, Threads, gemm,
+    kernel::{self, Kernel, Portable},
+    multiply,
+};
 use crate::{
     element::{Element, Precision},
     isa::Isa,
@@ -236,8 +240,8 @@ fn kernels_agree_on_what_bf16_holds_exactly() {
 fn kernels_fit_into_a_tile() {
     fn fits<K: Kernel>() -> bool {
         // Tasks are whole tiles, and the narrow kernel sums as the other does.
-        let narrow = super::TASK_ROWS.is_multiple_of(K::Narrow::ROWS) && K::Narrow::STEP == K::STEP;
-        narrow && super::TASK_ROWS.is_multiple_of(K::ROWS) && K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
+        let narrow = super::pass::TASK_ROWS.is_multiple_of(K::Narrow::ROWS) && K::Narrow::STEP == K::STEP;
+        narrow && super::pass::TASK_ROWS.is_multiple_of(K::ROWS) && K::ROWS * K::COLS <= kernel::TILE_VALUES_MAX
     }
     assert!(fits::<Portable>());
     #[cfg(target_arch = "x86_64")]
