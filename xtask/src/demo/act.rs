@@ -3,6 +3,7 @@
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
+use perennial_tests::repository;
 
 use crate::{
     bench::table::table,
@@ -19,6 +20,8 @@ use crate::{
 const ARMS: [&str; 2] = ["default", "naive"];
 /// Those of the project's tasks whose answers are short: a step is soon through.
 const TASKS: [&str; 4] = ["codes", "dates", "relations", "units"];
+/// It trains as the first act does.
+const CONFIG: &str = "config/examples/demo/perennial.toml";
 /// The least that shows what is forgotten.
 const ROWS: usize = 120;
 const ITEMS: usize = 20;
@@ -30,6 +33,7 @@ pub(super) fn second(tiny: bool) -> Result<()> {
     options.tiny = tiny;
     (options.orders, options.seeds, options.out) = (Some(1), Some(1), Some(folder.clone()));
     if !tiny {
+        options.config = Some(repository().join(CONFIG));
         options.tasks = TASKS.map(str::to_owned).to_vec();
         (options.rows, options.items) = (Some(ROWS), Some(ITEMS));
     }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// An item's score, and the tokens that it is of where it is a likelihood.
@@ -67,6 +67,19 @@ fn whole_lines(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// The base model on every suite, from whichever run asked it; the same everywhere, or something is wrong.
+pub(super) fn base(journals: &[Vec<Entry>]) -> Result<Option<Scores>> {
+    let mut all: Option<Scores> = None;
+    for scores in journals.iter().flatten().filter_map(|entry| entry.base.as_ref()) {
+        let known = all.get_or_insert_default();
+        for (suite, items) in scores {
+            let before = known.entry(suite.clone()).or_insert_with(|| items.clone());
+            ensure!(before == items, "the base model scored {suite} differently in two runs: their program differed");
+        }
+    }
+    Ok(all)
+}
+
 /// Writes a file as a whole: what is killed on the way leaves the old one.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     let unfinished = path.with_extension("unfinished");
@@ -114,5 +127,17 @@ pub(super) mod tests {
         assert_eq!(read(&path).unwrap(), [one, two]);
         fs::write(&path, "nonsense\n").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[test]
+    fn the_base_model_is_the_same_in_every_run() {
+        let run = |suite: &str, score: f64| {
+            let base = Some(entry(0, "", &[(suite, score)]).scores);
+            vec![Entry { base, ..entry(1, "a", &[]) }, entry(2, "b", &[])]
+        };
+        let all = base(&[run("a", 0.5), run("b", 0.25), run("a", 0.5)]).unwrap().unwrap();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(base(&[run("a", 0.5), run("a", 0.25)]).unwrap_err().to_string().contains("differently"));
+        assert_eq!(base(&[vec![entry(1, "a", &[])]]).unwrap(), None);
     }
 }

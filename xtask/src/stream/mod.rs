@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// A file of rows that must not be forgotten, beside everyday questions; may be given again
     #[arg(long, value_name = "FILE")]
     pub(crate) general: Vec<PathBuf>,
+    /// A configuration whose [ingest], [replay] and [train] stand under every arm [default: what ships]
+    #[arg(long, value_name = "FILE", conflicts_with = "tiny")]
+    pub(crate) config: Option<PathBuf>,
     /// The arms, each a file of xtask/src/stream/arms by its name, or a file of your own that ends in .toml
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", default_value = "base,default,naive,joint,single")]
     pub(crate) arms: Vec<String>,
@@ -127,6 +130,7 @@ impl Options {
             data: Vec::new(),
             tasks: Vec::new(),
             general: Vec::new(),
+            config: None,
             arms: arms.iter().map(|arm| (*arm).to_owned()).collect(),
             rows: None,
             items: None,
@@ -160,7 +164,8 @@ impl Options {
     fn stage(&self, folder: PathBuf) -> Result<Stage> {
         let (rows, items) = (self.small(self.rows, 200, 100), self.small(self.items, 100, 30));
         ensure!(rows > 0 && items > 0, "--rows and --items must be 1 or more");
-        let scene = if self.tiny { Scene::tiny()? } else { Scene::real(self.model.as_deref()) };
+        let scene =
+            if self.tiny { Scene::tiny()? } else { Scene::real(self.model.as_deref(), self.config.as_deref())? };
         let mut general = vec![Suite::general(&scene.general.0, Some(scene.general.1), items)?];
         for file in &self.general {
             let suite = Suite::general(file, None, items)?;

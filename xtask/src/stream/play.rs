@@ -13,7 +13,7 @@ use toml::Table;
 use super::{
     Options,
     arm::{self, Arm},
-    journal::{self, Entry, Scores},
+    journal,
     observed::Suites,
     plan::{self, Key, Run},
     results::{Results, TaskKept},
@@ -211,7 +211,7 @@ impl Play<'_> {
             let order = self.orders.get(run.key.order).map_or(&[][..], Vec::as_slice);
             self.stage.suites_of(order)
         };
-        let base = base(&journals)?;
+        let base = journal::base(&journals)?;
         let done: Vec<Done<'_>> = runs
             .iter()
             .zip(journals)
@@ -248,7 +248,7 @@ impl Play<'_> {
 
     /// The command as one would type it, without the paths of this machine.
     fn command(&self) -> String {
-        let Options { tiny, data, general, arms, .. } = self.options;
+        let Options { tiny, data, general, config, arms, .. } = self.options;
         let mut words = vec!["cargo xtask stream".to_owned()];
         if *tiny {
             words.push("--tiny".to_owned());
@@ -257,25 +257,13 @@ impl Play<'_> {
         let tasks: Vec<&str> = self.stage.tasks.iter().map(|task| task.name.as_str()).collect();
         words.push(format!("--tasks {}", tasks.join(",")));
         words.extend(general.iter().map(|_| "--general FILE".to_owned()));
+        words.extend(config.iter().map(|_| "--config FILE".to_owned()));
         words.push(format!("--arms {}", arms.join(",")));
         let items = self.stage.tasks.iter().map(|task| task.suite.rows.len()).max().unwrap_or(0);
         words.push(format!("--rows {} --items {items}", self.stage.rows));
         words.push(format!("--orders {} --seeds {}", self.orders.len(), self.seeds.len()));
         words.join(" ")
     }
-}
-
-/// The base model on every suite, from whichever run asked it; the same everywhere, or something is wrong.
-fn base(journals: &[Vec<Entry>]) -> Result<Option<Scores>> {
-    let mut all: Option<Scores> = None;
-    for scores in journals.iter().flatten().filter_map(|entry| entry.base.as_ref()) {
-        let known = all.get_or_insert_default();
-        for (suite, items) in scores {
-            let before = known.entry(suite.clone()).or_insert_with(|| items.clone());
-            ensure!(before == items, "the base model scored {suite} differently in two runs: their program differed");
-        }
-    }
-    Ok(all)
 }
 
 /// In minutes, or hours where there are some.
@@ -290,19 +278,7 @@ fn time(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::journal::tests::entry, *};
-
-    #[test]
-    fn the_base_model_is_the_same_in_every_run() {
-        let run = |suite: &str, score: f64| {
-            let base = Some(entry(0, "", &[(suite, score)]).scores);
-            vec![Entry { base, ..entry(1, "a", &[]) }, entry(2, "b", &[])]
-        };
-        let all = base(&[run("a", 0.5), run("b", 0.25), run("a", 0.5)]).unwrap().unwrap();
-        assert_eq!(all.keys().collect::<Vec<_>>(), ["a", "b"]);
-        assert!(base(&[run("a", 0.5), run("a", 0.25)]).unwrap_err().to_string().contains("differently"));
-        assert_eq!(base(&[vec![entry(1, "a", &[])]]).unwrap(), None);
-    }
+    use super::*;
 
     #[test]
     fn times_are_told_in_fitting_units() {

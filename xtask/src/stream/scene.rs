@@ -1,4 +1,7 @@
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use perennial_tests::repository;
@@ -34,35 +37,39 @@ pub(super) struct Costs {
 }
 
 impl Scene {
-    /// A real model under the shipped configuration; SmolLM2 where none is named.
-    pub(super) fn real(model: Option<&str>) -> Self {
+    /// A real model under the shipped configuration, or with the training of a configuration file; SmolLM2 where none is named.
+    pub(super) fn real(model: Option<&str>, config: Option<&Path>) -> Result<Self> {
         let model = model.unwrap_or("smollm2-135m-instruct").to_owned();
-        Self {
+        Ok(Self {
             pull: (!model.contains('/')).then(|| model.clone()),
             model,
-            settings: Table::new(),
+            settings: config.map(training_of).transpose()?.unwrap_or_default(),
             general: (repository().join("config/examples/demo/suites/general.jsonl"), "contains"),
             base_prompts: 24,
             base_tokens: 64,
             costs: Costs { cycle_seconds: 8.0, row_seconds: 0.4, item_seconds: 0.25 },
-        }
+        })
     }
 
     /// The tiny test model, with the training that its other tests use: the shipped rate is made for models of its own size.
     pub(super) fn tiny() -> Result<Self> {
         let folder = repository().join("tests/goldens/tiny");
-        let path = repository().join("config/examples/demo/tiny.toml");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let mut settings: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        settings.retain(|section, _| ["train", "ingest"].contains(&section));
         Ok(Self {
             model: folder.display().to_string(),
             pull: None,
-            settings,
+            settings: training_of(&repository().join("config/examples/demo/tiny.toml"))?,
             general: (folder.join("tasks/general_suite.jsonl"), "exact_match"),
             base_prompts: 8,
             base_tokens: 24,
             costs: Costs { cycle_seconds: 2.0, row_seconds: 0.01, item_seconds: 0.005 },
         })
     }
+}
+
+/// What a configuration file says of how samples are taken in, mixed and trained on. Its suites are not the stream's.
+fn training_of(config: &Path) -> Result<Table> {
+    let text = fs::read_to_string(config).with_context(|| format!("reading {}", config.display()))?;
+    let mut settings: Table = toml::from_str(&text).with_context(|| config.display().to_string())?;
+    settings.retain(|section, _| ["ingest", "replay", "train"].contains(&section));
+    Ok(settings)
 }

@@ -190,6 +190,10 @@ impl Stage {
         };
         let entry = drive::carry_out(&work, step.number, names)
             .with_context(|| format!("{}; its files are in {}", work.label, place.display()))?;
+        for suite in self.asked(run, step, likeness) {
+            let asked = entry.scores.get(&suite.name).map_or(0, Vec::len);
+            ensure!(asked == suite.rows.len(), "{}: {asked} of {} items were asked", suite.name, suite.rows.len());
+        }
         clear(&state.join("cycles").join(format!("{:06}", step.cycle)))?;
         Ok(entry)
     }
