@@ -25,6 +25,15 @@ impl Random {
         ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
+    /// How many times something of this probability does not happen before it does (Devroye 1986, X.2); saturates.
+    pub(crate) fn misses(&mut self, probability: f64) -> usize {
+        if probability >= 1.0 {
+            return 0;
+        }
+        let share = ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        (share.ln() / (-probability).ln_1p()) as usize
+    }
+
     /// A number below `limit`, which is not 0. The bias of the remainder is below 2⁻⁵⁰ for limits as small as ours.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize

@@ -4,7 +4,7 @@ use perennial_gate::{
     Asked, Difference, Look, Metric, Paired, Policy, Scale, Sequential, Stopped, SuiteReport, decide,
 };
 
-use super::world::{Domain, MARGIN, draw, policy};
+use super::world::{Domain, MARGIN, differences, policy};
 use crate::random::Random;
 
 /// The items of a batch, as the default of `gate.sequential.batch_items`.
@@ -22,7 +22,7 @@ pub(super) struct Outcome {
 pub(super) fn play(domain: &Domain, seed: u64) -> Outcome {
     let mut random = Random::new(seed);
     let policy = Policy { sequential: true, ..policy(seed) };
-    let differences: Vec<f64> = (0..domain.items).map(|_| draw(domain, domain.churn, &mut random)).collect();
+    let differences = differences(domain, domain.churn, &mut random);
     let mut test = Sequential::new(MARGIN, 1.0, 1, &policy);
     let (mut look, mut asked) = (Look::Continue, 0);
     for batch in differences.chunks(BATCH) {

@@ -22,7 +22,7 @@ impl Size {
     /// What the documentation shows.
     pub(super) const QUICK: Self = Self { candidates: 1000, cycles: 24 };
     /// A tenth of a point more or less.
-    pub(super) const FULL: Self = Self { candidates: 10_000, cycles: 200 };
+    pub(super) const FULL: Self = Self { candidates: 10_000, cycles: 100 };
 }
 
 /// The unrests that are simulated: shares of the answers that change though nothing is lost.

@@ -49,14 +49,19 @@ pub(super) fn report(name: &str, own: Paired, anchor: Option<Paired>, policy: &P
 
 /// The differences of a candidate.
 fn paired(domain: &Domain, churn: f64, random: &mut Random) -> Paired {
-    yes_no((0..domain.items).map(|_| draw(domain, churn, random)))
+    yes_no(differences(domain, churn, random).into_iter())
 }
 
-/// The difference on one item, which is lost or gained by half of the churn each; the true loss comes on top.
-pub(super) fn draw(domain: &Domain, churn: f64, random: &mut Random) -> f64 {
-    let gained = random.happens(0.5 * churn);
-    let lost = !gained && random.happens((0.5 * churn + domain.loss) / (1.0 - 0.5 * churn));
-    f64::from(i8::from(gained) - i8::from(lost))
+/// The differences on the items, each of which is lost or gained by half of the churn; the true loss comes on top.
+pub(super) fn differences(domain: &Domain, churn: f64, random: &mut Random) -> Vec<f64> {
+    let changes = churn + domain.loss;
+    let mut differences = vec![0.0; domain.items];
+    let mut at = random.misses(changes);
+    while let Some(difference) = differences.get_mut(at) {
+        *difference = if random.happens(0.5 * churn / changes) { 1.0 } else { -1.0 };
+        at = at.saturating_add(1).saturating_add(random.misses(changes));
+    }
+    differences
 }
 
 /// The differences of yes/no items.
