@@ -25,6 +25,7 @@ mod plugin;
 mod preferences;
 mod publish;
 mod reading;
+mod replay;
 mod requeue;
 mod rewards;
 mod rollout_server;

@@ -14,7 +14,7 @@ use std::{
 use perennial_data::{
     rows::{Line, ReadLimits, Rows},
     segment::{Stored, write_segment},
-    split::{Lot, Split, SplitConfig, choose_held_out},
+    split::{DomainSplit, Lot, Split, SplitConfig, choose_held_out},
 };
 use perennial_types::{Domain, Sample};
 
@@ -59,7 +59,7 @@ fn write_rows(mut file: impl Write, rows: usize) -> io::Result<()> {
 }
 
 fn ingest(path: &Path, state: &Path) -> Result<usize, Box<dyn Error>> {
-    let (mut seen, mut held_out, mut batch, mut stored) = (HashSet::new(), BTreeMap::new(), Vec::new(), 0);
+    let (mut seen, mut domains, mut batch, mut stored) = (HashSet::new(), BTreeMap::new(), Vec::new(), 0);
     for line in Rows::open(path, ReadLimits::default())? {
         let Line::Row { row, .. } = line? else { return Err("a row was refused".into()) };
         let sample = Sample::from_row(*row, &Domain::default(), "rows", 0);
@@ -67,26 +67,31 @@ fn ingest(path: &Path, state: &Path) -> Result<usize, Box<dyn Error>> {
             batch.push(sample);
         }
         if batch.len() == SEGMENT_ROWS {
-            stored += store(state, std::mem::take(&mut batch), &mut held_out)?;
+            stored += store(state, std::mem::take(&mut batch), &mut domains)?;
         }
     }
     if !batch.is_empty() {
-        stored += store(state, batch, &mut held_out)?;
+        stored += store(state, batch, &mut domains)?;
     }
     Ok(stored)
 }
 
-fn store(state: &Path, batch: Vec<Sample>, held_out: &mut BTreeMap<Domain, usize>) -> Result<usize, Box<dyn Error>> {
+fn store(
+    state: &Path,
+    batch: Vec<Sample>,
+    domains: &mut BTreeMap<Domain, DomainSplit>,
+) -> Result<usize, Box<dyn Error>> {
     let lot = |sample: &Sample| Lot {
         id: sample.id,
         question: sample.body.question_fingerprint(),
         domain: sample.domain.clone(),
     };
     let lots: Vec<Lot> = batch.iter().map(lot).collect();
-    let before = Split { held_out: held_out.clone(), ..Split::default() };
+    let before = Split { domains: domains.clone(), ..Split::default() };
     let chosen = choose_held_out(&SplitConfig::default(), &lots, &before);
-    for lot in lots.iter().filter(|lot| chosen.contains(&lot.id)) {
-        *held_out.entry(lot.domain.clone()).or_default() += 1;
+    for lot in &lots {
+        let counts = domains.entry(lot.domain.clone()).or_default();
+        *(if chosen.contains(&lot.id) { &mut counts.held_out } else { &mut counts.training }) += 1;
     }
     let rows: Vec<Stored> =
         batch.into_iter().map(|sample| Stored { held_out: chosen.contains(&sample.id), sample }).collect();

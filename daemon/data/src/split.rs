@@ -19,7 +19,7 @@ impl Default for SplitConfig {
     }
 }
 
-/// One in so many: topping up a domain holds out at most this part of a batch, so that a small domain is still learned; and
+/// One in so many: topping up a domain holds out at most this part of all its samples, so that a small domain is still learned; and
 /// a question of which more than this part of its domain's batch are copies is no test of anything, and is trained on.
 const SHARE_MAX: usize = 5;
 
@@ -34,11 +34,20 @@ pub struct Lot {
     pub domain: Domain,
 }
 
+/// A domain's samples on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainSplit {
+    /// Those that are held out.
+    pub held_out: usize,
+    /// Those that are trained on.
+    pub training: usize,
+}
+
 /// What was split before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// How many samples of each domain are held out.
-    pub held_out: BTreeMap<Domain, usize>,
+    /// How many samples each domain has by now, whatever batches they came in.
+    pub domains: BTreeMap<Domain, DomainSplit>,
     /// On which side the questions of the batch are that came before: whether they are held out.
     pub sides: BTreeMap<Fingerprint, bool>,
 }
@@ -48,7 +57,8 @@ pub struct Split {
 /// All copies of a question, whatever their spelling, domain or answer, fall on one side: where one is already, the others
 /// follow. A new question is held out where its lot, a number in `[0, 1)` that depends on it alone, lies below `fraction`:
 /// the answer is the same whenever and with whatever it comes. Where a domain would then have fewer than `min_per_domain`,
-/// the questions with the next lots join them, as long as no more than a fifth of the domain's batch is held out.
+/// the questions of the batch with the next lots join them, as long as no more than a fifth of all that the domain has is held out:
+/// so it comes to its suite in single samples as well.
 pub fn choose_held_out(config: &SplitConfig, batch: &[Lot], before: &Split) -> BTreeSet<SampleId> {
     let mut questions: BTreeMap<Fingerprint, BTreeMap<&Domain, usize>> = BTreeMap::new();
     let mut domains: BTreeMap<&Domain, usize> = BTreeMap::new();
@@ -83,8 +93,10 @@ pub fn choose_held_out(config: &SplitConfig, batch: &[Lot], before: &Split) -> B
         *counts.entry(domain).or_default() += copies;
     }
     for (domain, open) in open {
-        let most = domains.get(domain).unwrap_or(&0) / SHARE_MAX;
-        let missing = config.min_per_domain.saturating_sub(before.held_out.get(domain).copied().unwrap_or(0));
+        let DomainSplit { held_out: held_before, training } = before.domains.get(domain).copied().unwrap_or_default();
+        let all = held_before + training + domains.get(domain).unwrap_or(&0);
+        let most = (all / SHARE_MAX).saturating_sub(held_before);
+        let missing = config.min_per_domain.saturating_sub(held_before);
         for (_, question) in open {
             let copies = &questions[&question];
             let count = counts.get(domain).copied().unwrap_or(0);
@@ -121,8 +133,9 @@ mod tests {
         ids.map(lot).collect()
     }
 
-    fn held_before(count: usize) -> Split {
-        Split { held_out: BTreeMap::from([(Domain::new("a").unwrap(), count)]), ..Split::default() }
+    fn held_before(held_out: usize) -> Split {
+        let before = DomainSplit { held_out, training: 0 };
+        Split { domains: BTreeMap::from([(Domain::new("a").unwrap(), before)]), ..Split::default() }
     }
 
     #[test]
@@ -137,6 +150,20 @@ mod tests {
         let chosen =
             |count, held_out: usize| choose_held_out(&config, &batch("a", 0..count), &held_before(held_out)).len();
         assert_eq!([chosen(4, 0), chosen(12, 0), chosen(40, 0), chosen(40, 3), chosen(40, 9)], [0, 2, 4, 1, 0]);
+    }
+
+    #[test]
+    fn a_small_domain_that_comes_in_single_samples_has_its_suite_too() {
+        let config = SplitConfig { fraction: 1e-9, min_per_domain: 8 };
+        let mut before = Split::default();
+        let domain = Domain::new("a").unwrap();
+        for (at, row) in (1..).zip(batch("a", 0..100)) {
+            let held_out = choose_held_out(&config, &[row], &before).len();
+            let counts = before.domains.entry(domain.clone()).or_default();
+            counts.held_out += held_out;
+            counts.training += 1 - held_out;
+            assert_eq!(counts.held_out, (at / 5).min(8), "after {at}");
+        }
     }
 
     #[test]

@@ -139,8 +139,9 @@ fn check_cases(device: TrainDevice) {
         let keys: Keys = keys.map(|(key, value)| (key.clone(), value.clone())).collect();
         // Each pair by itself, and many together.
         for tokens in [1, 4096] {
-            let (got, figures) =
-                dpo().loss_and_gradients(&model, &current, reference, &case.expected(), &keys, tokens, device).unwrap();
+            let (got, figures) = dpo()
+                .loss_and_gradients(&model, &current, reference, &case.expected(), None, &keys, tokens, device)
+                .unwrap();
             assert!(figures.keys().eq(case.figures.keys()));
             let of_figures = figures.values().zip(case.figures.values()).map(|(got, expected)| error(*got, *expected));
             let errors = [

@@ -8,6 +8,7 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 
 use crate::{
+    anchors,
     answers::{Activity, AdapterRow, AdapterShown, CycleRow, CycleShown, DomainSamples, NotFound, Status},
     drift,
     ports::{Context, Cycles},
@@ -54,6 +55,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         champion,
         champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),
         waiting,
+        anchors: anchors::standing(state)?,
         unindexed: registry.unindexed_count()?,
         domains,
         last_cycle: registry.cycles(1)?.first().map(CycleRow::from),

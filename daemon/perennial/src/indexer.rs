@@ -1,9 +1,6 @@
 //! Stored samples into the replay buffer, in the background: embedding never holds ingest up.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use perennial_data::replay::{self as policies, ReplayBuffer, ReplayEntry, ReplayRow};
 use perennial_learn::embed::Embedder;
@@ -15,7 +12,7 @@ use crate::{
     engine::Engine,
     failure::caught,
     ports::{Context, Indexer, Stop},
-    replay::{self, BufferLock, Histories},
+    replay::{self, BufferLock, Histories, Opened},
     set_aside,
     stored::read_samples,
     telemetry::BufferSized,
@@ -52,12 +49,13 @@ impl StateIndexer {
         let samples = read_samples(&self.context.state, records)?;
         let texts: Vec<(SampleId, String)> = samples.iter().map(|(id, sample)| (*id, sample.body.text())).collect();
         let mut embedded = Embedded::default();
-        embedded.add(&texts, &|texts: &[&str]| embedder.embed(texts).map_err(|error| error.to_string()));
+        embedded.add(&texts, &|texts: &[&str]| embedder.embed_counting(texts).map_err(|error| error.to_string()));
         let Embedded { mut vectors, refused } = embedded;
         let entries = records.iter().filter_map(|record| {
-            let embedding = vectors.remove(&record.id)?;
+            let (embedding, tokens) = vectors.remove(&record.id)?;
             let fresh = || ReplayRow::new(record.id, record.domain.clone(), record.arrived_ms, &*record.segment);
-            Some(ReplayEntry { row: histories.get(&record.id).cloned().unwrap_or_else(fresh), embedding })
+            let known = histories.get(&record.id).cloned().unwrap_or_else(fresh);
+            Some(ReplayEntry { row: ReplayRow { tokens: u32::try_from(tokens).ok(), ..known }, embedding })
         });
         self.context.runtime.block_on(buffer.upsert(entries.collect()))?;
         let indexed = records.iter().map(|record| record.id).filter(|id| !refused.contains_key(id));
@@ -66,16 +64,18 @@ impl StateIndexer {
         set_aside::run(&self.context, &refused, None)
     }
 
-    /// Lets go of what the policy does not keep within the capacity. The samples stay in their segments.
-    fn trim(&self, config: &Config, buffer: &ReplayBuffer) -> anyhow::Result<()> {
+    /// Lets go of what the policy does not keep within the capacity, of the samples that may be replayed. They stay in their
+    /// segments.
+    fn trim(&self, config: &Config, buffer: &ReplayBuffer, keep_seed: u64) -> anyhow::Result<()> {
         let runtime = &self.context.runtime;
         let mut rows = runtime.block_on(buffer.rows())?;
         let capacity = usize::try_from(config.replay.capacity).unwrap_or(usize::MAX);
         if rows.len() > capacity {
-            let kept = policies::keep(config.replay.policy.policy(), &rows, capacity, config.cycle.seed);
-            let gone: BTreeSet<SampleId> = rows.iter().map(|row| row.id).filter(|id| !kept.contains(id)).collect();
+            let replayable = self.context.registry.replayable()?.into_iter().map(|record| record.id).collect();
+            let policy = config.replay.policy.policy();
+            let gone = policies::surplus(policy, &rows, &replayable, capacity, keep_seed);
             runtime.block_on(buffer.delete(&gone))?;
-            rows.retain(|row| kept.contains(&row.id));
+            rows.retain(|row| !gone.contains(&row.id));
         }
         runtime.block_on(buffer.optimize(VERSIONS_KEPT))?;
         let mut domains: BTreeMap<Domain, u64> = BTreeMap::new();
@@ -93,7 +93,8 @@ impl StateIndexer {
         let _turn = self.lock.hold();
         let config = self.context.config.current();
         let model = self.engine.model(&config.model)?;
-        let (buffer, histories) = replay::open(&self.context, &self.context.registry, &config.replay, &model)?;
+        let Opened { buffer, histories, keep_seed } =
+            replay::open(&self.context, &self.context.registry, &config, &model)?;
         // What comes in meanwhile is for the next call: rows that never cease to come must not keep a cycle from its mix.
         let waiting = self.context.registry.unindexed_count()?;
         if waiting == 0 {
@@ -112,7 +113,7 @@ impl StateIndexer {
             indexed += records.len() as u64;
             self.context.telemetry.beat();
         }
-        self.trim(&config, &buffer)?;
+        self.trim(&config, &buffer, keep_seed)?;
         Ok(indexed)
     }
 }
@@ -128,13 +129,13 @@ impl Indexer for StateIndexer {
     }
 }
 
-/// Turns texts into vectors, all of them or none.
-type Embed<'a> = dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>, String> + 'a;
+/// Turns texts into vectors and their numbers of tokens, all of them or none.
+type Embed<'a> = dyn Fn(&[&str]) -> Result<Vec<(Vec<f32>, usize)>, String> + 'a;
 
 /// What became of texts that were to be embedded.
 #[derive(Default)]
 struct Embedded {
-    vectors: BTreeMap<SampleId, Vec<f32>>,
+    vectors: BTreeMap<SampleId, (Vec<f32>, usize)>,
     /// Those that have no vector, with the reason.
     refused: BTreeMap<SampleId, String>,
 }
@@ -171,7 +172,7 @@ mod tests {
         let texts: Vec<(SampleId, String)> = (0..20).map(|number| (id(number), number.to_string())).collect();
         let embed = |texts: &[&str]| {
             assert!(!texts.contains(&"7"), "row 768 of a weight of 768");
-            if texts.contains(&"13") { Err("no".to_owned()) } else { Ok(vec![vec![1.0]; texts.len()]) }
+            if texts.contains(&"13") { Err("no".to_owned()) } else { Ok(vec![(vec![1.0], 1); texts.len()]) }
         };
         let mut embedded = Embedded::default();
         embedded.add(&texts, &embed);

@@ -33,7 +33,7 @@ impl StateDir {
     /// Where the system refuses.
     pub(crate) fn create(&self) -> Result<(), DurableError> {
         let shared = [self.root.clone(), self.taken(), self.cycles(), self.adapters(), self.export()];
-        let own = [self.quarantine(), self.segments(), self.scores()];
+        let own = [self.quarantine(), self.segments(), self.anchors(), self.scores()];
         let modes = shared.into_iter().map(|folder| (folder, SHARED_MODE)).chain(own.map(|folder| (folder, OWN_MODE)));
         modes.into_iter().try_for_each(|(folder, mode)| create_folder_of_mode(&folder, mode))
     }
@@ -71,6 +71,11 @@ impl StateDir {
     /// The replay buffer.
     pub(crate) fn lance(&self) -> PathBuf {
         self.root.join("lance")
+    }
+
+    /// The base model's own answers to the anchor prompts.
+    pub(crate) fn anchors(&self) -> PathBuf {
+        self.root.join("anchors")
     }
 
     /// The folders of all cycles.

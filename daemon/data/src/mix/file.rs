@@ -1,8 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use arrow::array::{Array, RecordBatch, StringArray};
 use perennial_durable as durable;
@@ -37,7 +33,7 @@ const FINGERPRINTED_COLUMNS: [&str; 6] = ["id", "origin", "domain", "body", "ref
 /// `samples` must hold every sample of the plan. `extra` joins the manifest. The same inputs give the same bytes.
 ///
 /// # Errors
-/// Where a sample is to be kept apart, is missing or there twice, where `extra` has a field of the manifest's own, or where the
+/// Where a sample is to be kept apart, is missing or there more often than it may be, where `extra` has a field of the manifest's own, or where the
 /// system refuses. Nothing is written but in the last case.
 pub fn freeze(
     folder: &Path,
@@ -47,10 +43,13 @@ pub fn freeze(
     extra: Map<String, Value>,
 ) -> Result<Manifest, MixError> {
     assert_nothing_held_out(plan.order.iter().filter_map(|(id, _)| samples.get(id)), apart)?;
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<SampleId, (Origin, usize)> = BTreeMap::new();
     let mut rows = Vec::with_capacity(plan.order.len());
     for (id, origin) in &plan.order {
-        if !seen.insert(id) {
+        let (first, times) = seen.entry(*id).or_insert((*origin, 0));
+        *times += 1;
+        let times_max = if *origin == Origin::Replay { plan.repeats_max } else { 1 };
+        if *first != *origin || *times > times_max {
             return Err(MixError::Twice(*id));
         }
         let sample = samples.get(id).ok_or(MixError::Missing(*id))?.clone();
@@ -138,14 +137,10 @@ fn decode(batch: &RecordBatch) -> Result<Vec<MixRow>, ColumnError> {
     let origins: &StringArray = columns::column(batch, "origin")?;
     (0..batch.num_rows())
         .map(|row| {
-            let origin = match origins.value(row) {
-                "new" => Origin::New,
-                "replay" => Origin::Replay,
-                other => {
-                    let problem = format!("{other:?} is neither new nor replay");
-                    return Err(ColumnError::Value { row, column: "origin", problem });
-                }
-            };
+            let name = origins.value(row);
+            let origin = Origin::ALL.into_iter().find(|origin| origin.as_str() == name);
+            let problem = || format!("{name:?} is no origin that this version knows");
+            let origin = origin.ok_or_else(|| ColumnError::Value { row, column: "origin", problem: problem() })?;
             Ok(MixRow { sample: samples.sample(row)?, origin })
         })
         .collect()

@@ -17,6 +17,14 @@ pub struct DomainCounts {
     pub new: u64,
     /// Drawn from the replay buffer.
     pub replay: u64,
+    /// Answered by the base model.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub anchor: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What is said of a mix beside its rows: `manifest.json` in the cycle's folder.
@@ -33,6 +41,9 @@ pub struct Manifest {
     pub new: u64,
     /// How many were drawn from the replay buffer.
     pub replay: u64,
+    /// How many the base model answered.
+    #[serde(default)]
+    pub anchor: u64,
     /// Per domain.
     pub domains: BTreeMap<Domain, DomainCounts>,
     /// Samples per shape.
@@ -41,6 +52,9 @@ pub struct Manifest {
     pub policy: PolicyKind,
     /// ρ, as configured; there may be less replay where there were not enough candidates.
     pub replay_fraction: f64,
+    /// How many tokens the replayed samples have; 0 in manifests of an older program, which did not count them.
+    #[serde(default)]
+    pub replay_tokens: u64,
     /// Of the draw and of the order.
     pub seed: u64,
     /// What the caller adds: the fingerprint of the base model, the parent adapter, the objective and its configuration.
@@ -57,6 +71,7 @@ impl Manifest {
             match row.origin {
                 Origin::New => counts.new += 1,
                 Origin::Replay => counts.replay += 1,
+                Origin::Anchor => counts.anchor += 1,
             }
             *kinds.entry(row.sample.body.kind()).or_default() += 1;
         }
@@ -66,10 +81,12 @@ impl Manifest {
             samples: rows.len() as u64,
             new: domains.values().map(|counts| counts.new).sum(),
             replay: domains.values().map(|counts| counts.replay).sum(),
+            anchor: domains.values().map(|counts| counts.anchor).sum(),
             domains,
             kinds,
             policy: plan.policy,
             replay_fraction: plan.replay_fraction,
+            replay_tokens: plan.replay_tokens,
             seed: plan.seed,
             extra,
         }

@@ -34,8 +34,8 @@ pub enum MixError {
     /// The plan names a sample that was not given.
     #[error("the mix needs sample {0}, which is in no segment that was read")]
     Missing(SampleId),
-    /// The plan names a sample twice.
-    #[error("sample {0} is in the mix twice")]
+    /// The plan names a sample twice, or replays it more often than it may be.
+    #[error("sample {0} is in the mix twice, or more often than it may be replayed")]
     Twice(SampleId),
     /// A further field of the manifest has the name of one of its own.
     #[error("the manifest has a field `{0}` of its own: give yours another name")]

@@ -23,15 +23,18 @@ fn samples(count: u32) -> BTreeMap<SampleId, Sample> {
 }
 
 fn new(ns: std::ops::Range<u32>) -> Vec<NewSample> {
-    ns.map(sample).map(|sample| NewSample { id: sample.id, arrived_ms: sample.arrived_ms }).collect()
+    ns.map(sample).map(|sample| NewSample { id: sample.id, arrived_ms: sample.arrived_ms, tokens: Some(10) }).collect()
 }
 
 fn candidates(ns: std::ops::Range<u32>) -> Vec<ReplayRow> {
-    ns.map(sample).map(|sample| ReplayRow::new(sample.id, sample.domain, sample.arrived_ms, "s")).collect()
+    ns.map(sample)
+        .map(|sample| ReplayRow::new(sample.id, sample.domain, sample.arrived_ms, "s"))
+        .map(|row| ReplayRow { tokens: Some(10), ..row })
+        .collect()
 }
 
 fn planned() -> MixPlan {
-    plan(&MixConfig { seed: 7, ..MixConfig::default() }, &new(100..140), &candidates(0..100))
+    plan(&MixConfig { seed: 7, ..MixConfig::default() }, &new(100..140), &candidates(0..100), &[], None)
 }
 
 fn frozen(folder: &Path) -> Manifest {
@@ -43,7 +46,7 @@ fn frozen(folder: &Path) -> Manifest {
 fn replay_is_its_share_of_the_mix() {
     let count = |fraction, new_count: u32, candidate_count: u32| {
         let config = MixConfig { replay_fraction: fraction, ..MixConfig::default() };
-        let plan = plan(&config, &new(1000..1000 + new_count), &candidates(0..candidate_count));
+        let plan = plan(&config, &new(1000..1000 + new_count), &candidates(0..candidate_count), &[], None);
         (plan.ids(Origin::New).len(), plan.ids(Origin::Replay).len())
     };
     assert_eq!(count(0.2, 40, 100), (40, 10));
@@ -51,13 +54,65 @@ fn replay_is_its_share_of_the_mix() {
     assert_eq!(count(0.2, 40, 3), (40, 3));
     assert_eq!(count(0.0, 40, 100), (40, 0));
     assert_eq!(count(0.2, 0, 100), (0, 0));
-    assert_eq!(count(1.0, 2, 5), (2, 5));
+    assert_eq!(count(0.99, 2, 5), (2, 5));
+}
+
+#[test]
+fn replay_is_a_share_of_tokens() {
+    let lengths = |tokens: Option<u32>| -> Vec<ReplayRow> {
+        candidates(0..100).into_iter().map(|row| ReplayRow { tokens, ..row }).collect()
+    };
+    let config = MixConfig { replay_fraction: 0.5, ..MixConfig::default() };
+    let drawn = |config: &MixConfig, tokens| {
+        let plan = plan(config, &new(1000..1040), &lengths(tokens), &[], None);
+        (plan.ids(Origin::Replay).len(), plan.replay_tokens)
+    };
+    assert_eq!([Some(4), Some(10), Some(100)].map(|tokens| drawn(&config, tokens)), [(100, 400), (40, 400), (4, 400)]);
+    // What was never counted is as long as the others; training cuts what is too long.
+    assert_eq!(drawn(&config, None), (40, 400));
+    assert_eq!(drawn(&MixConfig { row_tokens_max: 20, ..config }, Some(100)), (20, 400));
+}
+
+#[test]
+fn anchors_are_their_share_of_the_mix_and_of_no_other_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = MixConfig { replay_fraction: 0.2, anchor_fraction: 0.1, ..MixConfig::default() };
+    let with =
+        |anchors: std::ops::Range<u32>| plan(&config, &new(100..135), &candidates(0..100), &candidates(anchors), None);
+    let planned = with(110..300);
+    let counts = Origin::ALL.map(|origin| planned.ids(origin).len());
+    assert_eq!(counts, [35, 10, 5]);
+    // One that is new, or replayed, is no anchor besides.
+    assert!(planned.ids(Origin::Anchor).is_disjoint(&planned.ids(Origin::New)));
+    assert_eq!(with(110..113).ids(Origin::Anchor).len(), 0);
+    let manifest = freeze(folder.path(), &planned, &samples(300), &Apart::default(), Map::new()).unwrap();
+    assert_eq!((manifest.new, manifest.replay, manifest.anchor, manifest.samples), (35, 10, 5, 50));
+    let (_, rows) = read_mix(folder.path()).unwrap();
+    let read: Vec<(SampleId, Origin)> = rows.iter().map(|row| (row.sample.id, row.origin)).collect();
+    assert_eq!(read, planned.order);
+}
+
+#[test]
+fn a_replayed_sample_is_there_as_often_as_it_may_be_and_a_new_one_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = MixConfig { replay_fraction: 0.5, repeats_max: 3, ..MixConfig::default() };
+    let plan = plan(&config, &new(100..140), &candidates(0..10), &[], None);
+    assert_eq!((plan.order.len(), plan.ids(Origin::Replay).len()), (70, 10));
+    assert_eq!((plan.replay_tokens, plan.replay_tokens_wanted, plan.is_short), (300, 400, true));
+    assert!(!planned().is_short);
+    let freeze = |plan: &MixPlan| freeze(folder.path(), plan, &samples(140), &Apart::default(), Map::new());
+    let manifest = freeze(&plan).unwrap();
+    assert_eq!((manifest.samples, manifest.new, manifest.replay, manifest.replay_tokens), (70, 40, 30, 300));
+    assert!(matches!(freeze(&MixPlan { repeats_max: 2, ..plan.clone() }), Err(MixError::Twice(_))));
+    let (mut twice, again) = (plan.clone(), *plan.ids(Origin::New).first().unwrap());
+    twice.order.push((again, Origin::Replay));
+    assert!(matches!(freeze(&twice), Err(MixError::Twice(id)) if id == again));
 }
 
 #[test]
 fn oldest_new_samples_go_first() {
     let config = MixConfig { samples_max: 5, ..MixConfig::default() };
-    let chosen = plan(&config, &new(10..90), &[]).ids(Origin::New);
+    let chosen = plan(&config, &new(10..90), &[], &[], None).ids(Origin::New);
     assert_eq!(chosen, new(10..15).into_iter().map(|sample| sample.id).collect());
 }
 
@@ -161,17 +216,18 @@ proptest! {
     ) {
         let config = MixConfig { samples_max, replay_fraction, seed, ..MixConfig::default() };
         let (mut new, mut candidates) = (new(50..50 + new_count), candidates(50 + overlap - candidate_count.min(50)..50 + overlap));
-        let one = plan(&config, &new, &candidates);
+        let one = plan(&config, &new, &candidates, &[], None);
         new.reverse();
         new.extend_from_within(..);
         candidates.reverse();
-        prop_assert_eq!(&plan(&config, &new, &candidates), &one);
+        prop_assert_eq!(&plan(&config, &new, &candidates, &[], None), &one);
         let ids: BTreeSet<SampleId> = one.order.iter().map(|(id, _)| *id).collect();
         prop_assert_eq!(ids.len(), one.order.len());
         let fresh = one.ids(Origin::New);
         prop_assert!(fresh.len() <= samples_max);
-        let wanted = (replay_fraction / (1.0 - replay_fraction) * fresh.len() as f64).round() as usize;
-        prop_assert_eq!(one.replay_wanted, wanted);
-        prop_assert!(one.ids(Origin::Replay).len() <= wanted);
+        let wanted = replay_fraction / (1.0 - replay_fraction) * 10.0 * fresh.len() as f64;
+        prop_assert_eq!(one.replay_tokens_wanted, wanted.round() as u64);
+        prop_assert!(one.replay_tokens as f64 <= wanted + 5.0);
+        prop_assert_eq!(one.replay_tokens, 10 * one.ids(Origin::Replay).len() as u64);
     }
 }

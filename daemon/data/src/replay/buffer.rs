@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arrow::array::{Float32Array, RecordBatch, RecordBatchIterator};
+use arrow::array::{RecordBatch, RecordBatchIterator};
 use futures::TryStreamExt;
 use lancedb::{
     Table,
@@ -18,8 +18,8 @@ use perennial_types::{CycleId, SampleId};
 use super::{
     ReplayEntry, ReplayError, ReplayRow,
     error::refused,
-    open::{TABLE, connect, dim_of, find_table, open_table},
-    row::{self, ROW_COLUMNS},
+    open::{TABLE, complete, connect, counts_tokens, dim_of, find_table, open_table},
+    row::{self, ROW_COLUMNS, has_id},
     settled::Settled,
 };
 use crate::columns;
@@ -27,7 +27,7 @@ use crate::columns;
 /// Rows of one merge: bounds memory, and the length of the list of ids in a filter.
 const CHUNK_ROWS_MAX: usize = 1024;
 
-/// One row per stored training sample in a LanceDB table: id, domain, arrival, embedding, and how often it was replayed.
+/// One row per stored training sample in a LanceDB table: id, domain, arrival, tokens, embedding, and how often it was replayed.
 ///
 /// One process at a time may change a buffer, and that process must not run two changes at once. Every change can be
 /// repeated without harm after a crash. The buffer is an index over the segments: should it be lost, it is rebuilt from them.
@@ -36,6 +36,8 @@ pub struct ReplayBuffer {
     table: Table,
     settled: Settled,
     dim: usize,
+    /// Whether the table has a column for the tokens of rows.
+    counts_tokens: bool,
 }
 
 impl ReplayBuffer {
@@ -49,8 +51,9 @@ impl ReplayBuffer {
         if found != dim {
             return Err(ReplayError::Dimension { path: folder.to_owned(), found, wanted: dim });
         }
-        let buffer = Self { table, settled, dim };
-        if buffer.settled.version().is_none() {
+        let is_older = complete(&table).await?;
+        let buffer = Self { table, settled, dim, counts_tokens: true };
+        if is_older || buffer.settled.version().is_none() {
             buffer.settle().await?;
         }
         Ok(buffer)
@@ -70,8 +73,8 @@ impl ReplayBuffer {
             return Ok(None);
         }
         let Some(table) = find_table(&connect(folder).await?).await? else { return Ok(None) };
-        let dim = dim_of(&table).await?;
-        Ok(Some(Self { table, settled, dim }))
+        let (dim, counts_tokens) = (dim_of(&table).await?, counts_tokens(&table).await?);
+        Ok(Some(Self { table, settled, dim, counts_tokens }))
     }
 
     /// Removes the buffer in this folder, whatever its state, and makes an empty one for embeddings of length `dim`. Returns
@@ -85,7 +88,10 @@ impl ReplayBuffer {
         // A table that was never durable may be torn anywhere, which LanceDB does not look for: it panics.
         let old = if settled.version().is_some() { open_table(folder, dim).await.ok() } else { None };
         let rows = match old {
-            Some((table, dim)) => Self { table, settled, dim }.rows().await.unwrap_or_default(),
+            Some((table, dim)) => {
+                let counts_tokens = counts_tokens(&table).await.unwrap_or(false);
+                Self { table, settled, dim, counts_tokens }.rows().await.unwrap_or_default()
+            }
             None => Vec::new(),
         };
         if folder.exists() {
@@ -198,25 +204,20 @@ impl ReplayBuffer {
         self.table.count_rows(None).await.map_err(refused("count the rows of"))
     }
 
-    /// The `n` rows whose embeddings are nearest to this one, the nearest first, with their squared Euclidean distances
-    /// (for embeddings of unit length, 2 − 2 cos). An exact search over all rows.
+    /// The embeddings of the rows with these ids. An id that is not there is passed over.
     ///
     /// # Errors
-    /// Where the embedding has the wrong length, or LanceDB refuses.
-    pub async fn nearest(&self, embedding: &[f32], n: usize) -> Result<Vec<(ReplayRow, f32)>, ReplayError> {
-        const DISTANCE: &str = "_distance";
-        let columns: Vec<&str> = ROW_COLUMNS.into_iter().chain([DISTANCE]).collect();
-        let query = self.table.vector_search(embedding).map_err(refused("search"))?;
-        let query = query.bypass_vector_index().limit(n).select(Select::columns(&columns));
-        let batches = query.execute().await.map_err(refused("search"))?;
-        let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(refused("search"))?;
-        let mut found = Vec::new();
-        for batch in &batches {
-            let distances: &Float32Array = columns::column(batch, DISTANCE)?;
-            found.extend(row::decode(batch)?.into_iter().zip(distances.values().iter().copied()));
+    /// Where LanceDB refuses.
+    pub async fn vectors(&self, ids: &[SampleId]) -> Result<BTreeMap<SampleId, Vec<f32>>, ReplayError> {
+        let mut vectors = BTreeMap::new();
+        for chunk in ids.chunks(CHUNK_ROWS_MAX) {
+            let query = self.table.query().select(Select::columns(&["id", "embedding"])).only_if(has_id(chunk));
+            let mut batches = query.execute().await.map_err(refused("read"))?;
+            while let Some(batch) = batches.try_next().await.map_err(refused("read"))? {
+                vectors.extend(row::vectors(&batch)?);
+            }
         }
-        found.sort_by(|(row, distance), (other, further)| distance.total_cmp(further).then(row.id.cmp(&other.id)));
-        Ok(found)
+        Ok(vectors)
     }
 
     /// Joins the small files that single changes leave, and removes the versions of the table that are older than
@@ -240,8 +241,16 @@ impl ReplayBuffer {
         Ok(())
     }
 
+    /// As an older program made it.
+    #[cfg(test)]
+    pub(super) async fn drop_tokens(&self) -> Result<(), ReplayError> {
+        self.table.drop_columns(&["tokens"]).await.map_err(refused("change"))?;
+        self.settle().await
+    }
+
     async fn read(&self, filter: Option<String>) -> Result<Vec<ReplayRow>, ReplayError> {
-        let query = self.table.query().select(Select::columns(&ROW_COLUMNS));
+        let columns = &ROW_COLUMNS[..ROW_COLUMNS.len() - usize::from(!self.counts_tokens)];
+        let query = self.table.query().select(Select::columns(columns));
         let query = match filter {
             Some(filter) => query.only_if(filter),
             None => query,
@@ -286,10 +295,4 @@ impl ReplayBuffer {
         let version = self.table.version().await.map_err(refused("read"))?;
         Ok(self.settled.settle(version)?)
     }
-}
-
-/// Ids are hexadecimal digits, so there is nothing to escape.
-fn has_id(ids: &[SampleId]) -> String {
-    let quoted: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
-    format!("id IN ({})", quoted.join(","))
 }

@@ -1,20 +1,28 @@
 //! The replay buffer: which trained samples may be trained on again, and how they are chosen.
 //!
 //! [`ReplayBuffer`] is an index in LanceDB; the samples themselves stay in their segments, from which it can be rebuilt.
-//! [`ReplayPolicy`] decides what is [kept](keep) and what is [drawn](draw).
+//! A [`Policy`] decides what is [kept](keep) and what is [drawn](draw()).
 
 mod buffer;
+mod draw;
 mod error;
+mod keep;
 mod open;
-mod policy;
+mod policies;
+mod pool;
 mod row;
 mod settled;
+mod space;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     buffer::ReplayBuffer,
+    draw::{Draw, draw},
     error::ReplayError,
-    policy::{PolicyKind, ReplayPolicy, draw, keep},
+    keep::{keep, surplus},
+    policies::{POLICIES, Policy, PolicyKind},
+    pool::Pool,
     row::{ReplayEntry, ReplayRow},
+    space::Space,
 };

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use arrow::datatypes::Schema;
-use lancedb::{Connection, Session, Table};
+use lancedb::{Connection, Session, Table, table::NewColumnTransform};
 use perennial_durable as durable;
 
 use super::{ReplayError, error::refused, row};
@@ -40,6 +40,23 @@ pub(super) async fn find_table(connection: &Connection) -> Result<Option<Table>,
         Err(lancedb::Error::TableNotFound { .. }) => Ok(None),
         Err(error) => Err(refused("open")(error)),
     }
+}
+
+/// Adds the columns that a table of an older program lacks, and says whether it was one. They hold nothing, and nothing is written
+/// anew.
+pub(super) async fn complete(table: &Table) -> Result<bool, ReplayError> {
+    if counts_tokens(table).await? {
+        return Ok(false);
+    }
+    let tokens = NewColumnTransform::AllNulls(Arc::new(Schema::new(vec![row::tokens_field()])));
+    table.add_columns().transform(tokens).execute().await.map_err(refused("add a column to"))?;
+    Ok(true)
+}
+
+/// Whether the table says how many tokens rows have.
+pub(super) async fn counts_tokens(table: &Table) -> Result<bool, ReplayError> {
+    let schema = table.schema().await.map_err(refused("open"))?;
+    Ok(schema.field_with_name(row::TOKENS).is_ok())
 }
 
 /// The length of a table's embeddings.

@@ -25,6 +25,8 @@ pub struct ReplayRow {
     pub last_replayed_cycle: Option<CycleId>,
     /// The cycle that first trained on it, when it was new.
     pub trained_cycle: Option<CycleId>,
+    /// The tokens of its text; `None` in rows of an older program, which did not count them.
+    pub tokens: Option<u32>,
 }
 
 impl ReplayRow {
@@ -38,6 +40,7 @@ impl ReplayRow {
             times_replayed: 0,
             last_replayed_cycle: None,
             trained_cycle: None,
+            tokens: None,
         }
     }
 }
@@ -51,9 +54,12 @@ pub struct ReplayEntry {
     pub embedding: Vec<f32>,
 }
 
-/// Every column but the embedding.
-pub(super) const ROW_COLUMNS: [&str; 7] =
-    ["arrived_ms", "domain", "id", "last_replayed_cycle", "segment", "times_replayed", "trained_cycle"];
+/// Every column but the embedding, [`TOKENS`] last.
+pub(super) const ROW_COLUMNS: [&str; 8] =
+    ["arrived_ms", "domain", "id", "last_replayed_cycle", "segment", "times_replayed", "trained_cycle", TOKENS];
+
+/// The column that tables of an older program lack.
+pub(super) const TOKENS: &str = "tokens";
 
 /// The columns that change as cycles go by.
 pub(super) fn history(rows: &[ReplayRow]) -> Columns {
@@ -81,6 +87,7 @@ pub(super) fn entries(entries: &[ReplayEntry], dim: usize) -> Result<RecordBatch
         ("domain", columns::required(StringArray::from_iter_values(rows.iter().map(|row| row.domain.as_str())))),
         ("embedding", columns::required(embedding)),
         ("segment", columns::required(StringArray::from_iter_values(rows.iter().map(|row| row.segment.as_str())))),
+        (TOKENS, (Arc::new(UInt32Array::from_iter(rows.iter().map(|row| row.tokens))), true)),
     ]);
     columns::batch(columns)
 }
@@ -95,8 +102,14 @@ pub(super) fn schema(dim: usize) -> SchemaRef {
         Field::new("last_replayed_cycle", DataType::UInt64, true),
         Field::new("segment", DataType::Utf8, false),
         Field::new("times_replayed", DataType::UInt32, false),
+        tokens_field(),
         Field::new("trained_cycle", DataType::UInt64, true),
     ]))
+}
+
+/// The column that tables of an older program lack.
+pub(super) fn tokens_field() -> Field {
+    Field::new(TOKENS, DataType::UInt32, true)
 }
 
 fn item() -> Arc<Field> {
@@ -107,7 +120,7 @@ fn list_len(dim: usize) -> i32 {
     i32::try_from(dim).unwrap_or(i32::MAX)
 }
 
-/// The rows of a batch that has [`ROW_COLUMNS`].
+/// The rows of a batch that has [`ROW_COLUMNS`], or all of them but [`TOKENS`].
 pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<ReplayRow>, ColumnError> {
     let ids: &StringArray = columns::column(batch, "id")?;
     let domains: &StringArray = columns::column(batch, "domain")?;
@@ -116,6 +129,8 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<ReplayRow>, ColumnError>
     let times: &UInt32Array = columns::column(batch, "times_replayed")?;
     let replayed: &UInt64Array = columns::column(batch, "last_replayed_cycle")?;
     let trained: &UInt64Array = columns::column(batch, "trained_cycle")?;
+    let tokens: Option<&UInt32Array> =
+        batch.column_by_name(TOKENS).map(|_| columns::column(batch, TOKENS)).transpose()?;
     let cycle = |cycles: &UInt64Array, row| cycles.is_valid(row).then(|| CycleId(cycles.value(row)));
     (0..batch.num_rows())
         .map(|row| {
@@ -132,7 +147,28 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<ReplayRow>, ColumnError>
                 times_replayed: times.value(row),
                 last_replayed_cycle: cycle(replayed, row),
                 trained_cycle: cycle(trained, row),
+                tokens: tokens.filter(|tokens| tokens.is_valid(row)).map(|tokens| tokens.value(row)),
             })
         })
         .collect()
+}
+
+/// The ids of a batch with their embeddings.
+pub(super) fn vectors(batch: &RecordBatch) -> Result<Vec<(SampleId, Vec<f32>)>, ColumnError> {
+    let ids: &StringArray = columns::column(batch, "id")?;
+    let lists: &FixedSizeListArray = columns::column(batch, "embedding")?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let list = lists.value(row);
+            let values: Option<&Float32Array> = list.as_any().downcast_ref();
+            let values = values.ok_or(ColumnError::Column("embedding"))?;
+            Ok((columns::sample_id(ids, row)?, values.values().to_vec()))
+        })
+        .collect()
+}
+
+/// The filter for these ids. They are hexadecimal digits, so there is nothing to escape.
+pub(super) fn has_id(ids: &[SampleId]) -> String {
+    let quoted: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+    format!("id IN ({})", quoted.join(","))
 }

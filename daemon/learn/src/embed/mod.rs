@@ -1,8 +1,11 @@
 //! Sentence vectors, for the replay buffer and for search.
 
+mod near;
 mod sif;
 #[cfg(test)]
 mod tests;
+
+pub use near::{distances, nearest};
 
 use crate::{
     model::{Attention, Decoder, Model, Rows, Workspace},
@@ -104,12 +107,18 @@ impl Embedder {
     /// # Errors
     /// Where a text cannot be tokenized, or the forward pass fails.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let tokens = texts.iter().map(|text| {
-            let mut tokens = self.tokenizer.encode_what_has_rows(text)?;
-            tokens.truncate(self.tokens_max);
-            Ok(tokens)
-        });
-        let tokens = tokens.collect::<Result<Vec<_>, TokenizerError>>()?;
+        Ok(self.embed_counting(texts)?.into_iter().map(|(vector, _)| vector).collect())
+    }
+
+    /// As [`embed`](Self::embed), with the number of tokens of each text, those that its vector is not made of included.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn embed_counting(&self, texts: &[&str]) -> Result<Vec<(Vec<f32>, usize)>, EmbedError> {
+        let tokens = texts.iter().map(|text| self.tokenizer.encode_what_has_rows(text));
+        let mut tokens = tokens.collect::<Result<Vec<_>, TokenizerError>>()?;
+        let counts: Vec<usize> = tokens.iter().map(Vec::len).collect();
+        tokens.iter_mut().for_each(|tokens| tokens.truncate(self.tokens_max));
         let mut vectors = vec![vec![0.0; self.dim]; texts.len()];
         let mut waiting: Vec<usize> = (0..texts.len()).filter(|text| !tokens[*text].is_empty()).collect();
         while !waiting.is_empty() {
@@ -120,7 +129,7 @@ impl Embedder {
             }
             waiting = later;
         }
-        Ok(vectors)
+        Ok(vectors.into_iter().zip(counts).collect())
     }
 
     /// How many of the next texts go through the model together.

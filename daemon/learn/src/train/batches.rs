@@ -1,11 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::TrainConfig;
 
-/// Which examples each optimiser step sees: a shuffle per epoch, cut into batches, the last of which may be smaller.
+/// Which examples each optimiser step sees: a shuffle per epoch, cut into batches, the last of which may be smaller. Where examples
+/// are of groups, each group is spread evenly over the epoch.
 ///
 /// Depends on the step alone, so that a resumed run needs no state of a random number generator.
 pub(super) struct Batches {
@@ -14,11 +15,14 @@ pub(super) struct Batches {
     seed: u64,
     steps: u64,
     epoch: u64,
+    /// Of each example; empty where they are of none.
+    groups: Vec<usize>,
     order: Vec<usize>,
 }
 
 impl Batches {
-    pub(super) fn new(config: &TrainConfig, examples: usize) -> Self {
+    pub(super) fn new(config: &TrainConfig, examples: usize, groups: Option<&[usize]>) -> Self {
+        let groups = groups.unwrap_or_default().to_vec();
         let steps = (steps_per_epoch(examples, config.batch_size) as f64 * config.epochs).ceil() as u64;
         Self {
             examples,
@@ -26,7 +30,8 @@ impl Batches {
             seed: config.seed,
             steps: config.steps_max.map_or(steps, |max| steps.min(max)),
             epoch: 0,
-            order: shuffled(examples, config.seed, 0),
+            order: spread(shuffled(examples, config.seed, 0), &groups),
+            groups,
         }
     }
 
@@ -40,7 +45,7 @@ impl Batches {
         let per_epoch = steps_per_epoch(self.examples, self.batch_size);
         let epoch = step / per_epoch;
         if epoch != self.epoch {
-            self.order = shuffled(self.examples, self.seed, epoch);
+            self.order = spread(shuffled(self.examples, self.seed, epoch), &self.groups);
             self.epoch = epoch;
         }
         let first = (step % per_epoch) as usize * self.batch_size;
@@ -52,7 +57,8 @@ impl Batches {
         if steps >= steps_per_epoch(self.examples, self.batch_size) {
             return (0..self.examples).collect();
         }
-        shuffled(self.examples, self.seed, 0).into_iter().take(steps as usize * self.batch_size).collect()
+        let order = spread(shuffled(self.examples, self.seed, 0), &self.groups);
+        order.into_iter().take(steps as usize * self.batch_size).collect()
     }
 
     /// How many epochs are through after so many steps.
@@ -75,6 +81,24 @@ pub(super) fn shuffled(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
+/// The same with the members of each group at even distances, in their order: the j-th of m stands at (j + ½) / m of the way.
+fn spread(order: Vec<usize>, groups: &[usize]) -> Vec<usize> {
+    if groups.is_empty() {
+        return order;
+    }
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    order.into_iter().for_each(|example| members.entry(groups[example]).or_default().push(example));
+    let place = |at: usize, of: usize| (2 * at as u128 + 1) * (1 << 64) / (2 * of as u128);
+    let mut placed: Vec<(u128, usize, usize)> = members
+        .iter()
+        .flat_map(|(group, members)| {
+            members.iter().enumerate().map(move |(at, example)| (place(at, members.len()), *group, *example))
+        })
+        .collect();
+    placed.sort_unstable();
+    placed.into_iter().map(|(_, _, example)| example).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +110,7 @@ mod tests {
     #[test]
     fn an_epoch_sees_every_example_once_in_an_order_of_its_own() {
         let config = TrainConfig { batch_size: 4, epochs: 2.0, seed: 3, ..TrainConfig::default() };
-        let mut batches = Batches::new(&config, 10);
+        let mut batches = Batches::new(&config, 10, None);
         assert_eq!(batches.steps(), 6);
         let (first, second) = (epoch(&mut batches, 0..3), epoch(&mut batches, 3..6));
         assert_ne!(first, second);
@@ -102,7 +126,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_what_the_batches_held() {
         let config = TrainConfig { batch_size: 4, epochs: 2.0, seed: 3, ..TrainConfig::default() };
-        let mut batches = Batches::new(&config, 10);
+        let mut batches = Batches::new(&config, 10, None);
         for steps in 0..6 {
             let dealt: BTreeSet<usize> = epoch(&mut batches, 0..steps).into_iter().collect();
             assert_eq!(batches.seen(steps), dealt, "{steps} steps");
@@ -112,8 +136,27 @@ mod tests {
     #[test]
     fn steps_max_cuts_the_run_short() {
         let config = TrainConfig { batch_size: 4, epochs: 9.0, steps_max: Some(5), ..TrainConfig::default() };
-        assert_eq!(Batches::new(&config, 10).steps(), 5);
+        assert_eq!(Batches::new(&config, 10, None).steps(), 5);
         let half = TrainConfig { epochs: 0.5, steps_max: None, ..config };
-        assert_eq!(Batches::new(&half, 10).steps(), 2);
+        assert_eq!(Batches::new(&half, 10, None).steps(), 2);
+    }
+
+    #[test]
+    fn every_batch_has_its_part_of_each_group() {
+        let config = TrainConfig { batch_size: 10, epochs: 2.0, seed: 3, ..TrainConfig::default() };
+        let groups: Vec<usize> =
+            (0..100).map(|example| usize::from(example >= 70) + usize::from(example >= 90)).collect();
+        let mut batches = Batches::new(&config, 100, Some(&groups));
+        let mut orders = Vec::new();
+        for step in 0..20 {
+            let batch = batches.batch(step).to_vec();
+            let count = |group| batch.iter().filter(|example| groups[**example] == group).count();
+            assert_eq!([0, 1, 2].map(count), [7, 2, 1], "step {step}");
+            orders.extend(batch);
+            assert_eq!(batches.seen(step + 1), orders.iter().copied().collect());
+        }
+        assert_ne!(orders[..100], orders[100..]);
+        orders.sort_unstable();
+        assert!(orders.chunks(2).enumerate().all(|(example, twice)| twice == [example; 2]));
     }
 }

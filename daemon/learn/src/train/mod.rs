@@ -29,6 +29,7 @@ mod parameters;
 mod passes;
 mod run;
 mod schedule;
+mod shares;
 mod trainer;
 
 pub use activations::ActivationPlan;
@@ -41,5 +42,6 @@ pub use metrics::{METRICS_FILE, Progress};
 pub use objective::{grpo, loss_and_gradients, train};
 pub use outcome::{Outcome, Trained};
 pub use run::check_shape;
+pub use shares::{LossWeighting, Shares, WEIGHT_MAX};
 
 pub use crate::stop::StopFlag;

@@ -15,7 +15,7 @@ pub(crate) use self::{
     quarantine::{Entry, KeptFile, Lines, Listing},
     requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},
     rows::{IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Untrained, Waiting},
-    status::{DomainSamples, Drift, DriftScore, Ready, Status},
+    status::{Anchors, DomainSamples, Drift, DriftScore, Ready, Status},
     stuck::Stuck,
 };
 

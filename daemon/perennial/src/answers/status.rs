@@ -49,6 +49,9 @@ pub(crate) struct Status {
     /// Samples that nothing can be learned from as things are.
     #[serde(default)]
     pub(crate) set_aside: u64,
+    /// What came of asking the base model the anchor prompts; `None` where it was not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) anchors: Option<Anchors>,
     /// Training samples that wait for the replay buffer.
     pub(crate) unindexed: u64,
     /// Stored samples by domain.
@@ -56,6 +59,15 @@ pub(crate) struct Status {
     pub(crate) domains: BTreeMap<Domain, DomainSamples>,
     /// The last cycle.
     pub(crate) last_cycle: Option<CycleRow>,
+}
+
+/// How many anchor prompts the base model answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Anchors {
+    /// Those with an answer that ended by itself.
+    pub(crate) answered: u64,
+    /// Those without.
+    pub(crate) unanswered: u64,
 }
 
 /// What `/ready` answers.

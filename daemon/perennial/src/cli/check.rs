@@ -7,7 +7,7 @@ use perennial_publish::Surroundings;
 use perennial_registry::Registry;
 use tokio::runtime::Builder;
 
-use super::{model_tokens, output, readings, session::Session};
+use super::{changed, model_tokens, output, readings, session::Session};
 use crate::{
     config::{self, RewardPlugin},
     cycle::{self, preflight},
@@ -70,8 +70,9 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
     for doubt in doubts(session)? {
         output::line(format_args!("doubt  {:<13} {doubt}", "next cycle"));
     }
-    if let Some(older) = session.config().older_keys() {
-        output::line(format_args!("note   {:<13} {older}", "configuration"));
+    let policy = registry(session)?.map(|registry| changed::policy(session.loaded(), &registry)).transpose()?;
+    for note in session.config().older_keys().into_iter().chain(policy.flatten()) {
+        output::line(format_args!("note   {:<13} {note}", "configuration"));
     }
     if wrong > 0 {
         bail!("{wrong} of the checks failed");

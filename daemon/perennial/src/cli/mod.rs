@@ -2,6 +2,7 @@
 //! state directory's lock, where none does.
 
 mod champion;
+mod changed;
 mod chat;
 mod check;
 mod client;

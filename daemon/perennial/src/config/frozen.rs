@@ -11,6 +11,13 @@ pub(crate) fn read_frozen(mut frozen: Value) -> Result<Config, serde_json::Error
     if let Some(ingest) = frozen.get_mut("ingest").and_then(Value::as_object_mut) {
         ingest.entry("prompt_as_chat").or_insert(json!(false));
     }
+    if let Some(replay) = frozen.get_mut("replay").and_then(Value::as_object_mut) {
+        replay.entry("fallen_ratio").or_insert(json!(0.0));
+        replay.entry("anchor").or_insert(json!({ "ratio": 0.0 }));
+    }
+    if let Some(cycle) = frozen.get_mut("cycle").and_then(Value::as_object_mut) {
+        cycle.entry("twin_similarity").or_insert(json!(1.0));
+    }
     serde_json::from_value(frozen)
 }
 
@@ -44,6 +51,11 @@ mod tests {
         let mut frozen = serde_json::to_value(Config::default()).unwrap();
         assert!(read_frozen(frozen.clone()).unwrap().ingest.prompt_as_chat);
         frozen["ingest"].as_object_mut().unwrap().remove("prompt_as_chat");
-        assert!(!read_frozen(frozen).unwrap().ingest.prompt_as_chat);
+        for key in ["fallen_ratio", "anchor"] {
+            frozen["replay"].as_object_mut().unwrap().remove(key);
+        }
+        let read = read_frozen(frozen).unwrap();
+        assert!(!read.ingest.prompt_as_chat);
+        assert_eq!((read.replay.fallen_ratio, read.replay.anchor.ratio), (0.0, 0.0));
     }
 }

@@ -182,6 +182,8 @@ fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, wor
         config.http.listen = Listen::Unix(resolve("http.listen", path));
     }
     config.ingest.inbox = config.ingest.inbox.take().map(|path| resolve("ingest.inbox", &path));
+    let anchor = &mut config.replay.anchor;
+    anchor.file = anchor.file.take().map(|path| resolve("replay.anchor.file", &path));
     if let Some(path) = config.model.path() {
         config.model.base = resolve("model.base", path).to_string_lossy().into_owned();
     }

@@ -18,6 +18,7 @@ mod log_level;
 mod overrides;
 mod place;
 mod publish;
+mod ratio;
 mod reload;
 mod rewards;
 mod sections;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     listen::{Listen, SocketMode},
     load::{ConfigError, Loaded, Sources, load},
     log_level::{LevelError, log_filter},
+    ratio::Ratio,
     reload::Reload,
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,

@@ -8,12 +8,14 @@ use std::{
 use perennial_data::replay::PolicyKind;
 use perennial_learn::{
     adapter::{Kind, LoraConfig},
-    train::grpo::GrpoConfig,
+    train::{LossWeighting, grpo::GrpoConfig},
 };
 use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, Ingest, Isa, Listen, Objective, Precision, Reward, Rollout, SocketMode, TrainDevice, TrainStage};
+use super::{
+    Gate, Ingest, Isa, Listen, Objective, Precision, Ratio, Reward, Rollout, SocketMode, TrainDevice, TrainStage,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,15 +80,48 @@ impl Model {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Replay {
     pub(crate) policy: PolicyKind,
-    pub(crate) ratio: f64,
+    pub(crate) ratio: Ratio,
+    pub(crate) auto_ratio_min: f64,
+    pub(crate) auto_ratio_max: f64,
+    pub(crate) repeats_max: u64,
+    pub(crate) fallen_ratio: f64,
     pub(crate) capacity: u64,
     pub(crate) embedding: Embedding,
     pub(crate) layer: Option<usize>,
+    pub(crate) anchor: Anchor,
+}
+
+/// `[replay.anchor]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Anchor {
+    pub(crate) ratio: f64,
+    /// The prompts that ship where it is unset.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) answer_tokens_max: u64,
+    pub(crate) prompts_max: u64,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self { ratio: 0.1, file: None, answer_tokens_max: 96, prompts_max: 1000 }
+    }
 }
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { policy: PolicyKind::Reservoir, ratio: 0.2, capacity: 100_000, embedding: Embedding::Sif, layer: None }
+        Self {
+            policy: PolicyKind::default(),
+            ratio: Ratio::Fixed(0.2),
+            auto_ratio_min: 0.1,
+            auto_ratio_max: 0.5,
+            repeats_max: 1,
+            fallen_ratio: 0.5,
+            capacity: 100_000,
+            embedding: Embedding::Sif,
+            layer: None,
+            anchor: Anchor::default(),
+        }
     }
 }
 
@@ -113,6 +148,7 @@ pub(crate) struct Cycle {
     pub(crate) attempts_max: u32,
     pub(crate) requeue_max: u32,
     pub(crate) adapters_keep: u64,
+    pub(crate) twin_similarity: f64,
 }
 
 impl Default for Cycle {
@@ -127,6 +163,7 @@ impl Default for Cycle {
             attempts_max: 8,
             requeue_max: 2,
             adapters_keep: 20,
+            twin_similarity: 0.995,
         }
     }
 }
@@ -154,6 +191,7 @@ pub(crate) struct Train {
     pub(crate) weight_decay: f64,
     pub(crate) max_grad_norm: f64,
     pub(crate) checkpoint_steps: u64,
+    pub(crate) loss_weighting: LossWeighting,
     /// `[[train.stage]]`; stands above `objectives` and what goes with them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) stage: Vec<TrainStage>,
@@ -181,6 +219,7 @@ impl Default for Train {
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             checkpoint_steps: 10,
+            loss_weighting: LossWeighting::default(),
             stage: Vec::new(),
         }
     }

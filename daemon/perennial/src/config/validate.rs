@@ -7,7 +7,7 @@ use perennial_learn::{
 };
 
 use super::{
-    Config, Embedding, Objective, Rollout, Train,
+    Config, Embedding, Objective, Ratio, Rollout, Train,
     ceilings::{self, SECONDS_MAX},
     publish,
 };
@@ -87,7 +87,24 @@ fn ingest(config: &Config, found: &mut Problems) {
 
 fn replay(config: &Config, found: &mut Problems) {
     let replay = &config.replay;
-    found.within("replay.ratio", replay.ratio, 0.0..=0.95);
+    if let Ratio::Fixed(ratio) = replay.ratio {
+        found.within("replay.ratio", ratio, 0.0..=0.95);
+    }
+    found.within("replay.auto_ratio_min", replay.auto_ratio_min, 0.0..=0.95);
+    found.within("replay.auto_ratio_max", replay.auto_ratio_max, replay.auto_ratio_min..=0.95);
+    found.within("replay.repeats_max", replay.repeats_max as f64, 1.0..=100.0);
+    found.within("replay.fallen_ratio", replay.fallen_ratio, 0.0..=1.0);
+    found.within("replay.anchor.ratio", replay.anchor.ratio, 0.0..=0.5);
+    let most = match replay.ratio {
+        Ratio::Fixed(ratio) => ratio,
+        Ratio::Auto => replay.auto_ratio_max,
+    };
+    if most <= 0.95 && most + replay.anchor.ratio > 0.95 {
+        let problem = "leaves too little to what is new: with `replay.ratio` (or `replay.auto_ratio_max`) it must be 0.95 at most";
+        found.add("replay.anchor.ratio", problem);
+    }
+    found.within("replay.anchor.answer_tokens_max", replay.anchor.answer_tokens_max as f64, 1.0..=4096.0);
+    found.within("replay.anchor.prompts_max", replay.anchor.prompts_max as f64, 1.0..=100_000.0);
     found.at_least("replay.capacity", replay.capacity as f64, 1.0);
     match (replay.embedding, replay.layer) {
         (Embedding::Hidden, None) => found.add("replay.layer", "is missing: `replay.embedding = \"hidden\"` needs it"),
@@ -103,6 +120,7 @@ fn cycle(config: &Config, found: &mut Problems) {
     found.within("cycle.age_samples_min", cycle.age_samples_min as f64, 1.0..=cycle.samples_min.max(1) as f64);
     found.at_least("cycle.samples_max", cycle.samples_max as f64, cycle.samples_min as f64);
     found.at_least("cycle.keep", cycle.keep as f64, 1.0);
+    found.within("cycle.twin_similarity", cycle.twin_similarity, 0.0..=1.0);
     found.within("cycle.attempts_max", f64::from(cycle.attempts_max), 1.0..=1000.0);
     found.within("cycle.requeue_max", f64::from(cycle.requeue_max), 0.0..=100.0);
     if i64::try_from(cycle.seed).is_err() {

@@ -57,5 +57,6 @@ pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Vec<NewSample>> {
     let path = folder.collected();
     let json = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let collected: Collected = serde_json::from_slice(&json).with_context(|| format!("{}", path.display()))?;
-    Ok(collected.new.into_iter().map(|sample| NewSample { id: sample.id, arrived_ms: sample.arrived_ms }).collect())
+    let sample = |CollectedSample { id, arrived_ms }| NewSample { id, arrived_ms, tokens: None };
+    Ok(collected.new.into_iter().map(sample).collect())
 }

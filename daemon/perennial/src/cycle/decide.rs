@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     CycleFolder, Scope, StateCycles, Step,
     evaluate::{self, Evaluation},
+    fallen,
     learned::{Returned, Tries},
     notes, suites,
 };
@@ -68,7 +69,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         set_aside,
         pins: false,
     };
-    let detail = json!({ "passed": passed, "earlier_tries": earlier_tries });
+    let detail = json!({ "passed": passed, "earlier_tries": earlier_tries, fallen::FELL: fallen::of(&report) });
     failpoint::hit("cycle.deciding")?;
     parts.context.publishing.decide(cycle.id, &decision, &detail)?;
     announce(scope, &report);

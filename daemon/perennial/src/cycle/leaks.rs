@@ -47,6 +47,11 @@ impl Asked {
         self.held_out.contains(&question).then_some(Asker::HeldOut)
     }
 
+    /// Whether a suite asks this question.
+    pub(super) fn asks(&self, question: &Fingerprint) -> bool {
+        self.golden.contains_key(question) || self.held_out.contains(question)
+    }
+
     /// What a mix must not hold.
     pub(super) fn apart(self, held_out: HashSet<SampleId>) -> Apart {
         let questions = self.golden.into_keys().chain(self.held_out).collect();

@@ -3,18 +3,21 @@
 use std::collections::{BTreeSet, HashSet};
 
 use anyhow::Context as _;
-use perennial_data::mix::{self, MixConfig, MixPlan, NewSample, Origin};
+use perennial_data::{
+    mix::{self, MixPlan, NewSample, Origin},
+    replay::ReplayRow,
+};
 use perennial_registry::{Product, SampleRecord, store};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::json;
 
-use super::{Scope, Step, collect, leaks, notes};
+use super::{Scope, Step, collect, draw, leaks, notes, ratio, twins};
 use crate::{
-    clock,
+    anchors, clock,
     config::{self, Config, Start},
-    models, replay,
+    models,
     rewards::{self, GrpoStage, Sandbox},
-    stage::StageManifest,
+    stage::{LossShares, StageManifest},
     stored,
 };
 
@@ -36,26 +39,28 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         parts.indexer.fill(stop)?;
     }
     let replayable: Vec<SampleId> = replayable.iter().map(|record| record.id).collect();
-    let candidates = {
-        let _turn = parts.buffer.hold();
-        replay::select(&parts.context, &replayable)?
-    };
     // A stop may have come before the buffer was full.
     if stop.is_set() {
         return Ok(Step::Stopped);
     }
     let missing = registry.sample_records(&replayable)?.iter().filter(|record| !record.indexed).count();
     told.extend(buffer_not_full(missing, replayable.len()));
-    let mix_config = MixConfig {
-        samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
-        replay_fraction: config.replay.ratio,
-        policy: config.replay.policy,
-        seed: cycle.seed,
-    };
-    let plan = mix::plan(&mix_config, &new, &candidates);
+    let Some(mut anchors) = anchors::ready(&parts.context, &model, config, stop)? else { return Ok(Step::Stopped) };
+    anchors.retain(|anchor| !asked.asks(&anchor.sample.body.question_fingerprint()));
+    let anchor_rows: Vec<ReplayRow> = anchors.iter().map(|anchor| anchor.row.clone()).collect();
+    let ratio = ratio::of(&config.replay, registry)?;
+    let mut plan = draw::plan(scope, new, &replayable, &anchor_rows, ratio)?;
+    told.extend(twins::keep_out(scope, &model, &mut plan)?);
+    if stop.is_set() {
+        return Ok(Step::Stopped);
+    }
 
     let ids: Vec<SampleId> = plan.order.iter().map(|(id, _)| *id).collect();
-    let samples = stored::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
+    let mut samples = stored::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
+    for anchors::Anchor { sample, .. } in anchors {
+        // A sample of the same words that came in is itself.
+        samples.entry(sample.id).or_insert(sample);
+    }
     let held_out: HashSet<SampleId> = registry.held_out_samples(None)?.iter().map(|record| record.id).collect();
     if let Some(parent) = &parent {
         copy_parent(scope, parent)?;
@@ -68,16 +73,17 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         parent,
         prompt_as_chat: config.ingest.prompt_as_chat,
         train: config.train.clone(),
+        shares: Some(shares(config, ratio)),
         stages: config.stages(),
         grpo: config.learns_from_rewards().then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,
     };
     let manifest = mix::freeze(folder.path(), &plan, &samples, &asked.apart(held_out), stage.fields()?)?;
 
-    let (new, replayed) = (plan.ids(Origin::New).len(), plan.ids(Origin::Replay).len());
     told.extend(too_little_replay(&plan, replayable.len()));
+    told.extend(anchored(&plan));
     notes::write(folder, "2-mix", &told)?;
-    let detail = json!({ "new": new, "replay": replayed, "domains": manifest.domains });
+    let detail = json!({ "new": manifest.new, "replay": manifest.replay, "anchor": manifest.anchor, "domains": manifest.domains });
     registry.record_phase(cycle.id, Product::Mixed { mix: manifest.fingerprint }, &detail, clock::now_ms())?;
     Ok(Step::Done)
 }
@@ -103,14 +109,28 @@ fn buffer_not_full(missing: usize, replayable: usize) -> Option<String> {
 
 /// Less replay than configured forgets more than configured. Nothing to replay at all, in the first cycles, is no news.
 fn too_little_replay(plan: &MixPlan, replayable: usize) -> Option<String> {
-    let (wanted, drawn) = (plan.replay_wanted, plan.ids(Origin::Replay).len());
-    (replayable > 0 && drawn < wanted).then(|| {
+    let (wanted, drawn) = (plan.replay_tokens_wanted, plan.replay_tokens);
+    (replayable > 0 && plan.is_short).then(|| {
+        let samples = plan.ids(Origin::Replay).len();
         format!(
-            "{drawn} samples are replayed in this mix, where replay.ratio of {} asks for {wanted}: no more were in the \
-             buffer that may be replayed.",
+            "{samples} samples of {drawn} tokens are replayed in this mix, where replay.ratio of {} asks for {wanted} tokens: \
+             no more were in the buffer that may be replayed.",
             plan.replay_fraction
         )
     })
+}
+
+fn anchored(plan: &MixPlan) -> Option<String> {
+    let anchors = plan.ids(Origin::Anchor).len();
+    (anchors > 0).then(|| {
+        format!("{anchors} answers of the base model itself are in the mix as anchors (replay.anchor), so that what it knew is kept.")
+    })
+}
+
+/// What the mix was drawn by, in the loss as well.
+fn shares(config: &Config, replay: f64) -> LossShares {
+    let anchor = anchors::fraction(config);
+    LossShares { new: 1.0 - replay - anchor, replay, anchor }
 }
 
 fn grpo_stage(config: &Config) -> GrpoStage {

@@ -7,17 +7,22 @@
 mod anew;
 mod collect;
 mod decide;
+mod draw;
 mod evaluate;
+mod fallen;
 mod leaks;
 mod learned;
 mod mix;
 pub(crate) mod notes;
 pub(crate) mod preflight;
 mod publish;
+mod ratio;
 mod run;
 mod scores;
+mod space;
 mod suites;
 mod train;
+mod twins;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -20,6 +20,7 @@ use perennial_types::{AdapterId, Domain};
 
 use super::{check_golden, policy};
 use crate::{
+    anchors,
     config::{AutoSuite, Config, Start},
     failure::{Failure, Final},
     models,
@@ -39,6 +40,9 @@ const SMALL_SUITES_NAMED_MAX: usize = 5;
 pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
     champion(config, &context.state, &context.registry)?;
     layer(config)?;
+    if anchors::fraction(config) > 0.0 {
+        anchors::prompts(&config.replay.anchor)?;
+    }
     plugins(config, Some(&context.state.plugin_cache()))?;
     check_golden(config)?;
     Ok(())

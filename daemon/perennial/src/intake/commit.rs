@@ -6,7 +6,7 @@ use std::{
 
 use perennial_data::{
     segment::{self, Stored},
-    split::{self, Lot, Split, SplitConfig},
+    split::{self, DomainSplit, Lot, Split, SplitConfig},
 };
 use perennial_registry::{NewSample, NewSegment, Source as LedgerEntry};
 use perennial_types::{Domain, Fingerprint, Sample, SampleId};
@@ -68,13 +68,13 @@ pub(super) struct Store {
     /// once it is stored, and whoever asks the same waits to follow to its side of the split.
     claimed: Mutex<BTreeSet<Fingerprint>>,
     released: Condvar,
-    /// Held-out samples by domain, since counting them anew takes as long as there are samples.
-    held_out: Mutex<Option<BTreeMap<Domain, usize>>>,
+    /// The samples of each domain, since counting them anew takes as long as there are samples.
+    domains: Mutex<Option<BTreeMap<Domain, DomainSplit>>>,
 }
 
 impl Store {
     pub(super) fn new(context: Context) -> Self {
-        Self { context, claimed: Mutex::default(), released: Condvar::new(), held_out: Mutex::default() }
+        Self { context, claimed: Mutex::default(), released: Condvar::new(), domains: Mutex::default() }
     }
 
     /// Stores these batches as one segment and in one transaction, or none of them.
@@ -103,7 +103,7 @@ impl Store {
         }
         let ledger: Vec<LedgerEntry> = ledger.into_iter().map(|(_, entry)| entry).collect();
         self.write(&stored, &questions, &ledger)?;
-        self.count_held_out(&stored);
+        self.count(&stored);
         self.context.telemetry.beat();
         Ok(committed)
     }
@@ -135,14 +135,14 @@ impl Store {
         let split = SplitConfig { fraction, min_per_domain: held_out_min as usize };
         let lots: Vec<Lot> = fresh.iter().map(Fresh::lot).collect();
         let sides = self.context.registry.sides_of_questions(&lots.iter().map(|lot| lot.question).collect())?;
-        let held_out = {
-            let mut known = lock(&self.held_out);
+        let domains = {
+            let mut known = lock(&self.domains);
             match &*known {
                 Some(counts) => counts.clone(),
                 None => known.insert(self.counts()?).clone(),
             }
         };
-        let chosen = split::choose_held_out(&split, &lots, &Split { held_out, sides });
+        let chosen = split::choose_held_out(&split, &lots, &Split { domains, sides });
         let mut stored = Vec::with_capacity(fresh.len());
         let mut kinds = vec![BTreeMap::new(); committed.len()];
         for Fresh { at, question, sample } in fresh {
@@ -163,16 +163,19 @@ impl Store {
         Ok(stored)
     }
 
-    fn counts(&self) -> anyhow::Result<BTreeMap<Domain, usize>> {
-        let counts = self.context.registry.held_out_counts()?;
-        Ok(counts.into_iter().map(|(domain, counts)| (domain, counts.held_out as usize)).collect())
+    fn counts(&self) -> anyhow::Result<BTreeMap<Domain, DomainSplit>> {
+        let counts = self.context.registry.held_out_counts()?.into_iter().map(|(domain, counts)| {
+            (domain, DomainSplit { held_out: counts.held_out as usize, training: counts.training as usize })
+        });
+        Ok(counts.collect())
     }
 
-    fn count_held_out(&self, stored: &[Stored]) {
-        let mut known = lock(&self.held_out);
+    fn count(&self, stored: &[Stored]) {
+        let mut known = lock(&self.domains);
         let Some(counts) = &mut *known else { return };
-        for stored in stored.iter().filter(|stored| stored.held_out) {
-            *counts.entry(stored.sample.domain.clone()).or_default() += 1;
+        for stored in stored {
+            let counts = counts.entry(stored.sample.domain.clone()).or_default();
+            *(if stored.held_out { &mut counts.held_out } else { &mut counts.training }) += 1;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_data::mix::MixRow;
+use perennial_data::mix::{MixRow, Origin};
 use perennial_learn::model::Model;
 use perennial_reward::Task;
 use perennial_types::{Body, Content, Domain, Message, Prompt, Role, Sample, SampleId};
@@ -43,7 +43,9 @@ pub(crate) fn of_mix(
 ) -> MixPrompts {
     let length_max = length_max.min(model.config.positions_max.saturating_sub(completion_length_max));
     let (mut known, mut prompts) = (BTreeMap::new(), MixPrompts::default());
-    for MixRow { sample, .. } in rows.iter().filter(|row| scored(&row.sample.domain)) {
+    // What the base model said itself is asked of nobody.
+    let asked = rows.iter().filter(|row| row.origin != Origin::Anchor);
+    for MixRow { sample, .. } in asked.filter(|row| scored(&row.sample.domain)) {
         let Some((question, reference)) = question(sample) else { continue };
         let tokens = match prompt_tokens(&question, model, length_max) {
             Ok(tokens) => tokens,

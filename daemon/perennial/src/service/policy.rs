@@ -78,6 +78,7 @@ mod tests {
         keep: 1,
         attempts_max: 1,
         adapters_keep: 1,
+        twin_similarity: 1.0,
         requeue_max: 2,
     };
 

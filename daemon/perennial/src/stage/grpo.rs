@@ -78,7 +78,15 @@ pub(super) fn run(
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, .. }) => {
             let lessons = Lessons::of(&samples, &seen, skipped);
-            let trained = Trained { objective, steps, loss, items: asked.len(), learned, told: Told::default() };
+            let trained = Trained {
+                objective,
+                steps,
+                loss,
+                items: asked.len(),
+                learned,
+                told: Told::default(),
+                notes: Vec::new(),
+            };
             if learned {
                 return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
             }

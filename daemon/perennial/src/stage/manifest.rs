@@ -1,5 +1,5 @@
 use anyhow::{Context as _, bail};
-use perennial_data::mix::Manifest;
+use perennial_data::mix::{Manifest, Origin};
 use perennial_types::{AdapterId, CycleId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,6 +28,10 @@ pub(crate) struct StageManifest {
     pub(crate) prompt_as_chat: bool,
     /// What is minimised, and how to train.
     pub(crate) train: config::Train,
+    /// What share of the loss each origin of samples has. Manifests from before there were shares say nothing: every token then
+    /// counts the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shares: Option<LossShares>,
     /// The objectives one after the other, each with its keys. Manifests from before there were stages say it in `train` and
     /// `grpo`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,6 +46,28 @@ pub(crate) struct StageManifest {
 
 fn f32() -> config::Precision {
     config::Precision::F32
+}
+
+/// The shares of the origins of samples in the loss of objectives that learn from rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LossShares {
+    /// Of new samples.
+    pub(crate) new: f64,
+    /// Of replayed ones.
+    pub(crate) replay: f64,
+    /// Of answers of the base model.
+    #[serde(default)]
+    pub(crate) anchor: f64,
+}
+
+impl LossShares {
+    pub(crate) fn of(&self, origin: Origin) -> f64 {
+        match origin {
+            Origin::New => self.new,
+            Origin::Replay => self.replay,
+            Origin::Anchor => self.anchor,
+        }
+    }
 }
 
 impl StageManifest {

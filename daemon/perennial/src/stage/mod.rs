@@ -6,6 +6,7 @@ mod begin;
 mod grpo;
 mod manifest;
 mod rows;
+mod shares;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use perennial_learn::{adapter::Adapter, compute::Precision, model::Model, train 
 use perennial_types::SampleId;
 
 use self::begin::Beginning;
-pub(crate) use self::manifest::StageManifest;
+pub(crate) use self::manifest::{LossShares, StageManifest};
 use crate::{
     config::{Objective, TrainStage},
     cycle_folder::CycleFolder,
@@ -85,6 +86,9 @@ pub(crate) struct Trained {
     /// What is to be told of how they were read.
     #[serde(skip_serializing_if = "Told::is_empty")]
     pub(crate) told: Told,
+    /// What else the report should say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 /// What every objective works with.
@@ -244,7 +248,10 @@ impl StageRun {
         let learned_nothing = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str()));
         let told = self.trained.iter().flat_map(|trained| {
             let objective = trained.objective.as_str();
-            trained.told.iter().map(move |(_, samples, meaning)| format!("{objective}: {samples} samples: {meaning}"))
+            let counted = trained.told.iter();
+            let counted =
+                counted.map(move |(_, samples, meaning)| format!("{objective}: {samples} samples: {meaning}"));
+            counted.chain(trained.notes.iter().map(move |note| format!("{objective}: {note}")))
         });
         let notes = self.notes.iter().cloned().chain(learned_nothing).chain(told).collect();
         let candidate = match self.adapter {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use perennial_data::mix::MixRow;
+use perennial_data::mix::{MixRow, Origin};
 use perennial_learn::{
     adapter::Adapter,
     model::Model,
@@ -15,7 +15,7 @@ use perennial_learn::{
 use perennial_types::SampleId;
 use tracing::warn;
 
-use super::{Lessons, ObjectiveEnd, Reasons, Stage, Trained};
+use super::{Lessons, ObjectiveEnd, Reasons, Stage, Trained, shares};
 use crate::{
     config::{Objective, TrainStage},
     failure::{Final, caught},
@@ -32,18 +32,21 @@ pub(super) fn run(
 ) -> anyhow::Result<ObjectiveEnd> {
     let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
     let objective = own.objective;
-    let Read { units, samples, skipped, told } = read(model, rows, objective, trainer, manifest.train.max_length);
+    let Read { units, origins, samples, skipped, told } =
+        read(model, rows, objective, trainer, manifest.train.max_length);
     telemetry.emit(SamplesTold(&told));
     if units.is_empty() {
         let lessons = Lessons { skipped, ..Lessons::default() };
         return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_learn(objective, &lessons), lessons });
     }
     let items = units.len();
+    let (shares, notes) = shares::of(manifest, &origins).unzip();
     let run = RowRun {
         model,
         parent: adapter,
         reference,
         units,
+        shares,
         keys: &own.keys,
         train: &manifest.train.learner(*seed),
         checkpoint_dir: &folder.checkpoints_of(objective.as_str()),
@@ -58,7 +61,8 @@ pub(super) fn run(
                 let reason = format!("in none of {steps} steps was there a gradient to follow");
                 Final::new(reason, "send samples that the model cannot answer yet")
             });
-            let trained = Trained { objective, steps, loss, items, learned, told };
+            let notes = notes.unwrap_or_default();
+            let trained = Trained { objective, steps, loss, items, learned, told, notes };
             ObjectiveEnd::Trained { adapter, trained, lessons, idle }
         }
     })
@@ -79,6 +83,8 @@ fn nothing_to_learn(objective: Objective, lessons: &Lessons) -> Final {
 #[derive(Default)]
 struct Read {
     units: Vec<Vec<Encoded>>,
+    /// Where the sample of each unit comes from.
+    origins: Vec<Origin>,
     /// The sample of each unit.
     samples: Vec<BTreeSet<SampleId>>,
     skipped: Reasons,
@@ -89,7 +95,7 @@ fn read(model: &Model, rows: &[MixRow], objective: Objective, trainer: &dyn RowT
     let length_max = length_max.min(model.config.positions_max);
     let mut read = Read::default();
     let kinds = objective.kind().kinds();
-    for MixRow { sample, .. } in rows.iter().filter(|row| kinds.contains(&row.sample.body.kind())) {
+    for MixRow { sample, origin } in rows.iter().filter(|row| kinds.contains(&row.sample.body.kind())) {
         let encoded = caught(|| trainer.encode(model, &sample.body, length_max));
         let encoded = encoded.map_err(|panicked| panicked.to_string()).and_then(|encoded| {
             encoded.map_err(|error| {
@@ -102,6 +108,7 @@ fn read(model: &Model, rows: &[MixRow], objective: Objective, trainer: &dyn RowT
             Ok((unit, notes)) => {
                 read.told.add(notes);
                 read.units.push(unit);
+                read.origins.push(*origin);
                 read.samples.push(BTreeSet::from([sample.id]));
             }
             Err(reason) => {

@@ -67,6 +67,7 @@ pub(crate) struct IngestMetrics {
 /// The replay buffer.
 pub(crate) struct BufferMetrics {
     pub(crate) samples: IntGaugeVec,
+    pub(crate) anchors: IntGaugeVec,
 }
 
 /// Cycles and their phases.
@@ -203,7 +204,11 @@ impl IngestMetrics {
 impl BufferMetrics {
     fn new(registry: &Registry) -> Result<Self> {
         let samples = Opts::new("perennial_buffer_samples", "Training samples in the replay buffer.");
-        Ok(Self { samples: register(registry, IntGaugeVec::new(samples, &["domain"])?)? })
+        let anchors = Opts::new("perennial_anchor_prompts", "Anchor prompts that the base model was asked.");
+        Ok(Self {
+            samples: register(registry, IntGaugeVec::new(samples, &["domain"])?)?,
+            anchors: register(registry, IntGaugeVec::new(anchors, &["outcome"])?)?,
+        })
     }
 }
 

@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use perennial_types::{CycleId, SampleId};
 
@@ -62,21 +66,44 @@ async fn cycles_are_noted_once_and_outlive_another_upsert() {
     assert_eq!(one(&buffer, 5).await.trained_cycle, Some(CycleId(2)));
     assert_eq!(one(&buffer, 6).await, row(6, "a"));
     assert_eq!(buffer.count().await.unwrap(), 10);
-    let near = buffer.nearest(&entry(4).embedding, 1).await.unwrap();
-    assert_eq!(near[0], (expected, 0.0));
+    assert_eq!(one(&buffer, 4).await, expected);
 }
 
 #[tokio::test]
-async fn nearest_rows_come_first() {
+async fn embeddings_read_back_and_none_of_another_length_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let buffer = filled(folder.path(), 50).await;
-    let found = buffer.nearest(&entry(20).embedding, 3).await.unwrap();
-    assert_eq!(found[0], (row(20, "a"), 0.0));
-    assert_eq!(found.iter().map(|(row, _)| row.id).collect::<BTreeSet<_>>(), ids(19..22));
+    let vectors = buffer.vectors(&[id(20), id(99), id(7)]).await.unwrap();
+    let expected = [20, 7].map(|n| (id(n), entry(n).embedding));
+    assert_eq!(vectors, BTreeMap::from(expected));
     assert!(matches!(
         buffer.upsert(vec![ReplayEntry { row: row(0, "a"), embedding: vec![1.0] }]).await,
         Err(ReplayError::Embedding { found: 1, wanted: DIM, .. })
     ));
+}
+
+#[tokio::test]
+async fn a_buffer_of_a_program_that_counted_no_tokens_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = filled(folder.path(), 10).await;
+    buffer.mark_trained(CycleId(1), &ids(0..5)).await.unwrap();
+    buffer.drop_tokens().await.unwrap();
+    drop(buffer);
+    // Those that only look leave it as it is.
+    let found = ReplayBuffer::find(folder.path()).await.unwrap().unwrap();
+    assert_eq!(one(&found, 3).await, ReplayRow { trained_cycle: Some(CycleId(1)), ..row(3, "a") });
+    found.mark_replayed(CycleId(2), &ids([3])).await.unwrap();
+    drop(found);
+    for _ in 0..2 {
+        let buffer = ReplayBuffer::open(folder.path(), DIM).await.unwrap();
+        let counted = ReplayRow { tokens: Some(7), ..row(10, "a") };
+        buffer.upsert(vec![ReplayEntry { row: counted, ..entry(10) }]).await.unwrap();
+        assert_eq!((one(&buffer, 10).await.tokens, buffer.count().await.unwrap()), (Some(7), 11));
+        let known = one(&buffer, 3).await;
+        assert_eq!((known.tokens, known.times_replayed, known.trained_cycle), (None, 1, Some(CycleId(1))));
+        buffer.mark_replayed(CycleId(3), &ids([10])).await.unwrap();
+        assert_eq!(buffer.vectors(&[id(3)]).await.unwrap()[&id(3)], entry(3).embedding);
+    }
 }
 
 #[tokio::test]
@@ -147,7 +174,7 @@ fn work_on_a_buffer_can_move_between_threads() {
         buffer.upsert(Vec::new()).await?;
         buffer.mark_replayed(CycleId(1), &BTreeSet::new()).await?;
         buffer.delete(&BTreeSet::new()).await?;
-        buffer.nearest(&[], 1).await?;
+        buffer.vectors(&[]).await?;
         buffer.optimize(Duration::ZERO).await
     });
 }

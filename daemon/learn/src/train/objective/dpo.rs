@@ -5,7 +5,7 @@ use super::rows::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss};
 use crate::{
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},
-    train::{TrainConfig, TrainError, canonical::Canonical},
+    train::{TrainConfig, TrainError, canonical::Canonical, shares::MeanOf},
 };
 
 /// Direct preference optimisation (arXiv 2305.18290), TRL's `DPOTrainer` with `loss_type` `sigmoid`: −log σ(β(r_c − r_r)), the mean
@@ -66,6 +66,7 @@ impl RowObjective for Dpo {
         "logps/rejected",
     ];
     const COMPARES: bool = true;
+    const MEAN_OF: MeanOf = MeanOf::Units;
     type Config = DpoConfig;
 
     fn encode(model: &Model, body: &Body, length_max: usize) -> Result<(Vec<Encoded>, Notes), EncodeError> {

@@ -19,6 +19,7 @@ use crate::{
         gradients::{Batch, Unit},
         parameters::Parameters,
         passes::Passes,
+        shares::{Shares, Weights},
     },
 };
 
@@ -70,7 +71,7 @@ pub trait RowTrainer: Sync {
     fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError>;
 
     /// Loss, gradients and figures of one step over the units on a device: exactly what a step of [`train`](Self::train) computes
-    /// before clipping. The reference is the base model where there is no adapter for it.
+    /// before clipping, where all units are the step's. The reference is the base model where there is no adapter for it.
     ///
     /// # Errors
     /// [`TrainError`]
@@ -81,6 +82,7 @@ pub trait RowTrainer: Sync {
         adapter: &Adapter,
         reference: Option<&Adapter>,
         units: &[Vec<Encoded>],
+        shares: Option<&Shares>,
         keys: &Keys,
         tokens_per_micro_batch: usize,
         device: TrainDevice,
@@ -193,6 +195,7 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         adapter: &Adapter,
         reference: Option<&Adapter>,
         units: &[Vec<Encoded>],
+        shares: Option<&Shares>,
         keys: &Keys,
         tokens_per_micro_batch: usize,
         device: TrainDevice,
@@ -205,7 +208,9 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         };
         let compared = compared.map(|values| reference::dealt(&values, units)).unwrap_or_default();
         let named: Vec<Unit<'_>> = units.iter().enumerate().map(|(name, unit)| Unit::of(name, unit)).collect();
-        let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect());
+        let (weights, all) = (Weights::of(units, shares, R::MEAN_OF), (0..units.len()).collect::<Vec<_>>());
+        let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect())
+            .weighted(weights.as_ref(), &all);
         let batch = Batch { units: &named, temperature: 1.0, tokens_per_micro_batch, step: 1 };
         let result = batch.run(&mut passes, &parameters, &mut loss, &never)?.ok_or(TrainError::NoExamples)?;
         Ok((result.named(&parameters)?, loss.figures()))

@@ -2,7 +2,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::{adapter::Adapter, model::Model, stop::StopFlag, tokenize::Encoded, train::TrainConfig};
+use crate::{
+    adapter::Adapter,
+    model::Model,
+    stop::StopFlag,
+    tokenize::Encoded,
+    train::{Shares, TrainConfig},
+};
 
 /// The keys of an objective, by their names.
 pub type Keys = Map<String, Value>;
@@ -17,6 +23,8 @@ pub struct RowRun<'a> {
     pub reference: Option<&'a Adapter>,
     /// The encoded rows: the sequences of each.
     pub units: Vec<Vec<Encoded>>,
+    /// What share of the loss each group of units has; all count the same without it.
+    pub shares: Option<Shares>,
     /// The objective's own keys.
     pub keys: &'a Keys,
     /// Everything else about the optimisation. What the keys say stands above it.

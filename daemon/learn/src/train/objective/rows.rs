@@ -20,6 +20,7 @@ use crate::{
         lesson::{Lesson, Objective, Round, Taken},
         micro_batch::targets_of,
         passes::Passes,
+        shares::{MeanOf, Weights},
         trainer::{self, Begin},
     },
 };
@@ -34,6 +35,8 @@ pub(in crate::train) trait RowObjective: 'static {
     const FIGURES: &'static [&'static str];
     /// Whether its loss compares with what the reference says: the champion's adapter, or the base model.
     const COMPARES: bool;
+    /// What the loss of a step is the mean of.
+    const MEAN_OF: MeanOf;
     /// Its keys.
     type Config: ObjectiveConfig;
 
@@ -94,6 +97,7 @@ struct Rows<'a, R: RowObjective> {
     tokens_per_micro_batch: usize,
     /// Of each sequence of each unit.
     reference: Vec<Vec<Vec<f32>>>,
+    weights: Option<Weights>,
     batches: Batches,
     /// The units of the step.
     chosen: Vec<usize>,
@@ -105,6 +109,8 @@ pub(in crate::train) struct RowLoss<'s, R: RowObjective> {
     step: StepSize,
     /// Of each unit of the step; empty where the objective does not compare.
     reference: Vec<&'s [Vec<f32>]>,
+    /// What the loss of each unit is multiplied by; empty where that is nothing.
+    factors: Vec<f64>,
     /// Summed over the units so far.
     figures: Vec<f64>,
 }
@@ -112,7 +118,13 @@ pub(in crate::train) struct RowLoss<'s, R: RowObjective> {
 impl<'s, R: RowObjective> RowLoss<'s, R> {
     pub(in crate::train) fn new(config: &'s R::Config, units: &[Unit<'_>], reference: Vec<&'s [Vec<f32>]>) -> Self {
         let step = StepSize { units: units.len(), targets: units.iter().map(Unit::targets).sum() };
-        Self { config, step, reference, figures: vec![0.0; R::FIGURES.len()] }
+        Self { config, step, reference, factors: Vec::new(), figures: vec![0.0; R::FIGURES.len()] }
+    }
+
+    /// With the units, which are these of a run, weighted.
+    pub(in crate::train) fn weighted(self, weights: Option<&Weights>, chosen: &[usize]) -> Self {
+        let factors = weights.map(|weights| weights.of_step(chosen, self.step.targets)).unwrap_or_default();
+        Self { factors, ..self }
     }
 
     /// The means over the units.
@@ -131,9 +143,12 @@ impl<R: RowObjective> Loss for RowLoss<'_, R> {
             .zip(references)
             .map(|(targets, reference)| Sequence { logprobs: targets.logprobs, reference })
             .collect();
+        let first = slopes.len();
         let UnitLoss { value, figures } = R::loss(self.config, &self.step, &unit, slopes);
         self.figures.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
-        value
+        let Some(factor) = self.factors.get(at) else { return value };
+        slopes.iter_mut().skip(first).for_each(|slope| *slope = (f64::from(*slope) * factor) as f32);
+        value * factor
     }
 }
 
@@ -175,7 +190,7 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
             true => self.chosen.iter().map(|at| self.reference[*at].as_slice()).collect(),
             false => Vec::new(),
         };
-        let loss = RowLoss::new(self.config, &units, reference);
+        let loss = RowLoss::new(self.config, &units, reference).weighted(self.weights.as_ref(), &self.chosen);
         (Lesson { units, temperature: 1.0 }, loss)
     }
 
@@ -210,7 +225,8 @@ pub(in crate::train) fn train<R: RowObjective>(
     config.check()?;
     train.check()?;
     check(&run)?;
-    let names = names::<R>(&run, config, train)?;
+    let weights = Weights::of(&run.units, run.shares.as_ref(), R::MEAN_OF);
+    let names = names::<R>(&run, config, train, weights.as_ref())?;
     let RowRun { model, parent, reference, units, checkpoint_dir, stop, .. } = run;
     let mut objective = Rows::<R> {
         config,
@@ -218,13 +234,19 @@ pub(in crate::train) fn train<R: RowObjective>(
         adapter_of_reference: reference,
         tokens_per_micro_batch: train.tokens_per_micro_batch,
         reference: Vec::new(),
-        batches: Batches::new(train, units.len()),
+        batches: Batches::new(train, units.len(), weights.as_ref().map(Weights::groups)),
+        weights,
         chosen: Vec::new(),
     };
     trainer::run(Begin { model, parent, names, config: train, checkpoint_dir, stop }, &mut objective, on_step)
 }
 
-fn names<R: RowObjective>(run: &RowRun<'_>, config: &R::Config, train: &TrainConfig) -> Result<Names, TrainError> {
+fn names<R: RowObjective>(
+    run: &RowRun<'_>,
+    config: &R::Config,
+    train: &TrainConfig,
+    weights: Option<&Weights>,
+) -> Result<Names, TrainError> {
     let mut canonical = Canonical::new(R::NAME);
     canonical.bytes("model", run.model.fingerprint.as_bytes());
     canonical.train(train);
@@ -241,7 +263,12 @@ fn names<R: RowObjective>(run: &RowRun<'_>, config: &R::Config, train: &TrainCon
             canonical.bytes("supervised", &supervised);
         }
     }
-    Ok(Names { run: canonical.fingerprint(), before: R::name_before(run, train)? })
+    let Some(weights) = weights else {
+        return Ok(Names { run: canonical.fingerprint(), before: R::name_before(run, train)? });
+    };
+    // No program before had weights.
+    weights.write(&mut canonical);
+    Ok(Names { run: canonical.fingerprint(), before: None })
 }
 
 fn check(run: &RowRun<'_>) -> Result<(), TrainError> {

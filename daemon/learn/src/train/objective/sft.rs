@@ -18,6 +18,7 @@ use crate::{
         gradients::{Batch, Unit},
         parameters::Parameters,
         passes::Passes,
+        shares::MeanOf,
     },
 };
 
@@ -72,6 +73,7 @@ impl RowObjective for Sft {
     const KINDS: &'static [Kind] = &[Kind::Messages, Kind::PromptCompletion, Kind::Text];
     const FIGURES: &'static [&'static str] = &[];
     const COMPARES: bool = false;
+    const MEAN_OF: MeanOf = MeanOf::Targets;
     type Config = SftConfig;
 
     fn encode(model: &Model, body: &Body, length_max: usize) -> Result<(Vec<Encoded>, Notes), EncodeError> {
@@ -109,7 +111,7 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     let units = examples.into_iter().map(|example| vec![example]).collect();
     let keys = &Keys::new();
-    let run = RowRun { model, parent, reference: None, units, keys, train: config, checkpoint_dir, stop };
+    let run = RowRun { model, parent, reference: None, units, shares: None, keys, train: config, checkpoint_dir, stop };
     rows::train::<Sft>(run, &SftConfig::of(config), on_step)
 }
 

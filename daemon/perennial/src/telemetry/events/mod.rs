@@ -1,5 +1,6 @@
 //! What can happen, a file an area.
 
+mod anchor;
 mod cycle;
 mod drift;
 mod failure;
@@ -10,7 +11,9 @@ mod publish;
 mod reward;
 mod train;
 
-pub(crate) use self::{cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*};
+pub(crate) use self::{
+    anchor::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*,
+};
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

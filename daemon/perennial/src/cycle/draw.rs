@@ -1,0 +1,52 @@
+//! What the mix is drawn from: what was collected, and what may be replayed, as the replay buffer knows it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use perennial_data::{
+    mix::{self, MixConfig, MixPlan, NewSample},
+    replay::{ReplayRow, Space},
+};
+use perennial_types::SampleId;
+
+use super::{Scope, fallen, space::BufferSpace};
+use crate::{anchors, replay};
+
+/// The plan of a mix of the samples that were collected, of those among `replayable` that the buffer holds, and of anchors.
+pub(super) fn plan(
+    scope: &Scope<'_>,
+    mut new: Vec<NewSample>,
+    replayable: &[SampleId],
+    anchors: &[ReplayRow],
+    replay_fraction: f64,
+) -> anyhow::Result<MixPlan> {
+    let Scope { parts, cycle, config, .. } = scope;
+    let context = &parts.context;
+    let replay = &config.replay;
+    let mix_config = MixConfig {
+        samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
+        replay_fraction,
+        anchor_fraction: if anchors.is_empty() { 0.0 } else { anchors::fraction(config) },
+        policy: replay.policy,
+        repeats_max: replay.repeats_max as usize,
+        fallen: fallen::last(&context.registry)?,
+        fallen_fraction: replay.fallen_ratio,
+        row_tokens_max: config.train.max_length as u64,
+        cycle: cycle.id,
+        seed: cycle.seed,
+    };
+    let _turn = parts.buffer.hold();
+    let Some(buffer) = replay::find(context)? else { return Ok(mix::plan(&mix_config, &new, &[], anchors, None)) };
+    let select = |ids: &[SampleId]| context.runtime.block_on(buffer.select(ids)).context("the replay buffer");
+    let ids: Vec<SampleId> = new.iter().map(|sample| sample.id).collect();
+    let counted: BTreeMap<SampleId, ReplayRow> = select(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+    for sample in &mut new {
+        sample.tokens = counted.get(&sample.id).and_then(|row| row.tokens);
+    }
+    let mut candidates = select(replayable)?;
+    let space = match replay.policy.policy().reads_space() {
+        true => Some(BufferSpace::read(context, &buffer, &mut candidates, &ids, cycle.seed)?),
+        false => None,
+    };
+    Ok(mix::plan(&mix_config, &new, &candidates, anchors, space.as_ref().map(|space| space as &dyn Space)))
+}
