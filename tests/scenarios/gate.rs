@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{cycle, ingest, report};
 
 /// Few steps: what is learned does not matter here.
-const QUICK: [&str; 2] = ["train.steps_max=2", "train.learning_rate=1e-4"];
+const QUICK: [&str; 3] = ["train.steps_max=2", "train.learning_rate=1e-4", "gate.vault_fraction=0"];
 
 fn chat(question: &str, answer: &str, domain: &str) -> String {
     let turns = json!([{"role": "user", "content": question}, {"role": "assistant", "content": answer}]);

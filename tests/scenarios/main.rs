@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test helper that fails is a test that fails")]
 
 mod aborted;
+mod anchor;
 mod config;
 mod cycle;
 mod drift;
 mod engine_candle;
+mod evaluate;
 mod full_disk;
 mod gate;
 mod generate;

@@ -10,7 +10,7 @@ use perennial_types::{AdapterId, CycleId, Domain};
 use crate::{
     anchors,
     answers::{Activity, AdapterRow, AdapterShown, CycleRow, CycleShown, DomainSamples, NotFound, Status},
-    drift,
+    drift, pin,
     ports::{Context, Cycles},
     state::StateDir,
     stuck, untrained,
@@ -53,6 +53,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         targets,
         drift: drift::measure(registry)?,
         champion,
+        anchor: context.config.current().gate.anchor.enabled.then(|| pin::anchor(registry)).transpose()?,
         champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),
         waiting,
         anchors: anchors::standing(state)?,

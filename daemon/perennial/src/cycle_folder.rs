@@ -1,6 +1,12 @@
 //! A cycle's folder: known to all that work in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
 
 /// The folder of a cycle: everything that its phases write, and all that a training stage needs.
 #[derive(Clone, Debug)]
@@ -74,6 +80,11 @@ impl CycleFolder {
         self.0.join("golden.json")
     }
 
+    /// The anchor, and what it and the candidate are asked to be compared.
+    pub(crate) fn anchor(&self) -> PathBuf {
+        self.0.join("anchor.json")
+    }
+
     /// How both sides did on the suites, item by item.
     pub(crate) fn scores(&self) -> PathBuf {
         self.0.join("scores.json")
@@ -90,5 +101,17 @@ impl CycleFolder {
 
     pub(crate) fn report_markdown(&self) -> PathBuf {
         self.0.join("report.md")
+    }
+}
+
+/// What a file of the folder holds; `None` where it is not there.
+///
+/// # Errors
+/// Where it cannot be read, or holds something else.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(json) => Ok(Some(serde_json::from_slice(&json).with_context(|| path.display().to_string())?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
 }

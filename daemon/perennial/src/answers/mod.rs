@@ -1,7 +1,9 @@
 //! What the daemon and the command line tell: each answer once, as it is sent, read and printed. Nothing here does anything.
 
 mod activity;
+mod anchor;
 mod cycles;
+mod pin_schema;
 mod quarantine;
 mod requests;
 mod rows;
@@ -11,6 +13,7 @@ mod stuck;
 
 pub(crate) use self::{
     activity::{Activity, Blocked, IntakeTrouble, SetAside},
+    anchor::{Anchor, Pins, SetPin, Whom, anchor_name, pin_reason},
     cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown},
     quarantine::{Entry, KeptFile, Lines, Listing},
     requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},

@@ -6,7 +6,7 @@ use perennial_types::{AdapterId, Domain, Publication};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Activity, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
+use super::{Activity, Anchor, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
 
 /// `perennial status`, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +25,9 @@ pub(crate) struct Status {
     pub(crate) champion: Option<AdapterId>,
     /// Since when, in milliseconds since the Unix epoch.
     pub(crate) champion_since_ms: Option<i64>,
+    /// What candidates are held against beside the champion; `None` where `gate.anchor.enabled` is off.
+    #[serde(default)]
+    pub(crate) anchor: Option<Anchor>,
     /// What keeps training from getting on, where something does.
     #[serde(default)]
     pub(crate) stuck: Option<Stuck>,

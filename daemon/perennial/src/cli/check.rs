@@ -124,7 +124,7 @@ fn model(session: &Session, readings: &mut Readings) -> anyhow::Result<String> {
     let precision = config.precision.resolve();
     let model = models::load(config, precision)?.with_prompt_as_chat(session.config().ingest.prompt_as_chat);
     if let Some(registry) = registry(session)? {
-        preflight::base(&model, &registry)?;
+        preflight::base(session.config(), &model, &registry)?;
         readings.of_stored = readings::of_stored(session, &registry, &model, output::has_colour())?;
     }
     readings.doubts = readings::doubts(&model);

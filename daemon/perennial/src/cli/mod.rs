@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod cycle;
 mod data;
+mod evaluate;
 mod exit;
 mod gate;
 mod generate;
@@ -15,6 +16,7 @@ mod ingest;
 mod model_tokens;
 mod models;
 mod output;
+mod pin;
 mod plugin;
 mod plugin_loader;
 mod quarantine;
@@ -76,8 +78,12 @@ enum Command {
     Show(show::Show),
     /// Let the gate decide on an ended cycle anew, under the configuration of now
     Gate(gate::Gate),
+    /// Score adapters on suites, outside a cycle, and compare them item by item
+    Evaluate(evaluate::Evaluate),
     /// Put an adapter in service by hand
     Promote(champion::Promote),
+    /// Pin the anchor: what a person accepted, and no candidate may fall behind; or show it
+    Pin(pin::PinCommand),
     /// Put an earlier champion back in service
     Rollback(champion::Rollback),
     /// Give an ended cycle's new samples back, so that a later one trains on them
@@ -186,7 +192,9 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Adapters(Json { json }) => show::adapters(&session, json)?,
         Command::Show(show) => show.run(&session)?,
         Command::Gate(gate) => return Ok(gate.run(&session)?.into()),
+        Command::Evaluate(evaluate) => evaluate.run(&session)?,
         Command::Promote(promote) => promote.run(&session)?,
+        Command::Pin(pin) => pin.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,
         Command::Requeue { cycle } => champion::requeue(&session, cycle)?,
         Command::Quarantine(quarantine) => quarantine.run(&session)?,

@@ -74,14 +74,22 @@ impl Session {
         Ok(telemetry::init_log(&self.config().log, progress)?)
     }
 
+    /// As [`log_quietly`](Self::log_quietly), with a bar that no line tears.
+    pub(super) fn log_beside(&self, progress: &ProgressBar) -> anyhow::Result<()> {
+        telemetry::init_log(&Log { format: LogFormat::Text, level: self.quiet_level() }, progress)?;
+        Ok(())
+    }
+
     /// Tells a person of warnings only, unless the configuration asks for another level.
     pub(super) fn log_quietly(&self) -> anyhow::Result<()> {
-        let level = match self.loaded.origins.contains_key("log.level") {
+        self.log_beside(&ProgressBar::hidden())
+    }
+
+    fn quiet_level(&self) -> String {
+        match self.loaded.origins.contains_key("log.level") {
             true => self.config().log.level.clone(),
             false => QUIET.to_owned(),
-        };
-        telemetry::init_log(&Log { format: LogFormat::Text, level }, &ProgressBar::hidden())?;
-        Ok(())
+        }
     }
 
     /// The daemon if one runs, else the parts without the lock, for a command that only reads.

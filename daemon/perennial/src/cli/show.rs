@@ -7,7 +7,7 @@ use super::{
     table::{NOTHING, Table, or_nothing, time},
 };
 use crate::{
-    answers::{AdapterRow, Anchors, CycleRow, Drift, DriftScore, IntakeTrouble, SetAside, Status},
+    answers::{AdapterRow, Anchor, Anchors, CycleRow, Drift, DriftScore, IntakeTrouble, SetAside, Status, pin_reason},
     api,
 };
 
@@ -96,6 +96,9 @@ fn status_text(status: &Status) -> String {
             status.waiting.refused
         ));
     }
+    if let Some(anchor) = &status.anchor {
+        text.push_str(&format!("\nanchor      {}", anchor_text(anchor)));
+    }
     if let Some(trouble) = &status.intake {
         text.push_str(&intake_text(trouble));
     }
@@ -140,6 +143,14 @@ fn status_text(status: &Status) -> String {
         text.push_str(&format!("\n\n{table}"));
     }
     text
+}
+
+/// What candidates are held against beside the champion.
+fn anchor_text(anchor: &Anchor) -> String {
+    match &anchor.pin {
+        Some(pin) => format!("{}, pinned {} {}", anchor.name(), time(pin.at_ms), pin_reason(pin)),
+        None => "the base model: nobody pinned another (`perennial pin`)".to_owned(),
+    }
 }
 
 /// What the detectors say, where they can say anything.
@@ -293,6 +304,7 @@ mod tests {
             }),
             champion: Some("0123456789ab".parse().unwrap()),
             champion_since_ms: Some(0),
+            anchor: Some(Anchor::default()),
             stuck: Some(Stuck {
                 cycle: Some(CycleId(4)),
                 since_ms: 1_000,

@@ -19,6 +19,8 @@ pub(crate) struct Gate {
     pub(crate) unjudged_ratio_max: f64,
     pub(crate) max_fault_ratio: f64,
     pub(crate) scores_bytes_max: u64,
+    pub(crate) vault_fraction: f64,
+    pub(crate) vault_cycles: u64,
     pub(crate) anchor: Anchor,
     pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
@@ -40,6 +42,8 @@ impl Default for Gate {
             unjudged_ratio_max: policy.unjudged_ratio_max,
             max_fault_ratio: policy.max_fault_ratio,
             scores_bytes_max: 256 << 20,
+            vault_fraction: 0.1,
+            vault_cycles: 10,
             anchor: Anchor::default(),
             hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
@@ -52,14 +56,30 @@ impl Default for Gate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Anchor {
+    pub(crate) enabled: bool,
     pub(crate) margin: f64,
+    pub(crate) items_max: usize,
+    pub(crate) repin: Repin,
 }
 
 impl Default for Anchor {
     fn default() -> Self {
-        Self { margin: Policy::default().anchor_margin }
+        Self { enabled: true, margin: Policy::default().anchor_margin, items_max: 400, repin: Repin::Hand }
     }
 }
+
+/// Who pins the anchor anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Repin {
+    /// People alone.
+    Hand,
+    /// The gate too, where a new champion is shown to be better than the anchor.
+    Test,
+}
+
+/// Golden suites of more items are drawn from, where the suite has no number of its own.
+const GOLDEN_ITEMS_MAX_DEFAULT: usize = 1000;
 
 impl Gate {
     /// What the suite of a domain's held-out samples is made with: the domain's own keys stand above those of all.
@@ -79,6 +99,12 @@ impl Gate {
             margin: own.margin.unwrap_or(self.margin),
             max_new_tokens: own.max_new_tokens.unwrap_or(auto.max_new_tokens),
         }
+    }
+
+    /// How many items of a golden suite a cycle asks at most.
+    pub(crate) fn golden_items_max(&self, name: &str) -> usize {
+        let own = self.suite.iter().find(|suite| suite.name == name).and_then(|suite| suite.items_max);
+        own.unwrap_or(GOLDEN_ITEMS_MAX_DEFAULT)
     }
 
     /// The loss that a golden suite tolerates.
@@ -156,6 +182,8 @@ pub(crate) struct Suite {
     #[serde(default)]
     pub(crate) target: bool,
     pub(crate) margin: Option<f64>,
+    /// [`Gate::golden_items_max`]
+    pub(crate) items_max: Option<usize>,
     #[serde(default = "max_new_tokens")]
     pub(crate) max_new_tokens: usize,
 }

@@ -37,7 +37,7 @@ pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
     frozen::read_frozen,
-    gate::{AutoSuite, Gate, Suite},
+    gate::{AutoSuite, Gate, Repin, Suite},
     ingest::Ingest,
     learned::key_to_train,
     listen::{Listen, SocketMode},

@@ -260,6 +260,9 @@ fn gate(config: &Config, found: &mut Problems) {
     found.at_least("gate.margin", gate.margin, 0.0);
     found.within("gate.margin_relative", gate.margin_relative, 0.0..=1.0);
     found.at_least("gate.anchor.margin", gate.anchor.margin, 0.0);
+    found.at_least("gate.anchor.items_max", gate.anchor.items_max as f64, 1.0);
+    found.within("gate.vault_fraction", gate.vault_fraction, 0.0..=0.5);
+    found.at_least("gate.vault_cycles", gate.vault_cycles as f64, 1.0);
     found.within("gate.unjudged_ratio_max", gate.unjudged_ratio_max, 0.0..=1.0);
     found.within("gate.max_fault_ratio", gate.max_fault_ratio, 0.0..=1.0);
     found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
@@ -283,6 +286,7 @@ fn gate(config: &Config, found: &mut Problems) {
         }
         found.at_least(&key("margin"), suite.margin.unwrap_or(0.0), 0.0);
         found.at_least(&key("max_new_tokens"), suite.max_new_tokens as f64, 1.0);
+        found.at_least(&key("items_max"), suite.items_max.map_or(1.0, |items| items as f64), 1.0);
         judged_by(config, &key("plugin"), suite.metric, suite.plugin.as_ref(), found);
     }
 }

@@ -5,7 +5,13 @@ use perennial_gate::{Policy, Report, Suite};
 use perennial_registry::{Registry, RegistryError};
 use perennial_types::CycleId;
 
-use super::{CycleFolder, decide, evaluate, suites};
+use super::{
+    CycleFolder, anchor,
+    decide::{self, Judged},
+    evaluate,
+    held_out::auto_name,
+    suites,
+};
 use crate::{
     answers::NotFound,
     config::{AutoSuite, Config},
@@ -37,13 +43,15 @@ pub(super) fn decide_anew(
     suites::name_targets(&folder, &mut frozen)?;
     let history = History::read(&folder)?;
     let policy = Policy { earlier_tries: decide::earlier_tries(&cycle), ..decide::policy(&config.gate, cycle.seed) };
-    decide::report(&cycle, candidate, &folder, (&frozen, &answers), history.as_ref(), policy)
+    let anchored = if config.gate.anchor.enabled { anchor::read(&folder)? } else { None };
+    let judged = Judged { suites: &frozen, answers: &answers, anchored: anchored.as_ref() };
+    decide::report(&cycle, candidate, &folder, judged, history.as_ref(), policy)
 }
 
 /// The suite in the role that it has now. One that is no longer configured keeps what it had.
 fn under(config: &Config, suite: &mut Suite) {
     let gate = &config.gate;
-    if let Some(domain) = &suite.domain {
+    if let Some(domain) = suite.domain.as_ref().filter(|domain| suite.name == auto_name(domain)) {
         let AutoSuite { protected, target, margin, .. } = gate.auto_of(domain);
         (suite.protected, suite.target, suite.margin) = (protected, target, margin);
     } else if let Some(golden) = gate.suite.iter().find(|golden| golden.name == suite.name) {

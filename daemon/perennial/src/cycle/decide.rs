@@ -12,17 +12,20 @@ use serde_json::{Value, json};
 
 use super::{
     CycleFolder, Scope, StateCycles, Step,
+    anchor::{self, Anchored},
     evaluate::{self, Evaluation},
     fallen,
     learned::{Returned, Tries},
-    notes, suites,
+    notes, suites, vault,
 };
 use crate::{
-    config,
+    answers::anchor_name,
+    config::{self, Repin},
+    pin,
     rewards::{History, chart},
     set_aside,
     stage::StageManifest,
-    telemetry::{Decided, SamplesReturned, SetAsideCount, SuitesScored},
+    telemetry::{AnchorPinned, Decided, SamplesReturned, SetAsideCount, SuitesScored, VaultAsked},
 };
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -34,27 +37,29 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     // Where the scores are gone they are asked for again, and that may be stopped.
     let Some(answers) = evaluate::evaluation(scope, &suites)? else { return Ok(Step::Stopped) };
     let history = History::read(folder)?;
+    let anchored = anchor::read(folder)?;
+    let judged = Judged { suites: &suites, answers: &answers, anchored: anchored.as_ref() };
     let tries = Tries::of(scope)?;
     let policy = Policy { earlier_tries: tries.earlier, ..policy(&config.gate, cycle.seed) };
-    let report = report(cycle, candidate, folder, (&suites, &answers), history.as_ref(), policy)?;
+    let report = report(cycle, candidate, folder, judged, history.as_ref(), policy)?;
     let passed = report.decision.promotes();
-    let returned = (!passed).then(|| tries.returned(cycle.id, &report.decision, requeue_max(parts)));
-    let report = match &returned {
-        Some(returned) => {
-            returned.tell(folder)?;
-            report.with_notes(notes_of(cycle, folder)?)
-        }
-        None => report,
+    let returned = match passed {
+        true => Returned::default(),
+        false => tries.returned(cycle.id, &report.decision, requeue_max(parts)),
     };
+    returned.tell(folder)?;
+    let notes = notes_of(cycle, folder, &report)?;
+    let report = report.with_notes(notes);
     let telemetry = &parts.context.telemetry;
     telemetry.emit(SuitesScored { suites: &report.suites });
+    telemetry.emit(VaultAsked(&vault::flattery(&report.suites)));
     if let Some(history) = history.filter(|_| report.training.is_some()) {
         durable::write_durably(&folder.rewards_chart(), chart(&history)?.as_bytes())?;
     }
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
 
-    let Returned { set_aside, again } = returned.unwrap_or_default();
+    let Returned { set_aside, again } = returned;
     let quarantine =
         if set_aside.is_empty() { None } else { set_aside::keep(&parts.context, &set_aside, Some(cycle.id))? };
     let earlier_tries = tries.earlier;
@@ -67,12 +72,15 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         reasons: serde_json::to_value(&report.decision.reasons)?,
         learned: tries.into_new(),
         set_aside,
-        pins: false,
+        pins: config.gate.anchor.repin == Repin::Test && report.outgrows_anchor(),
     };
     let detail = json!({ "passed": passed, "earlier_tries": earlier_tries, fallen::FELL: fallen::of(&report) });
     failpoint::hit("cycle.deciding")?;
     parts.context.publishing.decide(cycle.id, &decision, &detail)?;
     announce(scope, &report);
+    if decision.passed && decision.pins {
+        telemetry.emit(AnchorPinned(&pin::anchor(&parts.context.registry)?));
+    }
     if !passed {
         let set_aside = decision.set_aside.len();
         telemetry.emit(SamplesReturned { cycle: cycle.id, again, set_aside, quarantine: quarantine.as_deref() });
@@ -81,26 +89,40 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     Ok(Step::Done)
 }
 
-/// What the gate says of the answers of both sides; nothing is written. `history` is how learning from rewards went, where there
+/// What the gate judges by.
+pub(super) struct Judged<'a> {
+    pub(super) suites: &'a [Suite],
+    pub(super) answers: &'a Evaluation,
+    pub(super) anchored: Option<&'a Anchored>,
+}
+
+/// What the gate says of the answers of all sides; nothing is written. `history` is how learning from rewards went, where there
 /// was any.
 pub(super) fn report(
     cycle: &Cycle,
     candidate: AdapterId,
     folder: &CycleFolder,
-    (suites, answers): (&[Suite], &Evaluation),
+    Judged { suites, answers, anchored }: Judged<'_>,
     history: Option<&History>,
     policy: Policy,
 ) -> anyhow::Result<Report> {
     let sides = answers.candidate.iter().zip(&answers.champion);
-    let compared =
-        suites.iter().zip(sides).map(|(suite, (ours, theirs))| compare(suite, &Answers::new(ours, theirs), &policy));
+    let compared = suites.iter().zip(sides).map(|(suite, (candidate, champion))| {
+        let anchor = anchor::answers(anchored, answers.anchor.as_ref(), &suite.name);
+        compare(suite, &Answers { candidate, champion, anchor }, &policy)
+    });
     let suites = compared.collect::<Result<Vec<_>, _>>()?;
     let training = match history {
         Some(history) => history.summary(&StageManifest::read(&mix::read_manifest(folder.path())?)?.plugins),
         None => None,
     };
     let report = Report::new(cycle.id, candidate, cycle.champion.clone(), suites, training, policy);
-    Ok(report.with_notes(notes_of(cycle, folder)?))
+    let report = match anchored {
+        Some(anchored) => report.with_anchor(anchored.adapter.clone()),
+        None => report,
+    };
+    let notes = notes_of(cycle, folder, &report)?;
+    Ok(report.with_notes(notes))
 }
 
 /// How often the samples of a refused cycle come back is a matter of now, as what becomes of any sample is.
@@ -109,8 +131,14 @@ fn requeue_max(parts: &StateCycles) -> u32 {
 }
 
 /// What the phases had to say for the report.
-fn notes_of(cycle: &Cycle, folder: &CycleFolder) -> anyhow::Result<Vec<String>> {
-    Ok([trained_notes(cycle), notes::read(folder)?].concat())
+fn notes_of(cycle: &Cycle, folder: &CycleFolder, report: &Report) -> anyhow::Result<Vec<String>> {
+    let anchor = report
+        .anchor
+        .iter()
+        .filter(|anchor| anchor.adapter != report.champion)
+        .map(|anchor| format!("It was held against the anchor, too: {}.", anchor_name(anchor.adapter.as_ref())));
+    let told = anchor.chain(vault::told(&vault::flattery(&report.suites))).collect();
+    Ok([trained_notes(cycle), told, notes::read(folder)?].concat())
 }
 
 /// What training had to say for the report.

@@ -1,18 +1,15 @@
 //! The new samples that a cycle's training saw, and what becomes of them once the gate refused what they taught: they are new
 //! again, each try counted, and set aside after `cycle.requeue_max` more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
 use perennial_data::mix::{self, Origin};
 use perennial_durable as durable;
 use perennial_gate::{Decision, Reason};
 use perennial_types::{CycleId, SampleId, shortened};
 
 use super::{CycleFolder, Scope, notes};
+use crate::cycle_folder::read_json;
 
 /// The longest verdict that stands in the reason of a sample that is set aside, in characters.
 const VERDICT_CHARS_MAX: usize = 300;
@@ -32,12 +29,7 @@ pub(super) fn seen(folder: &CycleFolder, origin: Origin) -> anyhow::Result<BTree
 }
 
 fn unseen(folder: &CycleFolder) -> anyhow::Result<BTreeSet<SampleId>> {
-    let path = folder.unseen();
-    match fs::read(&path) {
-        Ok(json) => serde_json::from_slice(&json).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-    }
+    Ok(read_json(&folder.unseen())?.unwrap_or_default())
 }
 
 /// That training did not come to all new samples, for the report.

@@ -4,12 +4,14 @@
 //! After a crash the cycle goes on behind the last recorded phase, and a phase that finds its own output half done goes on
 //! from there, so that every run of a cycle ends the same.
 
+mod anchor;
 mod anew;
 mod collect;
 mod decide;
 mod draw;
 mod evaluate;
 mod fallen;
+pub(crate) mod held_out;
 mod leaks;
 mod learned;
 mod mix;
@@ -19,10 +21,12 @@ mod publish;
 mod ratio;
 mod run;
 mod scores;
+pub(crate) mod side;
 mod space;
 mod suites;
 mod train;
 mod twins;
+mod vault;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -49,7 +53,10 @@ use crate::{
 };
 
 use self::anew::decide_anew;
-pub(crate) use self::{decide::policy, suites::check_golden};
+pub(crate) use self::{
+    decide::policy,
+    suites::{check_golden, golden_suite},
+};
 
 /// [`Cycles`] of a state directory.
 pub(crate) struct StateCycles {
@@ -103,9 +110,7 @@ impl StateCycles {
         let untrained = untrained::waiting(config, registry)?;
         let untrained = untrained.iter().map(|found| format!("; {found}"));
         let doubts: String = doubts.iter().map(|doubt| format!("; {doubt}")).chain(untrained).collect();
-        bail!(NothingToDo(format!(
-            "no new samples wait: ingest some, or requeue those of a rejected cycle (`perennial requeue`){doubts}{aside}"
-        )))
+        bail!(NothingToDo(format!("no new samples wait: ingest some{doubts}{aside}")))
     }
 
     /// Whether a cycle on samples of a refused one would be anything else than the same with another seed.
@@ -151,7 +156,7 @@ impl Cycles for StateCycles {
         }
         self.check(&config)?;
         let model = self.engine.model(&config.model)?;
-        preflight::base(&model, &self.context.registry)?;
+        preflight::base(&config, &model, &self.context.registry)?;
         let number = self.context.registry.cycles(1)?.first().map_or(0, |last| last.id.0);
         let new = NewCycle {
             reason: cause.as_str().to_owned(),

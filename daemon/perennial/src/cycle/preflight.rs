@@ -23,7 +23,7 @@ use crate::{
     anchors,
     config::{AutoSuite, Config, Start},
     failure::{Failure, Final},
-    models,
+    models, pin,
     ports::Context,
     replay,
     rewards::{Plugins, Sandbox},
@@ -39,6 +39,7 @@ const SMALL_SUITES_NAMED_MAX: usize = 5;
 /// The first thing that the next cycle would fail by, with the keys to change.
 pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
     champion(config, &context.state, &context.registry)?;
+    anchor(config, &context.state, &context.registry)?;
     layer(config)?;
     if anchors::fraction(config) > 0.0 {
         anchors::prompts(&config.replay.anchor)?;
@@ -72,6 +73,17 @@ fn not_trained_on(champion: &AdapterId, error: anyhow::Error) -> anyhow::Error {
     Final::new(format!("the champion {champion} cannot be trained on: {reason}; {remedy}"), remedy).into()
 }
 
+/// That the anchor can be asked.
+///
+/// # Errors
+/// Where its files are gone.
+fn anchor(config: &Config, state: &StateDir, registry: &Registry) -> anyhow::Result<()> {
+    let anchor = if config.gate.anchor.enabled { pin::anchor(registry)?.adapter } else { None };
+    let Some(anchor) = anchor.filter(|anchor| !state.adapter(anchor).exists()) else { return Ok(()) };
+    let remedy = "pin another (`perennial pin base`), or set gate.anchor.enabled = false";
+    Err(Final::new(format!("the files of the anchor {anchor} are gone: {remedy}"), remedy).into())
+}
+
 /// The servers of adapters that do not load what is trained as configured.
 pub(crate) fn servers(config: &Config) -> Option<String> {
     let kind = config.train.lora().kind;
@@ -81,21 +93,34 @@ pub(crate) fn servers(config: &Config) -> Option<String> {
     })
 }
 
-/// That the champion was trained on this base model: an adapter fits no other.
+/// That champion and anchor were trained on this base model: an adapter fits no other.
 ///
 /// # Errors
 /// Where it was trained on another one.
-pub(crate) fn base(model: &Model, registry: &Registry) -> anyhow::Result<()> {
-    let Some(champion) = registry.champion()? else { return Ok(()) };
-    let Some(known) = registry.adapter(&champion)? else { return Ok(()) };
+pub(crate) fn base(config: &Config, model: &Model, registry: &Registry) -> anyhow::Result<()> {
+    let out_of_service = "set model.base back, or take the champion out of service: `perennial rollback`, until \
+                          `perennial status` shows the base model";
+    of_base("champion", registry.champion()?, out_of_service, model, registry)?;
+    let anchor = if config.gate.anchor.enabled { pin::anchor(registry)?.adapter } else { None };
+    let another = "set model.base back, pin another (`perennial pin base`), or set gate.anchor.enabled = false";
+    of_base("anchor", anchor, another, model, registry)
+}
+
+fn of_base(
+    what: &str,
+    adapter: Option<AdapterId>,
+    remedy: &str,
+    model: &Model,
+    registry: &Registry,
+) -> anyhow::Result<()> {
+    let Some(adapter) = adapter else { return Ok(()) };
+    let Some(known) = registry.adapter(&adapter)? else { return Ok(()) };
     if known.lineage.base == model.fingerprint {
         return Ok(());
     }
     let (own, found) = (known.lineage.base.short(12), model.fingerprint.short(12));
-    let remedy = "set model.base back, or take the champion out of service: `perennial rollback`, until `perennial status` \
-                  shows the base model";
     let reason = format!(
-        "the champion {champion} was trained on a base model with fingerprint {own}, and model.base has {found}: {remedy}"
+        "the {what} {adapter} was trained on a base model with fingerprint {own}, and model.base has {found}: {remedy}"
     );
     Err(Final::new(reason, remedy).into())
 }

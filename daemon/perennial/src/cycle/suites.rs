@@ -1,26 +1,26 @@
-//! The suites of a cycle: the golden ones from the configuration and one for each domain's held-out samples, frozen when
-//! the evaluation begins.
+//! The suites of a cycle: the golden ones from the configuration and one for each domain's held-out samples, their items
+//! drawn for the cycle and frozen when the evaluation begins.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::Path,
-};
+use std::collections::BTreeSet;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use perennial_data::mix::{self, Origin};
 use perennial_durable as durable;
-use perennial_gate::{LeftOut, RewardScale, Suite, SuiteError, SuiteOptions, auto_suite, load_golden};
-use perennial_registry::SampleRecord;
-use perennial_types::{Domain, Fingerprint, Fingerprinter, Sample};
-use tracing::info;
+use perennial_gate::{LeftOut, RewardScale, Suite, SuiteOptions, load_golden};
+use perennial_types::{CycleId, Fingerprint};
 
-use super::{CycleFolder, Scope, notes};
+use super::{
+    CycleFolder, Scope,
+    anchor::Anchored,
+    held_out::{Maker, Pool, draw_from, pools, scale, vault_name},
+    notes,
+};
 use crate::{
-    config::{self, AutoSuite, Config},
-    questions,
+    config::{self, Config},
+    cycle_folder::read_json,
+    draw::Purpose,
+    pin, questions,
     rewards::Plugins,
-    stored,
 };
 
 /// The lines of a golden suite that a refusal names.
@@ -31,8 +31,11 @@ pub(super) fn freeze(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Re
     if let Some(suites) = read(&scope.folder)? {
         return Ok(suites);
     }
-    let mut suites = gather(scope, plugins)?;
+    let Gathered { mut suites, anchored } = gather(scope, plugins)?;
     name_targets(&scope.folder, &mut suites)?;
+    if let Some(anchored) = anchored {
+        durable::write_durably(&scope.folder.anchor(), &serde_json::to_vec(&anchored)?)?;
+    }
     durable::write_durably(&scope.folder.suites(), &serde_json::to_vec(&suites)?)?;
     Ok(suites)
 }
@@ -47,7 +50,7 @@ pub(super) fn name_targets(folder: &CycleFolder, suites: &mut [Suite]) -> anyhow
 
 /// The suites as they were frozen; `None` where they were not yet.
 pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Vec<Suite>>> {
-    read_file(&folder.suites())
+    read_json(&folder.suites())
 }
 
 /// The golden suites as they were frozen, or as they are now, which freezes them: when samples are collected, so that what
@@ -55,7 +58,7 @@ pub(super) fn read(folder: &CycleFolder) -> anyhow::Result<Option<Vec<Suite>>> {
 /// than the name is known here.
 pub(super) fn freeze_golden(scope: &Scope<'_>) -> anyhow::Result<Vec<Suite>> {
     let path = scope.folder.golden();
-    if let Some(suites) = read_file(&path)? {
+    if let Some(suites) = read_json(&path)? {
         return Ok(suites);
     }
     let suites = golden(scope.config);
@@ -63,31 +66,65 @@ pub(super) fn freeze_golden(scope: &Scope<'_>) -> anyhow::Result<Vec<Suite>> {
     Ok(suites)
 }
 
-fn read_file(path: &Path) -> anyhow::Result<Option<Vec<Suite>>> {
-    match fs::read(path) {
-        Ok(json) => Ok(Some(serde_json::from_slice(&json).with_context(|| path.display().to_string())?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-    }
+/// The suites of the cycle, each with the items that were drawn for it, and what the anchor is asked.
+struct Gathered {
+    suites: Vec<Suite>,
+    anchored: Option<Anchored>,
 }
 
-fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Vec<Suite>> {
-    let mut suites = freeze_golden(scope)?;
-    for suite in &mut suites {
-        suite.reward = scale(plugins, suite.reward.as_ref().map(|reward| reward.plugin.as_str()))?;
+fn gather(scope: &Scope<'_>, plugins: Option<&Plugins>) -> anyhow::Result<Gathered> {
+    let Scope { parts, cycle, config, folder, .. } = scope;
+    let registry = &parts.context.registry;
+    let adapter = if config.gate.anchor.enabled { Some(pin::anchor(registry)?.adapter) } else { None };
+    // A champion that is the anchor is asked anyway.
+    let anchored_max = match &adapter {
+        Some(adapter) if *adapter != cycle.champion => config.gate.anchor.items_max,
+        _ => 0,
+    };
+    let (mut suites, mut anchored) = (Vec::new(), Vec::new());
+    for mut pool in freeze_golden(scope)? {
+        pool.reward = scale(plugins, pool.reward.as_ref().map(|reward| reward.plugin.as_str()))?;
+        if anchored_max > 0 && (pool.protected || pool.target) {
+            anchored.push(draw_from(&pool, anchored_max, Purpose::Anchor, cycle.seed));
+        }
+        suites.push(draw_from(&pool, config.gate.golden_items_max(&pool.name), Purpose::Champion, cycle.seed));
     }
-    let (held_out, trained) = held_out(scope)?;
-    notes::write(&scope.folder, "5-suites", &trained_on(trained))?;
-    for (domain, records) in held_out {
-        let samples: Vec<Sample> = stored::read_samples(&scope.parts.context.state, &records)?.into_values().collect();
-        match auto_suite(auto_options(scope.config, &domain, plugins)?, &samples) {
-            Ok(suite) => suites.push(suite),
-            // Preferences and bare prompts alone make no suite; that is no reason not to judge the other domains.
-            Err(SuiteError::Empty(_)) => info!(%domain, "no held-out sample has one right answer: no auto suite"),
-            Err(error) => return Err(error.into()),
+    questions::fill(&parts.context)?;
+    let (pools, trained) = pools(config, registry, &trained_questions(scope)?)?;
+    notes::write(folder, "5-suites", &trained_on(trained))?;
+    let metrics = registry.suite_metrics()?;
+    let maker = Maker { config, state: &parts.context.state, plugins, metrics, seed: cycle.seed };
+    for Pool { domain, open, vault } in pools {
+        let options = maker.options(&domain)?;
+        let Some(suite) = maker.suite(options.clone(), &open, Purpose::Champion)? else { continue };
+        if maker.chooses_metric(&domain) {
+            registry.fix_suite_metric(&suite.name, suite.metric.as_str(), cycle.id)?;
+        }
+        let options = SuiteOptions { metric: Some(suite.metric), ..options };
+        if anchored_max > 0 && (suite.protected || suite.target) {
+            let wider = SuiteOptions { items_max: anchored_max, ..options.clone() };
+            anchored.extend(maker.suite(wider, &open, Purpose::Anchor)?);
+        }
+        suites.push(suite);
+        if is_time_for_the_vault(cycle.id, config.gate.vault_cycles) {
+            let aside = SuiteOptions { name: vault_name(&domain), protected: false, target: false, ..options };
+            suites.extend(maker.suite(aside, &vault, Purpose::Vault)?);
         }
     }
-    Ok(suites)
+    Ok(Gathered { suites, anchored: adapter.map(|adapter| Anchored { adapter, suites: anchored }) })
+}
+
+/// Whether a cycle asks the vault: what is asked often is no vault.
+fn is_time_for_the_vault(cycle: CycleId, cycles: u64) -> bool {
+    cycle.0.is_multiple_of(cycles.max(1))
+}
+
+/// What the mix asks, and what else was trained on of what held-out samples ask.
+fn trained_questions(scope: &Scope<'_>) -> anyhow::Result<BTreeSet<Fingerprint>> {
+    let (_, rows) = mix::read_mix(scope.folder.path())?;
+    let mut trained: BTreeSet<Fingerprint> = rows.iter().map(|row| row.sample.body.question_fingerprint()).collect();
+    trained.extend(scope.parts.context.registry.held_out_questions_trained_on()?);
+    Ok(trained)
 }
 
 /// The golden suites of the configuration, read from their files. One whose file is gone or empty is void, by that reason:
@@ -124,6 +161,15 @@ pub(crate) fn check_golden(config: &Config) -> anyhow::Result<Vec<Suite>> {
     config.gate.suite.iter().map(load).collect()
 }
 
+/// A golden suite of the configuration, for those who ask outside a cycle.
+///
+/// # Errors
+/// Where it cannot be read, or its plugin is not there.
+pub(crate) fn golden_suite(config: &Config, suite: &config::Suite, plugins: Option<&Plugins>) -> anyhow::Result<Suite> {
+    let reward = scale(plugins, suite.plugin.as_deref())?;
+    Ok(load_golden(&suite.file, SuiteOptions { reward, ..golden_options(config, suite) })?)
+}
+
 fn golden_options(config: &Config, suite: &config::Suite) -> SuiteOptions {
     // Which version of a plugin judges makes no difference to what can be asked; it is known once plugins are frozen.
     let unknown =
@@ -141,24 +187,6 @@ fn golden_options(config: &Config, suite: &config::Suite) -> SuiteOptions {
     }
 }
 
-/// The held-out samples by domain, but for those that ask what was trained on, and how many those are.
-fn held_out(scope: &Scope<'_>) -> anyhow::Result<(BTreeMap<Domain, Vec<SampleRecord>>, usize)> {
-    let registry = &scope.parts.context.registry;
-    questions::fill(&scope.parts.context)?;
-    let (_, rows) = mix::read_mix(scope.folder.path())?;
-    let mut trained: BTreeSet<Fingerprint> = rows.iter().map(|row| row.sample.body.question_fingerprint()).collect();
-    trained.extend(registry.held_out_questions_trained_on()?);
-    let (mut domains, mut dropped): (BTreeMap<Domain, Vec<SampleRecord>>, usize) = (BTreeMap::new(), 0);
-    for record in registry.held_out_samples(None)? {
-        if record.question.is_some_and(|question| trained.contains(&question)) {
-            dropped += 1;
-        } else {
-            domains.entry(record.domain.clone()).or_default().push(record);
-        }
-    }
-    Ok((domains, dropped))
-}
-
 /// Copies came to stand on both sides where they were split by an older program.
 fn trained_on(samples: usize) -> Vec<String> {
     if samples == 0 {
@@ -169,30 +197,14 @@ fn trained_on(samples: usize) -> Vec<String> {
     )]
 }
 
-fn auto_options(config: &Config, domain: &Domain, plugins: Option<&Plugins>) -> anyhow::Result<SuiteOptions> {
-    let AutoSuite { items_max, metric, plugin, protected, target, margin, max_new_tokens } =
-        config.gate.auto_of(domain);
-    Ok(SuiteOptions {
-        domain: Some(domain.clone()),
-        metric,
-        reward: scale(plugins, plugin.as_deref())?,
-        protected,
-        target,
-        margin,
-        max_new_tokens,
-        prompt_as_chat: config.ingest.prompt_as_chat,
-        items_max,
-        ..SuiteOptions::new(format!("auto:{domain}"))
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What a suite has to know of the plugin that judges it.
-fn scale(plugins: Option<&Plugins>, name: Option<&str>) -> anyhow::Result<Option<RewardScale>> {
-    let Some(name) = name else { return Ok(None) };
-    let plugin = plugins.and_then(|plugins| plugins.named(name));
-    let plugin = plugin.with_context(|| format!("no [[reward.plugin]] is called {name:?}"))?;
-    let (identity, descriptor) = (plugin.identity(), plugin.descriptor());
-    let fingerprint =
-        Fingerprinter::new().part(identity.hash.as_bytes()).part(identity.config_hash.as_bytes()).finish();
-    Ok(Some(RewardScale { plugin: name.to_owned(), fingerprint, min: descriptor.min, max: descriptor.max }))
+    #[test]
+    fn the_vault_is_asked_once_in_so_many_cycles() {
+        let asked: Vec<u64> = (1..=9).filter(|id| is_time_for_the_vault(CycleId(*id), 4)).collect();
+        assert_eq!(asked, [4, 8]);
+        assert!(is_time_for_the_vault(CycleId(3), 1));
+    }
 }

@@ -12,6 +12,7 @@ mod health;
 mod listener;
 mod openapi;
 mod patient;
+mod pin;
 mod problems;
 mod quarantine;
 mod routes;

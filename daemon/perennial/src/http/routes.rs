@@ -19,7 +19,7 @@ use super::{
     guard::changes_something,
     health,
     openapi::{self, Operation, operations as docs},
-    quarantine, samples,
+    pin, quarantine, samples,
 };
 
 /// Something that can be asked.
@@ -71,6 +71,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/adapters/{id}", read, adapters::show, docs::adapter()),
         post("/v1/adapters/{id}/promote", operate, Content::Json, adapters::promote, docs::promote()),
         post("/v1/rollback", operate, Content::Json, adapters::roll_back, docs::roll_back()),
+        get("/v1/pin", read, pin::show, docs::pins()),
+        post("/v1/pin", operate, Content::Json, pin::set, docs::pin()),
         get("/v1/cycles", read, cycles::list, docs::cycles()),
         post("/v1/cycles", operate, Content::Json, cycles::start, docs::start_cycle()),
         get("/v1/cycles/{id}", read, cycles::show, docs::cycle()),

@@ -7,7 +7,8 @@ use perennial_types::{AdapterId, CycleId};
 use super::{IntakeError, Origin};
 use crate::{
     answers::{
-        AdapterRow, AdapterShown, CycleRow, CycleShown, IntakeReport, Lines, Listing, RequeueReport, Status, Stuck,
+        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins, RequeueReport,
+        Status, Stuck, Whom,
     },
     request_body::{BodyWriter, RequestBody},
 };
@@ -64,6 +65,12 @@ pub(crate) trait Daemon: Send + Sync {
 
     /// Puts an earlier champion back in service, and says which; `None` is the base model without an adapter.
     fn roll_back(&self, to: Option<AdapterId>) -> Asked<Option<AdapterId>>;
+
+    /// The anchor, and those before it.
+    fn pins(&self) -> Asked<Pins>;
+
+    /// Pins an anchor.
+    fn pin(&self, whom: Whom, reason: String) -> Asked<Anchor>;
 
     /// The last cycles.
     fn cycles(&self) -> Asked<Vec<CycleRow>>;

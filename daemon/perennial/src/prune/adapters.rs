@@ -4,10 +4,11 @@ use std::fs;
 
 use anyhow::Context as _;
 use perennial_registry::{Adapter, AdapterState};
+use perennial_types::AdapterId;
 use tracing::info;
 
 use super::sizes;
-use crate::{config::Config, ports::Context};
+use crate::{config::Config, pin, ports::Context};
 
 /// How the name of a folder begins that is on its way out: a crash never leaves half of one under an adapter's own name.
 const LEAVING: &str = ".leaving-";
@@ -22,7 +23,8 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
     }
     let keep = usize::try_from(config.cycle.adapters_keep).unwrap_or(usize::MAX);
     let mut removed = 0;
-    for adapter in beyond(&context.registry.adapters()?, keep) {
+    let anchor = pin::anchor(&context.registry)?.adapter;
+    for adapter in beyond(&context.registry.adapters()?, anchor.as_ref(), keep) {
         let from = context.state.adapter(&adapter.id);
         if !from.exists() {
             continue;
@@ -36,7 +38,15 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
     Ok(removed)
 }
 
-/// The rejected ones behind the latest `keep`, which come first. What was ever put in service by hand is not among them.
-fn beyond(adapters: &[Adapter], keep: usize) -> impl Iterator<Item = &Adapter> {
-    adapters.iter().filter(|adapter| adapter.state == AdapterState::Rejected && !adapter.forced).skip(keep)
+/// The rejected ones behind the latest `keep`, which come first. What was ever put in service by hand is not among them, nor
+/// is the anchor.
+fn beyond<'a>(
+    adapters: &'a [Adapter],
+    anchor: Option<&'a AdapterId>,
+    keep: usize,
+) -> impl Iterator<Item = &'a Adapter> {
+    let may_go = move |adapter: &&Adapter| {
+        adapter.state == AdapterState::Rejected && !adapter.forced && Some(&adapter.id) != anchor
+    };
+    adapters.iter().filter(may_go).skip(keep)
 }

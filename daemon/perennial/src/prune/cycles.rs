@@ -9,11 +9,13 @@ use perennial_types::CycleId;
 use tracing::info;
 
 use super::sizes;
-use crate::{config::Config, cycle_folder::CycleFolder, ports::Context};
+use crate::{config::Config, cycle_folder::CycleFolder, pin, ports::Context};
 
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
     let served = |state| matches!(state, AdapterState::Champion | AdapterState::Retired);
-    let adapters = context.registry.adapters()?.into_iter().filter(|adapter| served(adapter.state));
+    let anchor = pin::anchor(&context.registry)?.adapter;
+    let adapters = context.registry.adapters()?.into_iter();
+    let adapters = adapters.filter(|adapter| served(adapter.state) || Some(&adapter.id) == anchor.as_ref());
     let kept: BTreeSet<CycleId> = adapters.map(|adapter| adapter.lineage.cycle).collect();
     let keep = usize::try_from(config.cycle.keep).unwrap_or(usize::MAX);
     // The one that may be under way is the last. Before there are so many, none is old.

@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     answers::{
-        AdapterRow, AdapterShown, CycleRow, CycleShown, IntakeReport, Lines, Listing, NotFound, RequeueReport, Status,
-        Stuck,
+        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, NotFound, Pins,
+        RequeueReport, Status, Stuck, Whom,
     },
     api,
     intake::is_full,
+    pin,
     ports::{AskError, Asked, Context, Daemon, IntakeError, Origin, Ports, Readiness},
     quarantine,
     request_body::{BodyWriter, RequestBody},
@@ -123,6 +124,14 @@ impl Daemon for Handle {
 
     fn roll_back(&self, to: Option<AdapterId>) -> Asked<Option<AdapterId>> {
         self.answer(move |_, ports| ports.cycles.roll_back(to.as_ref()))
+    }
+
+    fn pins(&self) -> Asked<Pins> {
+        self.answer(|context, _| pin::pins(&context.registry))
+    }
+
+    fn pin(&self, whom: Whom, reason: String) -> Asked<Anchor> {
+        self.answer(move |context, _| pin::set(context, &whom, &reason))
     }
 
     fn cycles(&self) -> Asked<Vec<CycleRow>> {

@@ -56,8 +56,9 @@ use self::{
 };
 use crate::{
     config::{ConfigError, Loaded},
+    pin,
     ports::{AskError, Context, CycleEnd, Daemon, Ports, Stop},
-    telemetry::{ChampionInService, LogControl},
+    telemetry::{AnchorStands, ChampionInService, LogControl},
     told::told,
 };
 
@@ -285,6 +286,7 @@ impl Service {
                 let since = SystemTime::UNIX_EPOCH + Duration::from_millis(since_ms);
                 context.telemetry.emit(ChampionInService { since });
             }
+            context.telemetry.emit_quietly(AnchorStands(&pin::anchor(&context.registry)?));
             Ok(())
         };
         self.ask("champion", tell, Job::Told);

@@ -130,6 +130,9 @@ pub(crate) struct GateMetrics {
     pub(crate) kept_out: IntCounter,
     pub(crate) decisions: IntCounterVec,
     pub(crate) champion_since: Gauge,
+    pub(crate) anchor_since: Gauge,
+    pub(crate) anchor_difference: GaugeVec,
+    pub(crate) flattery: GaugeVec,
     pub(crate) unpublished: IntGauge,
 }
 
@@ -360,6 +363,33 @@ impl GateMetrics {
             kept_out: register(registry, kept_out)?,
             decisions,
             champion_since: register(registry, since)?,
+            anchor_since: register(
+                registry,
+                Gauge::new(
+                    "perennial_anchor_timestamp_seconds",
+                    "When the anchor was pinned; 0: never, it is the base model.",
+                )?,
+            )?,
+            anchor_difference: register(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "perennial_gate_anchor_difference",
+                        "The last candidate's mean difference to the anchor on a suite.",
+                    ),
+                    &["suite"],
+                )?,
+            )?,
+            flattery: register(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "perennial_gate_vault_flattery",
+                        "How far a domain's suite stands above its vault for the champion, when the vault was last asked.",
+                    ),
+                    &["domain"],
+                )?,
+            )?,
             unpublished: register(
                 registry,
                 IntGauge::new(

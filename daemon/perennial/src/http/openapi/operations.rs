@@ -5,8 +5,8 @@ use perennial_types::{CycleId, Domain};
 use super::Operation;
 use crate::{
     answers::{
-        Abort, Aborting, AdapterRow, AdapterShown, CycleRow, CycleShown, IntakeReport, Lines, Listing, Promote, Ready,
-        Rejection, RequeueReport, Requeued, RollBack, Started, Status, schemas,
+        Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins,
+        Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
     },
     http::{Code, health::METRICS_TYPE},
 };
@@ -112,6 +112,18 @@ pub(in crate::http) fn roll_back() -> Operation {
         .takes(&RollBack { to: None })
         .answers_such_as(&RollBack { to: None })
         .problems(&[Code::Refused])
+}
+
+pub(in crate::http) fn pins() -> Operation {
+    Operation::new("The anchor, against which candidates are held beside the champion, and all before it.")
+        .answers::<Pins>()
+}
+
+pub(in crate::http) fn pin() -> Operation {
+    Operation::new("Pins the anchor: an adapter by its id, `champion` or `base`.")
+        .takes(&SetPin { adapter: Whom::Champion, reason: "we looked at it".to_owned() })
+        .answers::<Anchor>()
+        .problems(&[Code::NotFound, Code::Refused])
 }
 
 pub(in crate::http) fn cycles() -> Operation {

@@ -3,14 +3,35 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use perennial_gate::{CutAnswers, Side, SuiteReport, Verdict};
-use perennial_types::{AdapterId, CycleId};
+use perennial_types::{AdapterId, CycleId, Domain};
 use tracing::{info, warn};
 
 use super::whole;
-use crate::telemetry::{Event, Telemetry};
+use crate::{
+    answers::{Anchor, pin_reason},
+    telemetry::{Event, Telemetry},
+};
 
 /// How many suites have metric labels of their own; the log and the report tell of all.
 const SUITES_LABELLED_MAX: usize = 128;
+
+/// Somebody asks adapters outside a cycle.
+pub(crate) struct LookStarted;
+
+impl Event for LookStarted {
+    fn emit(self, telemetry: &Telemetry) {
+        telemetry.progress().phase("evaluate");
+    }
+}
+
+/// What somebody asked is answered, or was stopped.
+pub(crate) struct LookEnded;
+
+impl Event for LookEnded {
+    fn emit(self, telemetry: &Telemetry) {
+        telemetry.progress().finish();
+    }
+}
 
 /// Champion and candidate were compared on all suites of a cycle.
 pub(crate) struct SuitesScored<'a> {
@@ -26,6 +47,7 @@ impl Event for SuitesScored<'_> {
         metrics.suite_unjudged.reset();
         metrics.suite_void.reset();
         metrics.suite_cut.reset();
+        metrics.anchor_difference.reset();
         for report in self.suites {
             log(report);
         }
@@ -34,6 +56,9 @@ impl Event for SuitesScored<'_> {
             let void = *verdict == Verdict::Void;
             metrics.suite_void.with_label_values(&[suite]).set(i64::from(void));
             metrics.suite_unjudged.with_label_values(&[suite]).set(whole(*unjudged as u64));
+            if let Some(anchor) = report.anchor.as_ref().filter(|anchor| anchor.n > 0) {
+                metrics.anchor_difference.with_label_values(&[suite]).set(anchor.difference.mean);
+            }
             if *n == 0 {
                 continue;
             }
@@ -133,6 +158,63 @@ impl Event for Decided<'_> {
             }
         };
         telemetry.metrics().gate.decisions.with_label_values(&[decision]).inc();
+    }
+}
+
+/// How far a domain's suite flatters the champion against its vault.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Flattery {
+    /// The domain.
+    pub(crate) domain: Domain,
+    /// The champion's score on the suite less that on the vault; more than 0 flatters. For perplexity, in nats per token.
+    pub(crate) by: f64,
+    /// The items of the vault.
+    pub(crate) items: usize,
+    /// The champion's score on the vault.
+    pub(crate) score: f64,
+    /// The champion's score on the suite that decides.
+    pub(crate) of_suite: f64,
+}
+
+/// A cycle asked the vault, or did not.
+pub(crate) struct VaultAsked<'a>(pub(crate) &'a [Flattery]);
+
+impl Event for VaultAsked<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        for Flattery { domain, by, items, .. } in self.0 {
+            info!(%domain, items, by, "the vault was asked: the champion's score on the suite that decides is higher by so much");
+        }
+        // What an earlier cycle found holds until it is asked again.
+        if self.0.is_empty() {
+            return;
+        }
+        let metric = &telemetry.metrics().gate.flattery;
+        metric.reset();
+        for Flattery { domain, by, .. } in self.0.iter().take(SUITES_LABELLED_MAX) {
+            metric.with_label_values(&[domain.as_str()]).set(*by);
+        }
+    }
+}
+
+/// Somebody, or the test, pinned an anchor.
+pub(crate) struct AnchorPinned<'a>(pub(crate) &'a Anchor);
+
+impl Event for AnchorPinned<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self(anchor) = self;
+        let how = anchor.pin.as_ref().map(pin_reason);
+        info!(anchor = anchor.name(), how, "anchor pinned");
+        AnchorStands(anchor).emit(telemetry);
+    }
+}
+
+/// The anchor, at start.
+pub(crate) struct AnchorStands<'a>(pub(crate) &'a Anchor);
+
+impl Event for AnchorStands<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let since_ms = self.0.pin.as_ref().map_or(0, |pin| pin.at_ms);
+        telemetry.metrics().gate.anchor_since.set(since_ms as f64 / 1000.0);
     }
 }
 
