@@ -15,15 +15,17 @@ mod http;
 mod metrics;
 mod program;
 mod reference;
+mod response;
 #[cfg(feature = "unit")]
 mod unit_rules;
 mod workspace;
 
 pub use daemon::{Daemon, Exit};
 pub use fixture::{Fixture, task};
-pub use http::{Http, Response};
+pub use http::Http;
 pub use metrics::Metrics;
 pub use program::{Finished, Program, REJECTED};
+pub use response::Response;
 #[cfg(feature = "unit")]
 pub use unit_rules::UnitRules;
 pub use workspace::{SetOnDrop, repository, wait_until};

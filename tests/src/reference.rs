@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::{Response, repository};
+use crate::{repository, response::Response};
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";

@@ -70,7 +70,7 @@ pub(crate) struct CycleShown {
     #[schema(value_type = schemas::Cycle)]
     pub(crate) cycle: Cycle,
     /// The first of the samples that it set aside; all of them are in quarantine.
-    #[schema(value_type = Vec<schemas::SetAsideRecord>)]
+    #[schema(value_type = Vec<schemas::quarantine::SetAsideRecord>)]
     pub(crate) set_aside: Vec<SetAsideRecord>,
     /// Its report as Markdown; `None` before it has one.
     pub(crate) report: Option<String>,

@@ -46,7 +46,7 @@ pub(crate) struct KeptFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Lines {
     /// The first of its lines.
-    #[schema(value_type = Vec<schemas::QuarantineLine>)]
+    #[schema(value_type = Vec<schemas::quarantine::QuarantineLine>)]
     pub(crate) lines: Vec<QuarantineLine>,
     /// How many more there are.
     pub(crate) left_off: u64,
