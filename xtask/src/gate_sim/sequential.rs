@@ -7,7 +7,7 @@ use perennial_gate::{
 use super::world::{Domain, MARGIN, differences, policy};
 use crate::random::Random;
 
-/// The items of a batch, as the default of `gate.sequential.batch_items`.
+/// The items of a batch.
 const BATCH: usize = 50;
 
 /// What became of a protected suite that was asked in batches.

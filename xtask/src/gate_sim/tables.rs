@@ -157,7 +157,7 @@ fn fifty(out: &mut String, size: Size, missed: &mut Vec<String>) -> std::fmt::Re
 fn batches(out: &mut String, size: Size) -> std::fmt::Result {
     writeln!(
         out,
-        "**Asked in batches until it is known** (`gate.sequential`; one protected suite of 1100 items, 10 % change):\n\n\
+        "**Asked in batches until it is known** (one protected suite of 1100 items, 10 % change):\n\n\
          | true loss | items asked | refused | refused where all are asked at once |\n|---:|---:|---:|---:|"
     )?;
     for (row, loss) in [-0.05, 0.0, 0.02, 0.05, 0.10, 0.20].into_iter().enumerate() {
