@@ -66,10 +66,11 @@ impl Scene {
     }
 }
 
-/// What a configuration file says of how samples are taken in, mixed and trained on. Its suites are not the stream's.
+/// What a configuration file says of how samples are taken in, mixed and trained on. Its suites are not the stream's, nor when
+/// its cycles begin.
 fn training_of(config: &Path) -> Result<Table> {
     let text = fs::read_to_string(config).with_context(|| format!("reading {}", config.display()))?;
     let mut settings: Table = toml::from_str(&text).with_context(|| config.display().to_string())?;
-    settings.retain(|section, _| ["ingest", "replay", "train"].contains(&section));
+    settings.retain(|section, _| ["cycle", "ingest", "replay", "train"].contains(&section));
     Ok(settings)
 }
