@@ -21,7 +21,7 @@ pub(crate) struct Gate {
     pub(crate) scores_bytes_max: u64,
     pub(crate) vault_fraction: f64,
     pub(crate) vault_cycles: u64,
-    pub(crate) anchor: Anchor,
+    pub(crate) anchor: GateAnchor,
     pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
@@ -44,7 +44,7 @@ impl Default for Gate {
             scores_bytes_max: 256 << 20,
             vault_fraction: 0.1,
             vault_cycles: 10,
-            anchor: Anchor::default(),
+            anchor: GateAnchor::default(),
             hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
             suite: Vec::new(),
@@ -55,14 +55,14 @@ impl Default for Gate {
 /// `[gate.anchor]`: the adapter that a person accepted, and that candidates may not fall behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Anchor {
+pub(crate) struct GateAnchor {
     pub(crate) enabled: bool,
     pub(crate) margin: f64,
     pub(crate) items_max: usize,
     pub(crate) repin: Repin,
 }
 
-impl Default for Anchor {
+impl Default for GateAnchor {
     fn default() -> Self {
         Self { enabled: true, margin: Policy::default().anchor_margin, items_max: 400, repin: Repin::Hand }
     }
