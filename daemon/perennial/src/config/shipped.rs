@@ -28,7 +28,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("ingest.file", keys::<FileBounds>()),
         ("ingest.request", keys::<RequestBounds>()),
         ("replay", keys::<Replay>()),
-        ("replay.anchor", keys::<Anchor>()),
+        ("replay.anchor", keys::<sections::Anchor>()),
         ("cycle", keys::<Cycle>()),
         ("train", keys::<Train>()),
         ("grpo", keys::<GrpoConfig>()),
