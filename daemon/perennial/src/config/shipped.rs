@@ -8,7 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
 use perennial_publish::{FolderConfig, WebhookConfig};
 
-use super::gate::{Anchor, AutoDomain, AutoSuites};
+use super::gate::{AutoDomain, AutoSuites, GateAnchor};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/perennial.toml");
@@ -28,7 +28,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("ingest.file", keys::<FileBounds>()),
         ("ingest.request", keys::<RequestBounds>()),
         ("replay", keys::<Replay>()),
-        ("replay.anchor", keys::<sections::Anchor>()),
+        ("replay.anchor", keys::<Anchor>()),
         ("cycle", keys::<Cycle>()),
         ("train", keys::<Train>()),
         ("grpo", keys::<GrpoConfig>()),
@@ -37,7 +37,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("reward", keys::<Reward>()),
         ("reward.plugin", keys::<RewardPlugin>()),
         ("gate", keys::<Gate>()),
-        ("gate.anchor", keys::<Anchor>()),
+        ("gate.anchor", keys::<GateAnchor>()),
         ("gate.hacking", keys::<HackingPolicy>()),
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
