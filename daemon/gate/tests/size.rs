@@ -137,6 +137,6 @@ fn chance_is_taken_for_harm_or_a_gain_at_most_five_times_in_a_hundred(#[case] n:
 #[case(Scale::Binary)]
 #[case(Scale::Graded { reach: 1.0 })]
 fn what_is_plain_is_found(#[case] scale: Scale) {
-    let found = share(|rng| paired(scale, 50, || flip(rng, 0.40, 0.05)).harm(7, "simulated") <= 0.01);
+    let found = share(|rng| paired(scale, 60, || flip(rng, 0.40, 0.05)).harm(7, "simulated") <= 0.01);
     assert!(found >= 0.95, "found {found}");
 }
