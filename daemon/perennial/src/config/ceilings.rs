@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Config, validate::Problem};
+use super::{Config, problems::Problem};
 
 /// A pebibyte.
 const BYTES_MAX: f64 = (1_u64 << 50) as f64;

@@ -10,7 +10,8 @@ use super::{
     Config, Listen, foreign,
     overrides::{Override, apply, overrides},
     place::{self, Origin, Origins},
-    validate::{self, Problem},
+    problems::Problem,
+    validate,
 };
 
 /// Where systemd puts what `LoadCredential=` names …

@@ -17,9 +17,11 @@ mod load;
 mod log_level;
 mod overrides;
 mod place;
+mod problems;
 mod publish;
 mod ratio;
 mod reload;
+mod replay;
 mod rewards;
 mod sections;
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub(crate) use self::{
     log_level::{LevelError, log_filter},
     ratio::Ratio,
     reload::Reload,
+    replay::{Anchor, Embedding, Replay},
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
     stages::{Objective, TrainStage, stages_of},

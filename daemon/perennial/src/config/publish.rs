@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use perennial_publish::TargetConfig;
 use perennial_types::Domain;
 
-use super::{Config, validate::Problem};
+use super::{Config, problems::Problem};
 
 impl Config {
     /// The targets: those that are configured, or else the folder in the state directory.

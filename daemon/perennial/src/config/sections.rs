@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use perennial_data::replay::PolicyKind;
 use perennial_learn::{
     adapter::{Kind, LoraConfig},
     train::{LossWeighting, grpo::GrpoConfig},
@@ -14,7 +13,7 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Gate, Ingest, Isa, Listen, Objective, Precision, Ratio, Reward, Rollout, SocketMode, TrainDevice, TrainStage,
+    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, TrainDevice, TrainStage,
 };
 
 /// The whole configuration.
@@ -73,66 +72,6 @@ impl Model {
     pub(crate) fn path(&self) -> Option<&Path> {
         self.base.contains('/').then(|| Path::new(&self.base))
     }
-}
-
-/// `[replay]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Replay {
-    pub(crate) policy: PolicyKind,
-    pub(crate) ratio: Ratio,
-    pub(crate) auto_ratio_min: f64,
-    pub(crate) auto_ratio_max: f64,
-    pub(crate) repeats_max: u64,
-    pub(crate) fallen_ratio: f64,
-    pub(crate) capacity: u64,
-    pub(crate) embedding: Embedding,
-    pub(crate) layer: Option<usize>,
-    pub(crate) anchor: Anchor,
-}
-
-/// `[replay.anchor]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Anchor {
-    pub(crate) ratio: f64,
-    /// The prompts that ship where it is unset.
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) answer_tokens_max: u64,
-    pub(crate) prompts_max: u64,
-}
-
-impl Default for Anchor {
-    fn default() -> Self {
-        Self { ratio: 0.1, file: None, answer_tokens_max: 96, prompts_max: 1000 }
-    }
-}
-
-impl Default for Replay {
-    fn default() -> Self {
-        Self {
-            policy: PolicyKind::default(),
-            ratio: Ratio::Fixed(0.2),
-            auto_ratio_min: 0.1,
-            auto_ratio_max: 0.5,
-            repeats_max: 1,
-            fallen_ratio: 0.5,
-            capacity: 100_000,
-            embedding: Embedding::Sif,
-            layer: None,
-            anchor: Anchor::default(),
-        }
-    }
-}
-
-/// How a sample's vector in the buffer is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Embedding {
-    /// Frequency-weighted mean of token embeddings.
-    Sif,
-    /// Mean of the hidden states of a layer.
-    Hidden,
 }
 
 /// `[cycle]`

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
+use std::collections::BTreeSet;
 
 use perennial_gate::Metric;
 use perennial_learn::{
@@ -9,23 +9,9 @@ use perennial_learn::{
 use super::{
     Config, Embedding, Objective, Ratio, Rollout, Train,
     ceilings::{self, SECONDS_MAX},
+    problems::{Problem, Problems},
     publish,
 };
-
-/// A value that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    /// The key.
-    pub(crate) key: String,
-    /// What is wrong and what to write instead.
-    pub(crate) problem: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.key, self.problem)
-    }
-}
 
 /// Everything in a configuration that makes no sense by itself. What depends on files is left to `perennial check`.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -288,31 +274,5 @@ fn gate(config: &Config, found: &mut Problems) {
         found.at_least(&key("max_new_tokens"), suite.max_new_tokens as f64, 1.0);
         found.at_least(&key("items_max"), suite.items_max.map_or(1.0, |items| items as f64), 1.0);
         judged_by(config, &key("plugin"), suite.metric, suite.plugin.as_ref(), found);
-    }
-}
-
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn add(&mut self, key: &str, problem: &str) {
-        self.0.push(Problem { key: key.to_owned(), problem: problem.to_owned() });
-    }
-
-    fn within(&mut self, key: &str, value: f64, range: RangeInclusive<f64>) {
-        if !range.contains(&value) {
-            self.add(key, &format!("is {value}: must be from {} to {}", range.start(), range.end()));
-        }
-    }
-
-    fn at_least(&mut self, key: &str, value: f64, min: f64) {
-        if !(value >= min && value.is_finite()) {
-            self.add(key, &format!("is {value}: must be {min} or more"));
-        }
-    }
-
-    fn above(&mut self, key: &str, value: f64, bound: f64) {
-        if !(value > bound && value.is_finite()) {
-            self.add(key, &format!("is {value}: must be above {bound}"));
-        }
     }
 }
