@@ -57,7 +57,7 @@ pub(crate) struct Options {
     /// A file of rows that must not be forgotten, beside everyday questions; may be given again
     #[arg(long, value_name = "FILE")]
     pub(crate) general: Vec<PathBuf>,
-    /// A configuration whose [cycle], [ingest], [replay] and [train] stand under every arm [default: what ships]
+    /// A configuration whose tables cycle, ingest, replay and train stand under every arm [default: what ships]
     #[arg(long, value_name = "FILE", conflicts_with = "tiny")]
     pub(crate) config: Option<PathBuf>,
     /// The arms, each a file of xtask/src/stream/arms by its name, or a file of your own that ends in .toml
