@@ -62,7 +62,7 @@ impl Decoder {
         }
     }
 
-    /// Takes tokens in behind those before them, and gives the logits [vocabulary] after the last of them.
+    /// Takes tokens in behind those before them, and gives the logits of the vocabulary after the last of them.
     ///
     /// # Errors
     /// Where the sequence becomes too long, there is no token or one that the model does not know, or an operation fails: the sequence

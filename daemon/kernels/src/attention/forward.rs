@@ -18,7 +18,7 @@ struct Block<'a, E> {
 }
 
 impl<E: Element> Attention<'_, E> {
-    /// Fills `out`, of the shape of q, and gives the log-sums of [`Attended`].
+    /// Fills `out`, of the shape of q, and gives the log-sums of `Attended`.
     ///
     /// # Panics
     /// Where shapes or `cu_seqlens` do not fit together.

@@ -14,7 +14,7 @@ pub trait NextLogits {
     /// Forgets the sequence.
     fn restart(&mut self);
 
-    /// Takes tokens in behind those before them, and gives the logits [vocabulary] after the last.
+    /// Takes tokens in behind those before them, and gives the logits of the vocabulary after the last.
     ///
     /// # Errors
     /// Where it fails; the sequence is lost then.
