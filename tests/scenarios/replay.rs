@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{cycle, ingest, lines, report};
 
-/// Enough to see what a cycle is made of, if not to learn much.
-const QUICK: [&str; 3] = ["train.epochs=1", "cycle.samples_min=5000", "train.steps_max=12"];
+/// Enough to see what a cycle is made of, if not to learn much: every sample once.
+const QUICK: [&str; 3] = ["train.epochs=1", "cycle.samples_min=5000", "train.steps_max=40"];
 
 fn manifest(fixture: &Fixture, cycle: &Cycle) -> Value {
     let path = fixture.state().join("cycles").join(cycle.id.to_string()).join("manifest.json");

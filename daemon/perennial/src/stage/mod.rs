@@ -8,10 +8,8 @@ mod manifest;
 mod rows;
 mod shares;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use perennial_data::mix;
