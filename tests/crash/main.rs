@@ -30,8 +30,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[test]
 fn a_few_kills_lose_nothing() {
     let scenario = Scenario::new().unwrap();
-    let kills: u64 = (0..2).map(|seed| kill::run(&scenario, seed).unwrap()).sum();
-    assert!(kills > 0, "nothing was killed");
+    assert!(disturbed(|seed| kill::run(&scenario, seed)) > 0, "nothing was killed");
 }
 
 #[test]
@@ -42,8 +41,7 @@ fn a_few_power_cuts_lose_nothing() {
     }
     let scenario = Scenario::new().unwrap();
     let changes = power::count_changes(&scenario).unwrap();
-    let cuts: u64 = (0..2).map(|seed| power::run(&scenario, changes, seed).unwrap()).sum();
-    assert!(cuts > 0, "no power was cut");
+    assert!(disturbed(|seed| power::run(&scenario, changes, seed)) > 0, "no power was cut");
 }
 
 #[test]
@@ -52,6 +50,21 @@ fn a_disk_that_fails_for_a_moment_loses_nothing() {
     for seed in 0..2 {
         fault::run(&scenario, seed).unwrap();
     }
+}
+
+/// Disturbs two cycles, and further ones as long as each was through before its moment came: on a machine that is busy elsewhere
+/// a cycle may take less than was measured. Returns how often one was disturbed.
+fn disturbed(mut run: impl FnMut(u64) -> Result<u64>) -> u64 {
+    const ALWAYS: u64 = 2;
+    const SEEDS_MAX: u64 = 10;
+    let mut disturbances = 0;
+    for seed in 0..SEEDS_MAX {
+        if seed >= ALWAYS && disturbances > 0 {
+            break;
+        }
+        disturbances += run(seed).unwrap();
+    }
+    disturbances
 }
 
 /// `cargo xtask crash`: as many trials as `CRASH_RUNS` says, of the sort `CRASH_SORT`, from the seed `CRASH_SEED` on. Goes on
