@@ -80,6 +80,7 @@ impl Registry {
     }
 
     /// Lets samples that were set aside be collected again, as if they had never been tried, and returns how many were.
+    /// Samples that are not set aside are passed over.
     ///
     /// # Errors
     /// Where the database fails.
@@ -88,8 +89,10 @@ impl Registry {
             let mut delete = transaction.prepare_cached("DELETE FROM set_aside WHERE id = ?1")?;
             let mut taken = 0;
             for id in ids {
-                taken += delete.execute([id.0.as_bytes()])?;
-                tries::forgive(transaction, id)?;
+                if delete.execute([id.0.as_bytes()])? == 1 {
+                    tries::forgive(transaction, id)?;
+                    taken += 1;
+                }
             }
             Ok(taken)
         })
