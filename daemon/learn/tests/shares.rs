@@ -124,6 +124,7 @@ fn run(
         parent: None,
         reference: None,
         units: examples().0,
+        validation: None,
         shares,
         keys: keys.as_object().unwrap(),
         train: &train,

@@ -76,6 +76,12 @@ pub enum AdapterError {
         /// The kind that is wanted.
         config: &'static str,
     },
+    /// The adapter is of a kind that cannot be combined with another.
+    #[error("adapters of the kind {kind} cannot be combined into one: only lora can")]
+    NotCombined {
+        /// The kind.
+        kind: &'static str,
+    },
     /// A computation on the weights failed.
     #[error("the adapter's weights: {0}")]
     Tensors(#[from] candle_core::Error),

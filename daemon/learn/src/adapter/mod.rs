@@ -6,6 +6,8 @@
 
 mod error;
 mod fingerprint;
+mod interpolate;
+mod jacobi;
 mod kind;
 mod passes;
 mod peft_config;
@@ -13,15 +15,18 @@ mod peft_read;
 mod peft_write;
 mod rebase;
 mod site;
+mod spectrum;
 mod targets;
 mod tensor_name;
 mod weights;
 
 pub use error::AdapterError;
+pub use interpolate::check_interpolate;
 pub use kind::{Kind, LoraConfig, ShapeDifference};
 pub(crate) use passes::{add_tensors, add_weights};
 pub use rebase::{Rebased, check_rebase};
 pub use site::{BaseModel, Site, SiteBase};
+pub use spectrum::Spectrum;
 pub(crate) use tensor_name::tensor_name;
 pub use weights::Adapter;
 #[cfg(test)]

@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 
-use super::{Adapter, AdapterError, Kind, LoraConfig, Site};
+use super::{Adapter, AdapterError, Kind, LoraConfig, Site, jacobi};
 use crate::model::ModelConfig;
 
 /// Sweeps of the decomposition per row of its matrix, after which it is given up. It takes a handful.
 const SWEEPS_MAX: usize = 1000;
+/// How far the parts of a matrix may be from it when they are put together again, as a share of its norm.
+const RECONSTRUCTION_MAX: f64 = 1e-10;
 
 /// That an adapter of one shape can be brought into another at all.
 ///
@@ -67,10 +69,10 @@ impl Adapter {
 }
 
 /// `scale · B · A` as `left · diag(values) · right`, the largest value first.
-struct Change {
+pub(super) struct Change {
     /// `[out, rank]`, orthonormal columns.
     left: DMatrix<f64>,
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
     /// `[rank, in]`, orthonormal rows.
     right: DMatrix<f64>,
 }
@@ -78,7 +80,7 @@ struct Change {
 impl Change {
     /// The product is never formed: both factors are reduced to their triangles first, and what is decomposed is as wide as
     /// the rank. `None` where that has no end.
-    fn of(site: &Site, scale: f32) -> Result<Option<Self>, AdapterError> {
+    pub(super) fn of(site: &Site, scale: f32) -> Result<Option<Self>, AdapterError> {
         let [a, b] = matrices(site)?;
         let b = b * f64::from(scale);
         if !b.iter().chain(&a).all(|number| number.is_finite()) {
@@ -87,9 +89,18 @@ impl Change {
         let (b, a) = (b.qr(), a.transpose().qr());
         let core = b.r() * a.r().transpose();
         let sweeps = SWEEPS_MAX * core.nrows().max(1);
-        let Some(svd) = core.try_svd(true, true, f64::EPSILON, sweeps) else { return Ok(None) };
+        let Some(svd) = core.clone().try_svd(true, true, f64::EPSILON, sweeps) else { return Ok(None) };
         let (Some(left), Some(right)) = (svd.u, svd.v_t) else { return Ok(None) };
-        let values = svd.singular_values.iter().copied().collect();
+        let values: Vec<f64> = svd.singular_values.iter().copied().collect();
+        let again = &left * DMatrix::from_diagonal(&svd.singular_values) * &right;
+        let (left, values, right) = match (again - &core).norm() <= RECONSTRUCTION_MAX * core.norm() {
+            true => (left, values, right),
+            // Where the matrix has not its full rank, what comes of that may not be the matrix.
+            false => {
+                let (left, values, right) = jacobi::svd(&core);
+                (left, values, right.transpose())
+            }
+        };
         Ok(Some(Self { left: b.q() * left, values, right: right * a.q().transpose() }))
     }
 

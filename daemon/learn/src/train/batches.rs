@@ -61,6 +61,11 @@ impl Batches {
         order.into_iter().take(steps as usize * self.batch_size).collect()
     }
 
+    /// Whether an epoch is through after so many steps, and no more.
+    pub(super) fn ends_epoch(&self, steps: u64) -> bool {
+        steps.is_multiple_of(steps_per_epoch(self.examples, self.batch_size))
+    }
+
     /// How many epochs are through after so many steps.
     pub(super) fn epochs_after(&self, steps: u64) -> f64 {
         steps as f64 / steps_per_epoch(self.examples, self.batch_size) as f64

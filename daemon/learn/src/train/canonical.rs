@@ -93,6 +93,11 @@ impl Canonical {
             gradient_norm_max,
             device,
             memory_bytes_max: _,
+            ema_decay,
+            warmup_yields: _,
+            eval_steps,
+            early_stopping_patience,
+            load_best_model_at_end,
             checkpoint_interval_steps: _,
         } = config;
         self.lora(lora);
@@ -120,6 +125,15 @@ impl Canonical {
             TrainDevice::CpuComposed => "cpu-composed",
         };
         self.word("device", device);
+        if let Some(decay) = ema_decay {
+            self.real("ema_decay", *decay);
+        }
+        // Where it only looks, validation changes nothing.
+        if config.is_led_by_validation() {
+            self.optional("eval_steps", *eval_steps, Self::count);
+            self.optional("early_stopping_patience", *early_stopping_patience, Self::count);
+            self.flag("load_best_model_at_end", *load_best_model_at_end);
+        }
     }
 
     fn lora(&mut self, config: &LoraConfig) {
@@ -157,14 +171,18 @@ mod tests {
         let plain = named(|_| ());
         assert_eq!(named(|config| config.memory_bytes_max = Some(1)), plain);
         assert_eq!(named(|config| config.checkpoint_interval_steps = 7), plain);
+        assert_eq!(named(|config| config.eval_steps = Some(7)), plain);
         type Change = fn(&mut TrainConfig);
-        let changes: [Change; 6] = [
+        let changes: [Change; 9] = [
             |config| config.lora.r = 8,
             |config| config.seed = 1,
             |config| config.steps_max = Some(1),
             |config| config.learning_rate = 1e-3,
             |config| config.schedule = Schedule::Cosine,
             |config| config.device = TrainDevice::CpuComposed,
+            |config| config.early_stopping_patience = Some(2),
+            |config| config.ema_decay = Some(0.9),
+            |config| config.load_best_model_at_end = true,
         ];
         for change in changes {
             assert_ne!(named(change), plain);

@@ -1,43 +1,20 @@
 use std::{
-    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use perennial_durable::{failpoint, write_durably};
-use perennial_types::{Fingerprint, Fingerprinter};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
 
-use super::{TrainError, adamw::AdamW, canonical::Names, parameters::Parameters};
+use super::{
+    TrainError,
+    canonical::Names,
+    checkpoint_file::{Header, content_of, parse_file, restore, serialize, tensor_bytes, tensors_of},
+    state::State,
+};
 
 /// Checkpoints that are kept. Two, so that there is one to go back to where the newest cannot be read.
 const CHECKPOINTS_KEPT: usize = 2;
 const EXTENSION: &str = "safetensors";
-const HEADER_KEY: &str = "perennial";
-const MEAN: &str = ".mean";
-const SQUARE: &str = ".square";
-
-/// What stands in a checkpoint's header.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    run: Fingerprint,
-    step: u64,
-    /// 0 where nothing is drawn.
-    #[serde(default)]
-    drawn: u64,
-    /// Over names and bytes of all tensors: a file of the right length may still hold wrong bytes.
-    content: Fingerprint,
-}
-
-/// The state of a run after some step.
-#[derive(Clone)]
-pub(super) struct State {
-    pub(super) parameters: Parameters,
-    pub(super) optimizer: AdamW,
-    /// Prompts drawn so far, where that does not follow from the step.
-    pub(super) drawn: u64,
-}
 
 /// The checkpoints of one run in a folder, a file each.
 pub(super) struct Checkpoints<'a> {
@@ -46,14 +23,13 @@ pub(super) struct Checkpoints<'a> {
     pub(super) names: Names,
 }
 
-type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
-
 impl Checkpoints<'_> {
     /// Writes a checkpoint durably and removes those that are no longer needed.
     pub(super) fn save(&self, state: &State) -> Result<(), TrainError> {
         let tensors = tensors_of(state);
         let (step, drawn) = (state.optimizer.step, state.drawn);
-        let header = Header { run: self.names.run, step, drawn, content: content_of(tensor_bytes(&tensors)) };
+        let (watch, content) = (state.watch.clone(), content_of(tensor_bytes(&tensors)));
+        let header = Header { run: self.names.run, step, drawn, watch, content };
         let bytes = serialize(&tensors, &header).map_err(TrainError::Checkpoint)?;
         let path = self.dir.join(file_name(header.step));
         write_durably(&path, &bytes)?;
@@ -120,84 +96,13 @@ fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()
 }
 
-fn tensors_of(state: &State) -> Tensors {
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let mut tensors = Tensors::new();
-    let optimizer = state.optimizer.means.iter().zip(&state.optimizer.squares);
-    for (matrix, (mean, square)) in state.parameters.matrices.iter().zip(optimizer) {
-        for (suffix, values) in [("", &matrix.values), (MEAN, mean), (SQUARE, square)] {
-            tensors.push((matrix.name() + suffix, matrix.shape.to_vec(), bytes(values)));
-        }
-    }
-    tensors.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    tensors
-}
-
-fn tensor_bytes(tensors: &Tensors) -> impl Iterator<Item = (&str, &[u8])> {
-    tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()))
-}
-
-/// Of tensors in the order of their names.
-fn content_of<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> Fingerprint {
-    let mut fingerprinter = Fingerprinter::new();
-    for (name, bytes) in tensors {
-        fingerprinter.add(name.as_bytes());
-        fingerprinter.add(bytes);
-    }
-    fingerprinter.finish()
-}
-
-fn serialize(tensors: &Tensors, header: &Header) -> Result<Vec<u8>, String> {
-    let header = serde_json::to_string(header).map_err(|error| error.to_string())?;
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| error.to_string())?;
-    let metadata = HashMap::from([(HEADER_KEY.to_owned(), header)]);
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
-}
-
-fn parse_file(bytes: &[u8]) -> Result<(Header, SafeTensors<'_>), String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-    let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER_KEY)).ok_or("it has no header")?;
-    let header: Header = serde_json::from_str(header).map_err(|error| error.to_string())?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut views = tensors.tensors();
-    views.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    if content_of(views.iter().map(|(name, view)| (name.as_str(), view.data()))) != header.content {
-        return Err("its bytes are not those that were written".to_owned());
-    }
-    Ok((header, tensors))
-}
-
-fn restore(tensors: &SafeTensors<'_>, header: &Header, start: &State) -> Result<State, String> {
-    let read = |name: String, values: &mut Vec<f32>| -> Result<(), String> {
-        let view = tensors.tensor(&name).map_err(|error| error.to_string())?;
-        let numbers = view.data().as_chunks().0;
-        if view.dtype() != Dtype::F32 || numbers.len() != values.len() {
-            return Err(format!("tensor {name} has another shape"));
-        }
-        *values = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        Ok(())
-    };
-    let mut state = start.clone();
-    state.optimizer.step = header.step;
-    state.drawn = header.drawn;
-    let optimizer = state.optimizer.means.iter_mut().zip(&mut state.optimizer.squares);
-    for (matrix, (mean, square)) in state.parameters.matrices.iter_mut().zip(optimizer) {
-        let name = matrix.name();
-        read(name.clone() + MEAN, mean)?;
-        read(name.clone() + SQUARE, square)?;
-        read(name, &mut matrix.values)?;
-    }
-    Ok(state)
-}
-
 #[cfg(test)]
 mod tests {
+    use perennial_types::Fingerprint;
+
     use super::*;
     use crate::adapter::{Adapter, LoraConfig, tiny_model};
+    use crate::train::{adamw::AdamW, parameters::Parameters};
 
     fn named(name: &[u8]) -> Names {
         Names { run: Fingerprint::of(name), before: None }
@@ -209,7 +114,7 @@ mod tests {
         let mut optimizer = AdamW::new(&parameters);
         optimizer.step = step;
         optimizer.squares.iter_mut().flatten().enumerate().for_each(|(i, value)| *value = i as f32);
-        State { parameters, optimizer, drawn: 2 * step }
+        State { parameters, optimizer, drawn: 2 * step, average: None, watch: None, best: None }
     }
 
     fn same(one: &State, other: &State) -> bool {

@@ -55,6 +55,22 @@ pub struct TrainConfig {
     /// bound. Has no influence on the result. On other devices than `cpu`, every layer is computed a second time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes_max: Option<u64>,
+    /// End with the exponential moving average of the parameters, with this decay, instead of the last ones. Default: no average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// Whether a run of fewer than 10 steps goes without its warm-up. Default: it does not, and a single step is refused.
+    #[serde(skip)]
+    pub warmup_yields: bool,
+    /// Optimiser steps between validations, by transformers' name. Default: validation follows each epoch. It also precedes the
+    /// first step and follows the last, and there is none where there are no rows for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_steps: Option<u64>,
+    /// End the run after so many validations in a row without a lower loss than before. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping_patience: Option<u64>,
+    /// End with the adapter of the least validation loss instead of the last one. Default: the last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub load_best_model_at_end: bool,
     /// Optimiser steps between checkpoints. Default 20. Has no influence on the result.
     pub checkpoint_interval_steps: u64,
 }
@@ -78,6 +94,11 @@ impl Default for TrainConfig {
             gradient_norm_max: 1.0,
             device: TrainDevice::default(),
             memory_bytes_max: None,
+            ema_decay: None,
+            warmup_yields: false,
+            eval_steps: None,
+            early_stopping_patience: None,
+            load_best_model_at_end: false,
             checkpoint_interval_steps: 20,
         }
     }
@@ -86,7 +107,23 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// What the result depends on: all but how it is computed.
     pub(super) fn determining(&self) -> Self {
-        Self { memory_bytes_max: None, checkpoint_interval_steps: 1, ..self.clone() }
+        let (eval_steps, early_stopping_patience, load_best_model_at_end) = match self.is_led_by_validation() {
+            true => (self.eval_steps, self.early_stopping_patience, self.load_best_model_at_end),
+            false => (None, None, false),
+        };
+        Self {
+            memory_bytes_max: None,
+            checkpoint_interval_steps: 1,
+            eval_steps,
+            early_stopping_patience,
+            load_best_model_at_end,
+            ..self.clone()
+        }
+    }
+
+    /// Whether validation has a say in what the run ends with.
+    pub(super) fn is_led_by_validation(&self) -> bool {
+        self.load_best_model_at_end || self.early_stopping_patience.is_some()
     }
 
     /// Checks every value.
@@ -108,6 +145,9 @@ impl TrainConfig {
             ("beta2", share(self.beta2), "is at least 0 and less than 1"),
             ("epsilon", positive(self.epsilon), "is a positive number"),
             ("gradient_norm_max", positive(self.gradient_norm_max), "is a positive number"),
+            ("ema_decay", self.ema_decay.is_none_or(share), "is at least 0 and less than 1"),
+            ("eval_steps", self.eval_steps != Some(0), "is at least 1 where it is set"),
+            ("early_stopping_patience", self.early_stopping_patience != Some(0), "is at least 1 where it is set"),
             ("checkpoint_interval_steps", self.checkpoint_interval_steps > 0, "is at least 1"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {

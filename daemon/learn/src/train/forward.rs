@@ -17,9 +17,21 @@ pub(super) fn logprobs(
     tokens_per_micro_batch: usize,
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<f32>>>> {
-    let mut all = vec![Vec::new(); examples.len()];
     let parameters = adapter.map(Parameters::from_adapter).transpose()?;
-    let mut policy = passes.policy(parameters.as_ref())?;
+    logprobs_under(passes, parameters.as_ref(), examples, temperature, tokens_per_micro_batch, stop)
+}
+
+/// [`logprobs`] under parameters.
+pub(super) fn logprobs_under(
+    passes: &mut Passes<'_>,
+    parameters: Option<&Parameters>,
+    examples: &[&Encoded],
+    temperature: f64,
+    tokens_per_micro_batch: usize,
+    stop: &StopFlag,
+) -> Result<Option<Vec<Vec<f32>>>> {
+    let mut all = vec![Vec::new(); examples.len()];
+    let mut policy = passes.policy(parameters)?;
     let units: Vec<Vec<&Encoded>> = examples.iter().map(|example| vec![*example]).collect();
     for row in MicroBatch::plan(&units, tokens_per_micro_batch) {
         if stop.is_raised() {

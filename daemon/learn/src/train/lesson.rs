@@ -2,11 +2,13 @@ use std::collections::BTreeSet;
 
 use super::{
     TrainError,
-    checkpoint::{Checkpoints, State},
+    checkpoint::Checkpoints,
     gradients::{Loss, Unit},
     metrics::Line,
     passes::Passes,
     run::Update,
+    state::State,
+    validation::Validator,
 };
 use crate::stop::StopFlag;
 
@@ -39,6 +41,11 @@ pub(super) trait Objective {
 
     /// The rows or prompts, by their places, that the steps up to `state` were made of.
     fn seen(&self, state: &State) -> BTreeSet<usize>;
+
+    /// How it is validated; `None` where it is not.
+    fn validator(&self) -> Option<&dyn Validator> {
+        None
+    }
 
     /// What there is to tell of a step.
     fn line(&self, taken: Taken, loss: Self::Loss<'_>) -> Self::Line;

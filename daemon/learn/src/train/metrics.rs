@@ -3,9 +3,9 @@ use std::{collections::BTreeMap, marker::PhantomData, path::Path};
 use perennial_durable::AppendFile;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::TrainError;
+use super::{TrainError, Validation};
 
-/// The file of a run's progress, one JSON object per optimiser step.
+/// The file of a run's progress, one JSON object per optimiser step, and one per validation among them.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 
 /// One optimiser step of a run that learns from rows.
@@ -68,10 +68,14 @@ pub(super) struct Metrics<L> {
 
 impl<L: Line> Metrics<L> {
     /// Opens the file in a folder. Lines of steps after `step` are dropped: they were taken after the checkpoint that the
-    /// run goes on from, and will be taken again. So is what a crash left of a line.
-    pub(super) fn open(dir: &Path, step: u64) -> Result<Self, TrainError> {
+    /// run goes on from, and will be taken again. So is what a crash left of a line, and a validation after the one that the
+    /// checkpoint knows of.
+    pub(super) fn open(dir: &Path, step: u64, validated_at: Option<u64>) -> Result<Self, TrainError> {
         let (mut last_loss, mut learned) = (None, false);
         let file = AppendFile::open(&dir.join(METRICS_FILE), |line| {
+            if let Ok(validation) = serde_json::from_str::<Validation>(line) {
+                return validated_at.is_some_and(|at| validation.step <= at);
+            }
             let Some(before) = serde_json::from_str::<L>(line).ok().filter(|progress| progress.step() <= step) else {
                 return false;
             };
@@ -98,6 +102,11 @@ impl<L: Line> Metrics<L> {
         self.last_loss = Some(progress.loss());
         self.learned |= progress.learned();
         Ok(())
+    }
+
+    pub(super) fn append_validation(&mut self, validation: &Validation) -> Result<(), TrainError> {
+        let line = serde_json::to_string(validation).map_err(|error| TrainError::Checkpoint(error.to_string()))?;
+        Ok(self.file.append(&line)?)
     }
 
     /// Makes what was appended durable.
@@ -131,11 +140,11 @@ mod tests {
     #[test]
     fn a_resumed_run_drops_what_it_will_do_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::open(dir.path(), 0).unwrap();
+        let mut metrics = Metrics::open(dir.path(), 0, None).unwrap();
         (1..=4).for_each(|step| metrics.append(&progress(step)).unwrap());
         let path = dir.path().join(METRICS_FILE);
         fs::write(&path, [fs::read(&path).unwrap(), b"{\"step\": 3, \"st".to_vec()].concat()).unwrap();
-        let mut metrics = Metrics::open(dir.path(), 3).unwrap();
+        let mut metrics = Metrics::open(dir.path(), 3, None).unwrap();
         metrics.append(&progress(4)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let steps: Vec<u64> = text.lines().map(|line| serde_json::from_str::<Progress>(line).unwrap().step).collect();
@@ -147,13 +156,13 @@ mod tests {
     fn a_run_that_goes_on_knows_whether_its_steps_learned() {
         let dir = tempfile::tempdir().unwrap();
         let idle = |step| Progress { gradient_norm: 0.0, ..progress(step) };
-        let mut metrics = Metrics::open(dir.path(), 0).unwrap();
+        let mut metrics = Metrics::open(dir.path(), 0, None).unwrap();
         (1..=2).for_each(|step| metrics.append(&idle(step)).unwrap());
         assert!(!metrics.learned());
-        assert!(!Metrics::<Progress>::open(dir.path(), 2).unwrap().learned());
-        let mut metrics = Metrics::open(dir.path(), 2).unwrap();
+        assert!(!Metrics::<Progress>::open(dir.path(), 2, None).unwrap().learned());
+        let mut metrics = Metrics::open(dir.path(), 2, None).unwrap();
         metrics.append(&progress(3)).unwrap();
-        assert!(Metrics::<Progress>::open(dir.path(), 3).unwrap().learned());
-        assert!(Metrics::<Progress>::open(tempfile::tempdir().unwrap().path(), 3).unwrap().learned());
+        assert!(Metrics::<Progress>::open(dir.path(), 3, None).unwrap().learned());
+        assert!(Metrics::<Progress>::open(tempfile::tempdir().unwrap().path(), 3, None).unwrap().learned());
     }
 }

@@ -13,9 +13,11 @@ mod adamw;
 mod batches;
 mod canonical;
 mod checkpoint;
+mod checkpoint_file;
 mod config;
 mod device;
 mod earlier;
+mod ema;
 mod error;
 mod forward;
 mod gradients;
@@ -30,7 +32,9 @@ mod passes;
 mod run;
 mod schedule;
 mod shares;
+mod state;
 mod trainer;
+mod validation;
 
 pub use activations::ActivationPlan;
 pub use checkpoint::newest_checkpoint;
@@ -43,5 +47,6 @@ pub use objective::{grpo, loss_and_gradients, train};
 pub use outcome::{Outcome, Trained};
 pub use run::check_shape;
 pub use shares::{LossWeighting, Shares, WEIGHT_MAX};
+pub use validation::{Validated, Validating, Validation, ValidationLoss, ValidationUnit};
 
 pub use crate::stop::StopFlag;

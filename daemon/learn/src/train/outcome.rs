@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use perennial_types::Fingerprint;
 
+use super::validation::Validated;
 use crate::adapter::Adapter;
 
 /// How a run ended.
@@ -19,9 +20,9 @@ pub enum Outcome {
 /// The result of a run.
 #[derive(Debug)]
 pub struct Trained {
-    /// After the last step, in f32.
+    /// After the last step or, where that is asked for, the best one; in f32.
     pub adapter: Adapter,
-    /// Optimiser steps of the run.
+    /// Optimiser steps that it took.
     pub steps: u64,
     /// The loss of the last step, in nats per target; unknown where a run had ended before and its metrics are lost.
     pub loss: Option<f64>,
@@ -32,4 +33,6 @@ pub struct Trained {
     pub seen: BTreeSet<usize>,
     /// The run that made it.
     pub run: Fingerprint,
+    /// What validation said, where there was any.
+    pub validation: Option<Box<Validated>>,
 }

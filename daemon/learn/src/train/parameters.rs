@@ -43,6 +43,17 @@ impl Parameters {
         Ok(Self { config: adapter.config().clone(), matrices })
     }
 
+    /// The values of all matrices, in their order.
+    pub(super) fn values(&self) -> Vec<Vec<f32>> {
+        self.matrices.iter().map(|matrix| matrix.values.clone()).collect()
+    }
+
+    /// The same matrices with other values.
+    pub(super) fn with(&self, values: &[Vec<f32>]) -> Self {
+        let of = |(matrix, values): (&Parameter, &Vec<f32>)| Parameter { values: values.clone(), ..matrix.clone() };
+        Self { config: self.config.clone(), matrices: self.matrices.iter().zip(values).map(of).collect() }
+    }
+
     /// Copies the values as they are now.
     pub(super) fn to_adapter(&self) -> Result<Adapter> {
         let tensor = |matrix: &Parameter| Tensor::from_slice(&matrix.values, &matrix.shape[..], &Device::Cpu);

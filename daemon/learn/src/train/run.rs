@@ -6,10 +6,13 @@ use super::{
     Outcome, TrainConfig, TrainError, Trained,
     adamw::{AdamW, clip},
     canonical::Names,
-    checkpoint::{Checkpoints, State},
+    checkpoint::Checkpoints,
+    ema,
     metrics::{Line, Metrics},
     parameters::Parameters,
     schedule::{learning_rate, never_learns},
+    state::State,
+    validation::{Validation, ValidationLoss, Validator},
 };
 use crate::{
     adapter::{Adapter, LoraConfig, check_rebase},
@@ -25,6 +28,8 @@ pub(super) struct Run<'a, L> {
     checkpoints: Checkpoints<'a>,
     /// The step of the newest checkpoint.
     saved_at: u64,
+    /// Whether there is more than the newest checkpoint holds.
+    unsaved: bool,
     metrics: Metrics<L>,
 }
 
@@ -52,8 +57,8 @@ impl<'a, L: Line> Run<'a, L> {
         let checkpoints = Checkpoints { dir, names };
         let state = checkpoints.load_newest(&start)?.unwrap_or(start);
         let saved_at = state.optimizer.step;
-        let metrics = Metrics::open(dir, saved_at)?;
-        Ok(Self { state, steps, config, checkpoints, saved_at, metrics })
+        let metrics = Metrics::open(dir, saved_at, state.watch.as_ref().and_then(|watch| watch.asked_at))?;
+        Ok(Self { state, steps, config, checkpoints, saved_at, unsaved: false, metrics })
     }
 
     /// Optimiser steps that are through.
@@ -67,7 +72,39 @@ impl<'a, L: Line> Run<'a, L> {
     }
 
     pub(super) fn is_through(&self) -> bool {
-        self.step() >= self.steps
+        self.step() >= self.steps || self.is_out_of_patience()
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let patience = self.config.early_stopping_patience;
+        self.state.watch.as_ref().is_some_and(|watch| watch.is_out_of_patience(patience))
+    }
+
+    /// Whether the validation loss is due and was not asked for yet.
+    pub(super) fn awaits_validation(&self, validator: &dyn Validator) -> bool {
+        let (step, asked_at) = (self.step(), self.state.watch.as_ref().and_then(|watch| watch.asked_at));
+        let due = step == 0 || step >= self.steps || validator.is_due(step);
+        due && asked_at != Some(step) && !self.is_out_of_patience()
+    }
+
+    /// Takes in the validation loss after the newest step, which `seconds` were spent on.
+    pub(super) fn validated(
+        &mut self,
+        loss: ValidationLoss,
+        epoch: f64,
+        seconds: f64,
+    ) -> Result<Validation, TrainError> {
+        let step = self.step();
+        let best = self.state.watch.get_or_insert_default().take(step, &loss);
+        if best && self.config.load_best_model_at_end {
+            self.state.best = Some(self.state.outcome().values());
+        }
+        let ValidationLoss { loss: eval_loss, balanced: eval_loss_balanced, origins: eval_loss_by_origin } = loss;
+        let line =
+            Validation { step, epoch, eval_loss, eval_loss_balanced, eval_loss_by_origin, eval_runtime: seconds };
+        self.metrics.append_validation(&line)?;
+        self.unsaved = true;
+        Ok(line)
     }
 
     /// Takes an optimiser step. `examples` are what the gradients were computed from.
@@ -79,7 +116,12 @@ impl<'a, L: Line> Run<'a, L> {
             return Err(TrainError::NotFinite { what, step: step + 1, examples });
         }
         let learning_rate = learning_rate(self.config, step, self.steps);
-        self.state.optimizer.update(&mut self.state.parameters, &gradients, learning_rate, self.config);
+        let State { parameters, optimizer, average, .. } = &mut self.state;
+        optimizer.update(parameters, &gradients, learning_rate, self.config);
+        if let (Some(average), Some(decay)) = (average, self.config.ema_decay) {
+            ema::update(average, parameters, decay, optimizer.step);
+        }
+        self.unsaved = true;
         Ok(Update { learning_rate, gradient_norm })
     }
 
@@ -89,7 +131,8 @@ impl<'a, L: Line> Run<'a, L> {
 
     /// Writes a checkpoint at the end of the run, and where enough steps were taken since the last one.
     pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
-        if self.is_through() || self.step() - self.saved_at >= self.config.checkpoint_interval_steps {
+        let many = self.step() - self.saved_at >= self.config.checkpoint_interval_steps;
+        if self.unsaved && (self.is_through() || many) {
             self.save()?;
         }
         Ok(())
@@ -97,7 +140,7 @@ impl<'a, L: Line> Run<'a, L> {
 
     /// Writes a checkpoint where there is none of this step.
     pub(super) fn stop(mut self) -> Result<Outcome, TrainError> {
-        if self.saved_at != self.step() {
+        if self.unsaved {
             self.save()?;
         }
         Ok(Outcome::Stopped { step: self.step() })
@@ -105,10 +148,17 @@ impl<'a, L: Line> Run<'a, L> {
 
     /// `seen` is what its steps were made of.
     pub(super) fn finish(self, seen: BTreeSet<usize>) -> Result<Outcome, TrainError> {
-        let (adapter, loss) = (self.state.parameters.to_adapter()?, self.metrics.last_loss());
-        let learned = self.metrics.learned();
+        let (steps, loss, learned) = (self.step(), self.metrics.last_loss(), self.metrics.learned());
+        let (state, stopped_early) = (&self.state, steps < self.steps);
+        let load_best = state.best.is_some();
+        let validation =
+            state.watch.as_ref().and_then(|watch| watch.summary(load_best, steps, stopped_early)).map(Box::new);
+        let adapter = match &state.best {
+            Some(best) => state.parameters.with(best).to_adapter()?,
+            None => state.outcome().to_adapter()?,
+        };
         let run = self.checkpoints.names.run;
-        Ok(Outcome::Trained(Trained { adapter, steps: self.steps, loss, learned, seen, run }))
+        Ok(Outcome::Trained(Trained { adapter, steps, loss, learned, seen, validation, run }))
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
@@ -116,6 +166,7 @@ impl<'a, L: Line> Run<'a, L> {
         self.metrics.sync()?;
         self.checkpoints.save(&self.state)?;
         self.saved_at = self.step();
+        self.unsaved = false;
         Ok(())
     }
 }
@@ -141,5 +192,6 @@ pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainCon
     adapter.check_fits(&model.config)?;
     let parameters = Parameters::from_adapter(&adapter)?;
     let optimizer = AdamW::new(&parameters);
-    Ok(State { parameters, optimizer, drawn: 0 })
+    let average = config.ema_decay.map(|_| parameters.values());
+    Ok(State { parameters, optimizer, drawn: 0, average, watch: None, best: None })
 }

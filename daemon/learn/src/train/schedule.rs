@@ -1,9 +1,15 @@
 use super::{Schedule, TrainConfig};
 
+/// Optimiser steps of a run that a warm-up which yields is for, at least: of fewer, it would cost too many.
+const WARMUP_STEPS_MIN: u64 = 10;
+
 /// The learning rate of optimiser step `step`, from 0, of `steps`. As in transformers, the first step of a warm-up has
 /// the rate zero.
 pub(super) fn learning_rate(config: &TrainConfig, step: u64, steps: u64) -> f64 {
-    let warmup = (steps as f64 * config.warmup_ratio).ceil() as u64;
+    let warmup = match steps {
+        ..WARMUP_STEPS_MIN if config.warmup_yields => 0,
+        _ => (steps as f64 * config.warmup_ratio).ceil() as u64,
+    };
     config.learning_rate * factor(config.schedule, step, warmup, steps)
 }
 
@@ -58,6 +64,7 @@ mod tests {
             assert!(never_learns(&config, 1), "{schedule:?}");
             assert!(!never_learns(&config, 2), "{schedule:?}");
             assert!(!never_learns(&TrainConfig { warmup_ratio: 0.99, ..config.clone() }, 2), "{schedule:?}");
+            assert!(!never_learns(&TrainConfig { warmup_yields: true, ..config.clone() }, 1), "{schedule:?}");
             assert!(!never_learns(&TrainConfig { warmup_ratio: 0.0, ..config }, 1), "{schedule:?}");
         }
     }

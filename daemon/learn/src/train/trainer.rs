@@ -7,6 +7,7 @@ use super::{
     lesson::{Lesson, Objective, Round, Taken},
     passes::Passes,
     run::{Run, start_of},
+    validation::Validation,
 };
 use crate::{adapter::Adapter, model::Model, stop::StopFlag};
 
@@ -19,6 +20,8 @@ pub(super) struct Begin<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) checkpoint_dir: &'a Path,
     pub(super) stop: &'a StopFlag,
+    /// Hears of every validation.
+    pub(super) on_validation: &'a mut dyn FnMut(&Validation),
 }
 
 /// Trains an adapter by an objective: every run of every objective is this loop. It goes on from the newest checkpoint, and ends
@@ -28,24 +31,49 @@ pub(super) fn run<O: Objective>(
     objective: &mut O,
     on_step: &mut dyn FnMut(&O::Line),
 ) -> Result<Outcome, TrainError> {
-    let Begin { model, parent, names, config, checkpoint_dir, stop } = begin;
+    let Begin { model, parent, names, config, checkpoint_dir, stop, on_validation } = begin;
     let (start, steps) = (start_of(model, parent, config)?, objective.steps());
     let mut run = Run::<O::Line>::open(start, names, steps, config, checkpoint_dir)?;
     let mut passes = Passes::new(model, config)?;
-    if !run.is_through() && !objective.prepare(&mut passes, run.checkpoints(), stop)? {
+    let awaits_validation = objective.validator().is_some_and(|validator| run.awaits_validation(validator));
+    let more = awaits_validation || !run.is_through();
+    if more && !objective.prepare(&mut passes, run.checkpoints(), stop)? {
         return run.stop();
     }
-    while !run.is_through() {
+    loop {
+        if !validate(&mut run, objective, &mut passes, stop, on_validation)? {
+            return run.stop();
+        }
+        run.save_if_due()?;
+        if run.is_through() {
+            let seen = objective.seen(&run.state);
+            return run.finish(seen);
+        }
         let started = Instant::now();
         let Some(round) = objective.round(&mut passes, &run.state, stop)? else { return run.stop() };
         if !take(&mut run, objective, &mut passes, &round, started, config, stop, on_step)? {
             return run.stop();
         }
         run.state.drawn = round.drawn;
-        run.save_if_due()?;
     }
-    let seen = objective.seen(&run.state);
-    run.finish(seen)
+}
+
+/// Asks for the validation loss where it is due. False where it was asked to stop: it is then asked for again.
+fn validate<O: Objective>(
+    run: &mut Run<'_, O::Line>,
+    objective: &O,
+    passes: &mut Passes<'_>,
+    stop: &StopFlag,
+    on_validation: &mut dyn FnMut(&Validation),
+) -> Result<bool, TrainError> {
+    let Some(validator) = objective.validator().filter(|validator| run.awaits_validation(*validator)) else {
+        return Ok(true);
+    };
+    let started = Instant::now();
+    let Some(loss) = validator.loss(passes, &run.state.outcome(), stop)? else { return Ok(false) };
+    let line = run.validated(loss, validator.epoch(run.step()), started.elapsed().as_secs_f64())?;
+    on_validation(&line);
+    Ok(true)
 }
 
 /// Takes the steps of a round. False where it was asked to stop: the run is then where it was before the round.

@@ -18,6 +18,9 @@ pub(crate) fn read_frozen(mut frozen: Value) -> Result<Config, serde_json::Error
     if let Some(cycle) = frozen.get_mut("cycle").and_then(Value::as_object_mut) {
         cycle.entry("twin_similarity").or_insert(json!(1.0));
     }
+    if let Some(train) = frozen.get_mut("train") {
+        as_before_validation(train);
+    }
     serde_json::from_value(frozen)
 }
 
@@ -29,6 +32,15 @@ impl Config {
             (model, replay, train, grpo, rollout, reward, gate)
         };
         of(self) != of(other)
+    }
+}
+
+/// Fills in what the keys of `[train]` that a file does not have stood for before there were such keys: no validation, and nothing
+/// that is chosen by one.
+pub(crate) fn as_before_validation(train: &mut Value) {
+    if let Some(train) = train.as_object_mut() {
+        train.entry("validation_fraction").or_insert(json!(0.0));
+        train.entry("interpolate").or_insert(json!([]));
     }
 }
 
@@ -54,8 +66,12 @@ mod tests {
         for key in ["fallen_ratio", "anchor"] {
             frozen["replay"].as_object_mut().unwrap().remove(key);
         }
+        for key in ["validation_fraction", "interpolate"] {
+            frozen["train"].as_object_mut().unwrap().remove(key);
+        }
         let read = read_frozen(frozen).unwrap();
         assert!(!read.ingest.prompt_as_chat);
         assert_eq!((read.replay.fallen_ratio, read.replay.anchor.ratio), (0.0, 0.0));
+        assert_eq!((read.train.validation_fraction, read.train.interpolate), (0.0, vec![]));
     }
 }

@@ -7,7 +7,22 @@ use perennial_learn::{
 
 use super::{Rollout, Schedule, Train};
 
+/// The warm-up of a run that goes on from an adapter, as a share of its steps. AdamW knows nothing of the gradients yet, so its first
+/// step moves every number by the whole rate in whatever direction the first batch says: what a fresh adapter does not mind, and
+/// one that has learned does.
+const WARMUP_RATIO_GOING_ON: f64 = 0.1;
+
 impl Train {
+    /// What is common to all objectives, for a run that goes on from an adapter or begins a fresh one.
+    pub(crate) fn learner_going_on(&self, seed: u64, goes_on: bool) -> TrainConfig {
+        let by_itself = goes_on && self.warmup_ratio.is_none();
+        let learner = self.learner(seed);
+        match by_itself {
+            true => TrainConfig { warmup_ratio: WARMUP_RATIO_GOING_ON, warmup_yields: true, ..learner },
+            false => learner,
+        }
+    }
+
     /// What is common to all objectives.
     pub(crate) fn learner(&self, seed: u64) -> TrainConfig {
         TrainConfig {
@@ -25,10 +40,14 @@ impl Train {
                 Schedule::Cosine => train::Schedule::Cosine,
                 Schedule::Constant => train::Schedule::Constant,
             },
-            warmup_ratio: self.warmup_ratio,
+            warmup_ratio: self.warmup_ratio.unwrap_or(0.0),
             weight_decay: self.weight_decay,
             gradient_norm_max: self.max_grad_norm,
             checkpoint_interval_steps: self.checkpoint_steps,
+            ema_decay: self.ema_decay,
+            eval_steps: self.eval_steps,
+            early_stopping_patience: self.early_stopping_patience,
+            load_best_model_at_end: self.load_best_model_at_end,
             ..TrainConfig::default()
         }
     }

@@ -27,7 +27,9 @@ mod sections;
 #[cfg(test)]
 mod shipped;
 mod stages;
+mod train_choices;
 mod validate;
+mod validation;
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub(crate) use self::ingest::{FileBounds, RequestBounds};
 pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
-    frozen::read_frozen,
+    frozen::{as_before_validation, read_frozen},
     gate::{AutoSuite, Gate, Repin, Suite},
     ingest::Ingest,
     learned::key_to_train,
@@ -51,6 +53,7 @@ pub(crate) use self::{
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
     stages::{Objective, TrainStage, stages_of},
+    train_choices::{Schedule, Start},
 };
 
 /// The configuration in force. Cheap to clone; SIGHUP changes what [`SharedConfig::current`] returns.

@@ -13,7 +13,8 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, TrainDevice, TrainStage,
+    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, Schedule, SocketMode, Start, TrainDevice,
+    TrainStage,
 };
 
 /// The whole configuration.
@@ -119,7 +120,8 @@ pub(crate) struct Train {
     pub(crate) use_dora: bool,
     pub(crate) learning_rate: f64,
     pub(crate) schedule: Schedule,
-    pub(crate) warmup_ratio: f64,
+    /// Unset: as long as suits what a candidate starts from.
+    pub(crate) warmup_ratio: Option<f64>,
     pub(crate) epochs: f64,
     pub(crate) steps_max: Option<u64>,
     pub(crate) batch_size: usize,
@@ -131,6 +133,13 @@ pub(crate) struct Train {
     pub(crate) max_grad_norm: f64,
     pub(crate) checkpoint_steps: u64,
     pub(crate) loss_weighting: LossWeighting,
+    pub(crate) ema_decay: Option<f64>,
+    pub(crate) validation_fraction: f64,
+    pub(crate) eval_steps: Option<u64>,
+    pub(crate) early_stopping_patience: Option<u64>,
+    pub(crate) load_best_model_at_end: bool,
+    /// Shares of the way from the champion to what was trained; none: all of it.
+    pub(crate) interpolate: Vec<f64>,
     /// `[[train.stage]]`; stands above `objectives` and what goes with them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) stage: Vec<TrainStage>,
@@ -147,7 +156,7 @@ impl Default for Train {
             use_dora: false,
             learning_rate: 2e-4,
             schedule: Schedule::Linear,
-            warmup_ratio: 0.0,
+            warmup_ratio: None,
             epochs: 1.0,
             steps_max: None,
             batch_size: 8,
@@ -159,6 +168,12 @@ impl Default for Train {
             max_grad_norm: 1.0,
             checkpoint_steps: 10,
             loss_weighting: LossWeighting::default(),
+            ema_decay: None,
+            validation_fraction: 0.0,
+            eval_steps: None,
+            early_stopping_patience: None,
+            load_best_model_at_end: false,
+            interpolate: vec![0.25, 0.5, 0.75, 1.0],
             stage: Vec::new(),
         }
     }
@@ -170,30 +185,6 @@ impl Train {
         let kind = if self.use_dora { Kind::DORA } else { Kind::LORA };
         LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, kind, ..LoraConfig::default() }
     }
-}
-
-/// What a candidate starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Start {
-    /// The champion's adapter.
-    Champion,
-    /// The champion's adapter, in the configured shape where it has another.
-    Rebase,
-    /// A fresh adapter.
-    Fresh,
-}
-
-/// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Schedule {
-    /// In a straight line to zero.
-    Linear,
-    /// In half a cosine wave to zero.
-    Cosine,
-    /// Not at all.
-    Constant,
 }
 
 /// `[http]`

@@ -10,7 +10,7 @@ use super::{
     Config, Embedding, Objective, Ratio, Rollout, Train,
     ceilings::{self, SECONDS_MAX},
     problems::{Problem, Problems},
-    publish,
+    publish, validation,
 };
 
 /// Everything in a configuration that makes no sense by itself. What depends on files is left to `perennial check`.
@@ -19,7 +19,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     ingest(config, &mut found);
     replay(config, &mut found);
     cycle(config, &mut found);
-    train(config, &mut found);
+    training(config, &mut found);
     grpo(config, &mut found);
     reward(config, &mut found);
     gate(config, &mut found);
@@ -114,7 +114,7 @@ fn cycle(config: &Config, found: &mut Problems) {
     }
 }
 
-fn train(config: &Config, found: &mut Problems) {
+fn training(config: &Config, found: &mut Problems) {
     let train = &config.train;
     stages(config, found);
     found.within("train.r", train.r as f64, 1.0..=1024.0);
@@ -122,6 +122,9 @@ fn train(config: &Config, found: &mut Problems) {
     // What training would refuse is asked of training itself.
     if let Err(TrainError::Config { key, rule }) = train.learner(config.cycle.seed).check() {
         found.add(&format!("train.{}", Train::key(key)), &format!("makes no sense: it {rule}"));
+    }
+    for (key, problem) in validation::problems(train) {
+        found.add(&key, &problem);
     }
     found.at_least("train.max_length", train.max_length as f64, 8.0);
     found.at_least("train.micro_batch_tokens", train.micro_batch_tokens as f64, train.max_length as f64);

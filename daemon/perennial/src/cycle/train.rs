@@ -47,6 +47,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         "steps": trained.steps(),
         "trained": trained.trained,
         "skipped": skipped,
+        "interpolation": trained.interpolation,
+        "spectrum": trained.spectrum,
         "notes": notes,
     });
     parts.context.registry.record_phase(cycle.id, Product::Trained(&adapter), &detail, clock::now_ms())?;

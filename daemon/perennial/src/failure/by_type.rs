@@ -123,6 +123,7 @@ fn of_adapter(error: &AdapterError) -> Option<Verdict> {
         AdapterError::NotRebased { .. } => last(
             "set train.use_dora, train.r and train.alpha back to the champion's, or train afresh with train.start = \"fresh\"",
         ),
+        AdapterError::NotCombined { .. } => last("set train.interpolate to [], or train.use_dora to false"),
         AdapterError::Invalid(_) => last("set train.r and train.alpha to numbers above 0"),
     }
 }

@@ -12,6 +12,7 @@ use perennial_learn::{
     },
 };
 use perennial_types::Domain;
+use serde_json::Value;
 
 use super::{Lessons, ObjectiveEnd, Stage, StageManifest, Trained};
 use crate::{
@@ -33,7 +34,7 @@ pub(super) fn run(
     adapter: Option<Adapter>,
     reference: Option<&Adapter>,
 ) -> anyhow::Result<ObjectiveEnd> {
-    let Stage { folder, manifest, seed, rows, model, stop, telemetry, plugin_cache } = stage;
+    let Stage { folder, manifest, seed, rows, model, stop, telemetry, plugin_cache, .. } = stage;
     let objective = own.objective;
     let grpo = manifest.grpo.as_ref().context("the manifest does not say how to learn from rewards")?;
     let sandbox = Sandbox::open(&grpo.sandbox, *plugin_cache)?;
@@ -48,7 +49,7 @@ pub(super) fn run(
         return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_ask(rows, manifest, &lessons), lessons });
     }
     let asked: Vec<GrpoPrompt> = prompts.iter().map(|prompt| GrpoPrompt { tokens: prompt.tokens.clone() }).collect();
-    let train = manifest.train.learner(*seed);
+    let train = manifest.learner(*seed);
     let mut environment = PluginEnvironment {
         model,
         prompts: &prompts,
@@ -78,7 +79,7 @@ pub(super) fn run(
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
         Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, .. }) => {
             let lessons = Lessons::of(&samples, &seen, skipped);
-            let trained = Trained {
+            let trained = Box::new(Trained {
                 objective,
                 steps,
                 loss,
@@ -86,7 +87,8 @@ pub(super) fn run(
                 learned,
                 told: Told::default(),
                 notes: Vec::new(),
-            };
+                validation: Value::Null,
+            });
             if learned {
                 return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
             }

@@ -1,5 +1,6 @@
 use anyhow::{Context as _, bail};
 use perennial_data::mix::{Manifest, Origin};
+use perennial_learn::train::TrainConfig;
 use perennial_types::{AdapterId, CycleId, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -87,7 +88,16 @@ impl StageManifest {
         }
     }
 
+    /// How to optimise, whatever the objective: a run that goes on from the champion warms up unless it is told otherwise.
+    pub(crate) fn learner(&self, seed: u64) -> TrainConfig {
+        self.train.learner_going_on(seed, self.parent.is_some())
+    }
+
     pub(crate) fn read(manifest: &Manifest) -> anyhow::Result<Self> {
-        serde_json::from_value(Value::Object(manifest.extra.clone())).context("the manifest names no training stage")
+        let mut extra = manifest.extra.clone();
+        if let Some(train) = extra.get_mut("train") {
+            config::as_before_validation(train);
+        }
+        serde_json::from_value(Value::Object(extra)).context("the manifest names no training stage")
     }
 }

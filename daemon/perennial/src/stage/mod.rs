@@ -4,9 +4,13 @@
 
 mod begin;
 mod grpo;
+mod interpolate;
 mod manifest;
 mod rows;
 mod shares;
+mod spectrum;
+mod stage_run;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,16 +18,22 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use perennial_data::mix;
 use perennial_learn::{adapter::Adapter, compute::Precision, model::Model, train as learner};
-use perennial_types::SampleId;
+use perennial_types::{Kind, SampleId};
+use serde_json::Value;
 
-use self::begin::Beginning;
 pub(crate) use self::manifest::{LossShares, StageManifest};
+use self::{
+    begin::Beginning,
+    interpolate::Interpolation,
+    stage_run::{Progress, StageRun},
+    validation::Divided,
+};
 use crate::{
     config::{Objective, TrainStage},
     cycle_folder::CycleFolder,
     failure::Final,
     ports::Stop,
-    telemetry::{NothingLearned, Telemetry, Told},
+    telemetry::{Telemetry, Told},
 };
 
 /// How a run of the stage ended.
@@ -46,6 +56,10 @@ pub(crate) struct TrainedStage {
     pub(crate) skipped: Reasons,
     /// Samples of the mix that could be learned from and that no step came to.
     pub(crate) unseen: BTreeSet<SampleId>,
+    /// How far the candidate is from the champion, where that was chosen.
+    pub(crate) interpolation: Option<Interpolation>,
+    /// Norm and stable rank of the candidate's change, by the kind of layer.
+    pub(crate) spectrum: Value,
     /// What whoever reads the report should know.
     pub(crate) notes: Vec<String>,
 }
@@ -87,6 +101,9 @@ pub(crate) struct Trained {
     /// What else the report should say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
+    /// What validation said.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub(crate) validation: Value,
 }
 
 /// What every objective works with.
@@ -94,7 +111,10 @@ struct Stage<'a> {
     folder: &'a CycleFolder,
     manifest: &'a StageManifest,
     seed: u64,
+    /// What is trained on.
     rows: &'a [mix::MixRow],
+    /// What is validated on; nothing where that is off.
+    validation: &'a [mix::MixRow],
     model: &'a Model,
     stop: &'a Stop,
     telemetry: &'a Telemetry,
@@ -118,7 +138,7 @@ enum ObjectiveEnd {
     /// It went through all its steps; `idle` says why they changed nothing, where they did not.
     Trained {
         adapter: Adapter,
-        trained: Trained,
+        trained: Box<Trained>,
         lessons: Lessons,
         idle: Option<Final>,
     },
@@ -183,11 +203,13 @@ pub(crate) fn run(
     check_model(&manifest, model)?;
     let model = &model.with_prompt_as_chat(manifest.prompt_as_chat);
     let parent = manifest.parent.as_ref().map(|_| Adapter::load_peft(&folder.parent())).transpose()?;
-    let stage =
-        Stage { folder, manifest: &manifest, seed: frozen.seed, rows: &rows, model, stop, telemetry, plugin_cache };
+    let stages = manifest.stages();
+    let Divided { training, validation, note: undivided } = divide(rows, &manifest, &stages);
+    let (seed, rows, validation) = (frozen.seed, training.as_slice(), validation.as_slice());
+    let stage = Stage { folder, manifest: &manifest, seed, rows, validation, model, stop, telemetry, plugin_cache };
     let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
-    let mut run = StageRun { adapter: first.clone(), notes: note.into_iter().collect(), ..StageRun::default() };
-    for own in &manifest.stages() {
+    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).collect());
+    for own in &stages {
         let (objective, adapter) = (own.objective, run.adapter.clone());
         let end = match objective.kind().rows() {
             Some(trainer) => rows::run(&stage, own, trainer, adapter, parent.as_ref())?,
@@ -197,90 +219,17 @@ pub(crate) fn run(
             return Ok(StageEnd::Stopped);
         }
     }
+    if run.interpolate(&stage, &stages, parent.as_ref())? == Progress::Stopped {
+        return Ok(StageEnd::Stopped);
+    }
     run.finish(&stage, first.as_ref())
 }
 
-/// What the objectives came to so far.
-#[derive(Default)]
-struct StageRun {
-    adapter: Option<Adapter>,
-    trained: Vec<Trained>,
-    learned_from: BTreeSet<SampleId>,
-    skipped: Reasons,
-    unseen: BTreeSet<SampleId>,
-    idle: Vec<(Objective, Final)>,
-    notes: Vec<String>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Progress {
-    GoesOn,
-    Stopped,
-}
-
-impl StageRun {
-    fn take(&mut self, objective: Objective, end: ObjectiveEnd, telemetry: &Telemetry) -> Progress {
-        let (lessons, idle) = match end {
-            ObjectiveEnd::Stopped => return Progress::Stopped,
-            ObjectiveEnd::Trained { adapter, trained, lessons, idle } => {
-                self.adapter = Some(adapter);
-                self.trained.push(trained);
-                (lessons, idle)
-            }
-            ObjectiveEnd::NothingToLearn { why, lessons } => (lessons, Some(why)),
-        };
-        self.learned_from.extend(lessons.learned_from);
-        self.skipped.extend(lessons.skipped);
-        self.unseen.extend(lessons.unseen);
-        if let Some(why) = idle {
-            telemetry.emit(NothingLearned { objective, why: &why });
-            self.idle.push((objective, why));
-        }
-        Progress::GoesOn
-    }
-
-    fn finish(mut self, stage: &Stage<'_>, first: Option<&Adapter>) -> anyhow::Result<StageEnd> {
-        let (learned_from, unseen) = (&self.learned_from, &mut self.unseen);
-        unseen.retain(|id| !learned_from.contains(id));
-        self.skipped.retain(|id, _| !learned_from.contains(id) && !unseen.contains(id));
-        let learned_nothing = self.idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str()));
-        let told = self.trained.iter().flat_map(|trained| {
-            let objective = trained.objective.as_str();
-            let counted = trained.told.iter();
-            let counted =
-                counted.map(move |(_, samples, meaning)| format!("{objective}: {samples} samples: {meaning}"));
-            counted.chain(trained.notes.iter().map(move |note| format!("{objective}: {note}")))
-        });
-        let notes = self.notes.iter().cloned().chain(learned_nothing).chain(told).collect();
-        let candidate = match self.adapter {
-            Some(adapter) if self.trained.iter().any(|trained| trained.learned) => adapter,
-            _ => return Ok(StageEnd::Idle(idle(self.idle, self.skipped, stage))),
-        };
-        let unchanged = match first {
-            Some(first) => first.fingerprint()? == candidate.fingerprint()?,
-            None => candidate.has_no_effect(stage.model)?,
-        };
-        if unchanged {
-            let why = Final::new(
-                "training ended where it began: not one number of the adapter changed",
-                "raise train.learning_rate, or take more steps",
-            );
-            return Ok(StageEnd::Idle(Idle { why, skipped: self.skipped }));
-        }
-        candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
-        let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
-        Ok(StageEnd::Trained(Box::new(TrainedStage { manifest, trained: self.trained, skipped, unseen, notes })))
-    }
-}
-
-/// Why none of the objectives learned anything.
-fn idle(idle: Vec<(Objective, Final)>, skipped: Reasons, stage: &Stage<'_>) -> Idle {
-    let reasons: Vec<String> = idle.iter().map(|(objective, why)| format!("{}: {why}", objective.as_str())).collect();
-    let mut remedies: Vec<&str> = idle.iter().map(|(_, why)| why.remedy.as_str()).collect();
-    remedies.dedup();
-    let reason =
-        format!("nothing was learned from the {} samples of the mix: {}", stage.rows.len(), reasons.join("; "));
-    Idle { why: Final::new(reason, remedies.join("; ")), skipped }
+/// Sets apart what is validated on, of the kinds that an objective learns from as they are.
+fn divide(rows: Vec<mix::MixRow>, manifest: &StageManifest, stages: &[TrainStage]) -> Divided {
+    let of_rows = stages.iter().map(|own| own.objective.kind()).filter(|kind| kind.rows().is_some());
+    let kinds: Vec<Kind> = of_rows.flat_map(|kind| kind.kinds()).copied().collect();
+    validation::divide(rows, manifest.train.validation_fraction, &kinds)
 }
 
 /// That a base model is the one that the mix was frozen for.

@@ -95,6 +95,10 @@ pub(crate) struct TrainMetrics {
     pub(crate) told: IntCounterVec,
     pub(crate) nothing_learned: IntCounterVec,
     pub(crate) figure: GaugeVec,
+    pub(crate) validation_loss: GaugeVec,
+    pub(crate) interpolation_alpha: Gauge,
+    pub(crate) adapter_norm: GaugeVec,
+    pub(crate) adapter_stable_rank: GaugeVec,
 }
 
 /// Learning from rewards, at the last step.
@@ -282,6 +286,18 @@ impl TrainMetrics {
             "what",
         )?;
         zero(&told, &Told::names().collect::<Vec<_>>());
+        let validation = Opts::new(
+            "perennial_train_validation_loss",
+            "Loss on samples of the mix that are not trained on, at the last validation, by whose they are.",
+        );
+        let norm =
+            Opts::new("perennial_train_adapter_norm", "Frobenius norm of what the last candidate adds to the weights.");
+        let stable_rank = Opts::new(
+            "perennial_train_adapter_stable_rank",
+            "Mean stable rank of what the last candidate adds to the weights: near the rank, it is used up.",
+        );
+        let alpha =
+            "How far the last candidate is from the champion: 1 is all the way to what was trained; 0: not known.";
         let figure = Opts::new("perennial_train_figure", "What an objective measured at its last step, by its name.");
         Ok(Self {
             loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
@@ -295,6 +311,10 @@ impl TrainMetrics {
             told,
             nothing_learned,
             figure: register(registry, GaugeVec::new(figure, &["objective", "figure"])?)?,
+            validation_loss: register(registry, GaugeVec::new(validation, &["objective", "part"])?)?,
+            adapter_norm: register(registry, GaugeVec::new(norm, &["module"])?)?,
+            adapter_stable_rank: register(registry, GaugeVec::new(stable_rank, &["module"])?)?,
+            interpolation_alpha: register(registry, Gauge::new("perennial_train_interpolation_alpha", alpha)?)?,
         })
     }
 }

@@ -32,6 +32,12 @@ impl Told {
         }
     }
 
+    pub(crate) fn extend(&mut self, other: Self) {
+        for (name, samples) in other.samples {
+            *self.samples.entry(name).or_default() += samples;
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }

@@ -1,7 +1,7 @@
 use perennial_types::{Body, Kind};
 use serde::{Deserialize, Serialize};
 
-use super::rows::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss};
+use super::row_objective::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss};
 use crate::{
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},

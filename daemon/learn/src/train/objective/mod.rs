@@ -6,15 +6,17 @@
 //! - [`grpo`]: learning from rewards, which draws what it learns from.
 
 mod dpo;
+mod evaluate;
 pub mod grpo;
 mod reference;
 mod registry;
+mod row_objective;
 mod row_run;
 pub mod rows;
 mod sft;
 
 pub use registry::{KeyError, ObjectiveKind, RowTrainer, objective_of};
-pub use row_run::{Keys, RowRun};
+pub use row_run::{Keys, RowRun, ValidationRun};
 pub use sft::{loss_and_gradients, train};
 
 use registry::{Drawn, OfRows};

@@ -23,14 +23,14 @@ const HEADER_KEY: &str = "perennial";
 /// Per unit and sequence, the log-probability of each target under the adapter, or under the base model without one: from the
 /// file, or computed and then kept there. `None` where it was asked to stop before all were computed.
 pub(super) fn of(
-    units: &[Vec<Encoded>],
+    units: &[&[Encoded]],
     adapter: Option<&Adapter>,
     passes: &mut Passes<'_>,
     tokens_per_micro_batch: usize,
     checkpoints: &Checkpoints<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Vec<Vec<Vec<f32>>>>, TrainError> {
-    let targets: usize = units.iter().flatten().map(|sequence| targets_of(sequence).count()).sum();
+    let targets: usize = units.iter().copied().flatten().map(|sequence| targets_of(sequence).count()).sum();
     if targets > TARGETS_MAX {
         return Err(TrainError::TooManyTargets { targets, targets_max: TARGETS_MAX });
     }
@@ -49,18 +49,18 @@ pub(super) fn of(
 
 /// The log-probability of each target of all sequences, one after the other. `None` where it was asked to stop.
 pub(super) fn computed(
-    units: &[Vec<Encoded>],
+    units: &[&[Encoded]],
     adapter: Option<&Adapter>,
     passes: &mut Passes<'_>,
     tokens_per_micro_batch: usize,
     stop: &StopFlag,
 ) -> Result<Option<Vec<f32>>, TrainError> {
-    let sequences: Vec<&Encoded> = units.iter().flatten().collect();
+    let sequences: Vec<&Encoded> = units.iter().copied().flatten().collect();
     Ok(logprobs(passes, adapter, &sequences, 1.0, tokens_per_micro_batch, stop)?.map(|found| found.concat()))
 }
 
 /// A value per target as values per unit and sequence.
-pub(super) fn dealt(mut values: &[f32], units: &[Vec<Encoded>]) -> Vec<Vec<Vec<f32>>> {
+pub(super) fn dealt(mut values: &[f32], units: &[&[Encoded]]) -> Vec<Vec<Vec<f32>>> {
     let mut of_sequence = |sequence: &Encoded| {
         let (own, others) = values.split_at(targets_of(sequence).count());
         values = others;

@@ -5,17 +5,19 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    Keys, OBJECTIVES, RowRun,
+    OBJECTIVES, evaluate,
     grpo::GrpoConfig,
     reference,
-    rows::{self, ObjectiveConfig, RowLoss, RowObjective},
+    row_objective::{ObjectiveConfig, RowObjective},
+    row_run::{Keys, RowRun, ValidationRun},
+    rows::{self, RowLoss},
 };
 use crate::{
     adapter::Adapter,
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},
     train::{
-        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
+        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, ValidationLoss,
         gradients::{Batch, Unit},
         parameters::Parameters,
         passes::Passes,
@@ -69,6 +71,17 @@ pub trait RowTrainer: Sync {
     /// # Errors
     /// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
     fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError>;
+
+    /// The validation loss under each of some adapters, or under the base model for `None`, by forward passes alone. `None` where it
+    /// was asked to stop.
+    ///
+    /// # Errors
+    /// [`TrainError`]
+    fn validation_losses(
+        &self,
+        asked: &ValidationRun<'_>,
+        adapters: &[Option<&Adapter>],
+    ) -> Result<Option<Vec<ValidationLoss>>, TrainError>;
 
     /// Loss, gradients and figures of one step over the units on a device: exactly what a step of [`train`](Self::train) computes
     /// before clipping, where all units are the step's. The reference is the base model where there is no adapter for it.
@@ -189,6 +202,33 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         rows::train::<R>(run, &config, on_step)
     }
 
+    fn validation_losses(
+        &self,
+        asked: &ValidationRun<'_>,
+        adapters: &[Option<&Adapter>],
+    ) -> Result<Option<Vec<ValidationLoss>>, TrainError> {
+        let ValidationRun { model, reference, units, keys, train, stop } = asked;
+        let (config, tokens_per_micro_batch): (R::Config, _) = (read(keys)?, train.tokens_per_micro_batch);
+        let mut passes = Passes::new(model, train)?;
+        let slices: Vec<&[Encoded]> = units.iter().map(|unit| unit.sequences.as_slice()).collect();
+        let compared = match R::COMPARES {
+            true => {
+                let found = reference::computed(&slices, *reference, &mut passes, tokens_per_micro_batch, stop)?;
+                let Some(values) = found else { return Ok(None) };
+                reference::dealt(&values, &slices)
+            }
+            false => Vec::new(),
+        };
+        let rows = evaluate::Validated::<R> { config: &config, units, reference: &compared, tokens_per_micro_batch };
+        let mut losses = Vec::with_capacity(adapters.len());
+        for adapter in adapters {
+            let parameters = adapter.map(Parameters::from_adapter).transpose()?;
+            let Some(loss) = rows.loss(&mut passes, parameters.as_ref(), stop)? else { return Ok(None) };
+            losses.push(loss);
+        }
+        Ok(Some(losses))
+    }
+
     fn loss_and_gradients(
         &self,
         model: &Model,
@@ -202,11 +242,12 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
     ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError> {
         let (config, parameters): (R::Config, _) = (read(keys)?, Parameters::from_adapter(adapter)?);
         let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
+        let slices: Vec<&[Encoded]> = units.iter().map(Vec::as_slice).collect();
         let compared = match R::COMPARES {
-            true => reference::computed(units, reference, &mut passes, tokens_per_micro_batch, &never)?,
+            true => reference::computed(&slices, reference, &mut passes, tokens_per_micro_batch, &never)?,
             false => None,
         };
-        let compared = compared.map(|values| reference::dealt(&values, units)).unwrap_or_default();
+        let compared = compared.map(|values| reference::dealt(&values, &slices)).unwrap_or_default();
         let named: Vec<Unit<'_>> = units.iter().enumerate().map(|(name, unit)| Unit::of(name, unit)).collect();
         let (weights, all) = (Weights::of(units, shares, R::MEAN_OF), (0..units.len()).collect::<Vec<_>>());
         let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect())

@@ -7,7 +7,9 @@ use crate::{
     model::Model,
     stop::StopFlag,
     tokenize::Encoded,
-    train::{Shares, TrainConfig},
+    train::{
+        Shares, TrainConfig, TrainError, Validating, ValidationUnit, canonical::Canonical, micro_batch::targets_of,
+    },
 };
 
 /// The keys of an objective, by their names.
@@ -25,6 +27,8 @@ pub struct RowRun<'a> {
     pub units: Vec<Vec<Encoded>>,
     /// What share of the loss each group of units has; all count the same without it.
     pub shares: Option<Shares>,
+    /// What it validates on; `None` for no validation.
+    pub validation: Option<Validating<'a>>,
     /// The objective's own keys.
     pub keys: &'a Keys,
     /// Everything else about the optimisation. What the keys say stands above it.
@@ -33,4 +37,61 @@ pub struct RowRun<'a> {
     pub checkpoint_dir: &'a Path,
     /// Asks it to stop.
     pub stop: &'a StopFlag,
+}
+
+/// All that a validation outside of a run is made of.
+pub struct ValidationRun<'a> {
+    /// The base model.
+    pub model: &'a Model,
+    /// As of a [`RowRun`].
+    pub reference: Option<&'a Adapter>,
+    /// The rows.
+    pub units: &'a [ValidationUnit],
+    /// The objective's own keys.
+    pub keys: &'a Keys,
+    /// Where and in what pieces it is computed.
+    pub train: &'a TrainConfig,
+    /// Asks it to stop.
+    pub stop: &'a StopFlag,
+}
+
+impl RowRun<'_> {
+    /// That there is something to learn in every unit, and that the reference is of this model.
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        if self.units.is_empty() {
+            return Err(TrainError::NoExamples);
+        }
+        if let Some(reference) = self.reference {
+            reference.check_fits(&self.model.config)?;
+        }
+        let validated = self.validated().map(|unit| unit.sequences.as_slice());
+        let untargeted = |unit: &[Encoded]| unit.iter().any(|sequence| targets_of(sequence).next().is_none());
+        match self.units.iter().map(Vec::as_slice).chain(validated).position(untargeted) {
+            Some(example) => Err(TrainError::NothingSupervised { example }),
+            None => Ok(()),
+        }
+    }
+
+    /// All units, for the name of the run; those that are validated on where they have a say in what it ends with.
+    pub(super) fn write_units(&self, canonical: &mut Canonical, train: &TrainConfig) {
+        self.units.iter().for_each(|unit| write_unit(canonical, unit));
+        for unit in self.validated().filter(|_| train.is_led_by_validation()) {
+            canonical.word("validation.origin", &unit.origin);
+            canonical.word("validation.domain", &unit.domain);
+            write_unit(canonical, &unit.sequences);
+        }
+    }
+
+    fn validated(&self) -> impl Iterator<Item = &ValidationUnit> {
+        self.validation.iter().flat_map(|validation| &validation.units)
+    }
+}
+
+fn write_unit(canonical: &mut Canonical, unit: &[Encoded]) {
+    canonical.count("unit", unit.len() as u64);
+    for sequence in unit {
+        canonical.tokens("tokens", &sequence.tokens);
+        let supervised: Vec<u8> = sequence.supervised.iter().map(|supervised| u8::from(*supervised)).collect();
+        canonical.bytes("supervised", &supervised);
+    }
 }

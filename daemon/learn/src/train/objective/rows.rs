@@ -3,101 +3,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_types::{Body, Fingerprint, Kind};
-use serde::{Serialize, de::DeserializeOwned};
-
-use super::{RowRun, reference};
+use super::{
+    RowRun,
+    evaluate::Validated as Evaluated,
+    reference,
+    row_objective::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss},
+};
 use crate::{
     adapter::Adapter,
-    model::Model,
-    tokenize::{EncodeError, Encoded, Notes},
+    tokenize::Encoded,
     train::{
-        Outcome, Progress, StopFlag, TrainConfig, TrainError,
+        Outcome, Progress, StopFlag, TrainConfig, TrainError, Validating, Validation, ValidationLoss, ValidationUnit,
         batches::Batches,
         canonical::{Canonical, Names},
-        checkpoint::{Checkpoints, State},
+        checkpoint::Checkpoints,
         gradients::{Loss, Targets, Unit},
         lesson::{Lesson, Objective, Round, Taken},
-        micro_batch::targets_of,
+        parameters::Parameters,
         passes::Passes,
-        shares::{MeanOf, Weights},
+        shares::Weights,
+        state::State,
         trainer::{self, Begin},
+        validation::Validator,
     },
 };
-
-/// What an objective that learns from rows is made of.
-pub(in crate::train) trait RowObjective: 'static {
-    /// The name in the configuration.
-    const NAME: &'static str;
-    /// The shapes of rows that it learns from.
-    const KINDS: &'static [Kind];
-    /// What it measures besides the loss, as metrics.jsonl names it.
-    const FIGURES: &'static [&'static str];
-    /// Whether its loss compares with what the reference says: the champion's adapter, or the base model.
-    const COMPARES: bool;
-    /// What the loss of a step is the mean of.
-    const MEAN_OF: MeanOf;
-    /// Its keys.
-    type Config: ObjectiveConfig;
-
-    /// A row as the sequences of a unit, with at least one target each.
-    fn encode(model: &Model, body: &Body, length_max: usize) -> Result<(Vec<Encoded>, Notes), EncodeError>;
-
-    /// The share of a unit in the loss of a step, and its derivative by each log-probability of its sequences, one sequence
-    /// after the other, appended to `slopes`.
-    fn loss(config: &Self::Config, step: &StepSize, unit: &[Sequence<'_>], slopes: &mut Vec<f32>) -> UnitLoss;
-
-    /// What programs before there was a canonical form called a run of it.
-    fn name_before(_run: &RowRun<'_>, _train: &TrainConfig) -> Result<Option<Fingerprint>, TrainError> {
-        Ok(None)
-    }
-}
-
-/// The keys of an objective. Unknown ones are refused where it is read.
-pub(in crate::train) trait ObjectiveConfig: Clone + Default + Serialize + DeserializeOwned {
-    /// Checks every value that is not the optimiser's.
-    fn check(&self) -> Result<(), TrainError>;
-
-    /// The optimisation as `train` has it, with what stands here in place of what does there.
-    fn over(&self, train: &TrainConfig) -> TrainConfig;
-
-    /// Every key that [`over`](Self::over) does not hand on, for the name of a run.
-    fn write(&self, canonical: &mut Canonical);
-}
-
-/// One sequence of a unit.
-pub struct Sequence<'a> {
-    /// The log-probability of each target under the policy.
-    pub logprobs: &'a [f32],
-    /// The same under the reference; empty where the objective does not compare.
-    pub reference: &'a [f32],
-}
-
-/// How much a step learns from.
-pub struct StepSize {
-    /// Examples or pairs that the step's batch holds.
-    pub units: usize,
-    /// Targets of all sequences.
-    pub targets: usize,
-}
-
-/// What a unit comes to.
-pub struct UnitLoss {
-    /// Its share in the loss of the step.
-    pub value: f64,
-    /// One for each of the objective's figures: a step has the mean over its units.
-    pub figures: Vec<f64>,
-}
 
 /// A run of an objective over units.
 struct Rows<'a, R: RowObjective> {
     config: &'a R::Config,
     units: &'a [Vec<Encoded>],
+    validation: &'a [ValidationUnit],
+    eval_steps: Option<u64>,
     adapter_of_reference: Option<&'a Adapter>,
     tokens_per_micro_batch: usize,
     /// Of each sequence of each unit.
     reference: Vec<Vec<Vec<f32>>>,
     weights: Option<Weights>,
+    /// The same of the units that are validated on.
+    validation_reference: Vec<Vec<Vec<f32>>>,
     batches: Batches,
     /// The units of the step.
     chosen: Vec<usize>,
@@ -173,10 +116,13 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
             return Ok(true);
         }
         let tokens = self.tokens_per_micro_batch;
-        let found = reference::of(self.units, self.adapter_of_reference, passes, tokens, checkpoints, stop)?;
-        let whole = found.is_some();
-        self.reference = found.unwrap_or_default();
-        Ok(whole)
+        let validated = self.validation.iter().map(|unit| unit.sequences.as_slice());
+        let units: Vec<&[Encoded]> = self.units.iter().map(Vec::as_slice).chain(validated).collect();
+        let found = reference::of(&units, self.adapter_of_reference, passes, tokens, checkpoints, stop)?;
+        let Some(mut found) = found else { return Ok(false) };
+        self.validation_reference = found.split_off(self.units.len());
+        self.reference = found;
+        Ok(true)
     }
 
     fn round(&mut self, _: &mut Passes<'_>, state: &State, _: &StopFlag) -> Result<Option<Round>, TrainError> {
@@ -198,6 +144,10 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
         self.batches.seen(state.optimizer.step)
     }
 
+    fn validator(&self) -> Option<&dyn Validator> {
+        (!self.validation.is_empty()).then_some(self)
+    }
+
     fn line(&self, taken: Taken, loss: RowLoss<'_, R>) -> Progress {
         Progress {
             step: taken.step,
@@ -215,6 +165,34 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
     }
 }
 
+impl<R: RowObjective> Validator for Rows<'_, R> {
+    fn is_due(&self, step: u64) -> bool {
+        match self.eval_steps {
+            Some(steps) => step.is_multiple_of(steps.max(1)),
+            None => self.batches.ends_epoch(step),
+        }
+    }
+
+    fn epoch(&self, step: u64) -> f64 {
+        self.batches.epochs_after(step)
+    }
+
+    fn loss(
+        &self,
+        passes: &mut Passes<'_>,
+        parameters: &Parameters,
+        stop: &StopFlag,
+    ) -> Result<Option<ValidationLoss>, TrainError> {
+        let rows = Evaluated::<R> {
+            config: self.config,
+            units: self.validation,
+            reference: &self.validation_reference,
+            tokens_per_micro_batch: self.tokens_per_micro_batch,
+        };
+        rows.loss(passes, Some(parameters), stop)
+    }
+}
+
 /// Trains on the units of `run`.
 pub(in crate::train) fn train<R: RowObjective>(
     run: RowRun<'_>,
@@ -224,21 +202,30 @@ pub(in crate::train) fn train<R: RowObjective>(
     let train = &config.over(run.train);
     config.check()?;
     train.check()?;
-    check(&run)?;
+    run.check()?;
     let weights = Weights::of(&run.units, run.shares.as_ref(), R::MEAN_OF);
     let names = names::<R>(&run, config, train, weights.as_ref())?;
-    let RowRun { model, parent, reference, units, checkpoint_dir, stop, .. } = run;
+    let RowRun { model, parent, reference, units, validation, checkpoint_dir, stop, .. } = run;
+    let unheard = &mut |_: &Validation| ();
+    let (validated, on_validation) = match validation {
+        Some(Validating { units, on_loss }) => (units, on_loss),
+        None => (Vec::new(), unheard as &mut dyn FnMut(&Validation)),
+    };
     let mut objective = Rows::<R> {
         config,
         units: &units,
+        validation: &validated,
+        eval_steps: train.eval_steps,
         adapter_of_reference: reference,
         tokens_per_micro_batch: train.tokens_per_micro_batch,
         reference: Vec::new(),
+        validation_reference: Vec::new(),
         batches: Batches::new(train, units.len(), weights.as_ref().map(Weights::groups)),
         weights,
         chosen: Vec::new(),
     };
-    trainer::run(Begin { model, parent, names, config: train, checkpoint_dir, stop }, &mut objective, on_step)
+    let begin = Begin { model, parent, names, config: train, checkpoint_dir, stop, on_validation };
+    trainer::run(begin, &mut objective, on_step)
 }
 
 fn names<R: RowObjective>(
@@ -255,32 +242,11 @@ fn names<R: RowObjective>(
     if R::COMPARES {
         canonical.adapter("reference", run.reference)?;
     }
-    for unit in &run.units {
-        canonical.count("unit", unit.len() as u64);
-        for sequence in unit {
-            canonical.tokens("tokens", &sequence.tokens);
-            let supervised: Vec<u8> = sequence.supervised.iter().map(|supervised| u8::from(*supervised)).collect();
-            canonical.bytes("supervised", &supervised);
-        }
-    }
+    run.write_units(&mut canonical, train);
     let Some(weights) = weights else {
         return Ok(Names { run: canonical.fingerprint(), before: R::name_before(run, train)? });
     };
     // No program before had weights.
     weights.write(&mut canonical);
     Ok(Names { run: canonical.fingerprint(), before: None })
-}
-
-fn check(run: &RowRun<'_>) -> Result<(), TrainError> {
-    if run.units.is_empty() {
-        return Err(TrainError::NoExamples);
-    }
-    if let Some(reference) = run.reference {
-        reference.check_fits(&run.model.config)?;
-    }
-    let untargeted = |unit: &Vec<Encoded>| unit.iter().any(|sequence| targets_of(sequence).next().is_none());
-    match run.units.iter().position(untargeted) {
-        Some(example) => Err(TrainError::NothingSupervised { example }),
-        None => Ok(()),
-    }
 }

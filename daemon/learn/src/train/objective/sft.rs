@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Keys, RowRun,
-    rows::{self, ObjectiveConfig, RowLoss, RowObjective, Sequence, StepSize, UnitLoss},
+    row_objective::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss},
+    rows::{self, RowLoss},
 };
 use crate::{
     adapter::Adapter,
@@ -111,7 +112,9 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     let units = examples.into_iter().map(|example| vec![example]).collect();
     let keys = &Keys::new();
-    let run = RowRun { model, parent, reference: None, units, shares: None, keys, train: config, checkpoint_dir, stop };
+    let (shares, validation) = (None, None);
+    let run =
+        RowRun { model, parent, reference: None, units, shares, validation, keys, train: config, checkpoint_dir, stop };
     rows::train::<Sft>(run, &SftConfig::of(config), on_step)
 }
 

@@ -1,6 +1,11 @@
 //! Steps of training.
 
-use perennial_learn::train::{Progress, grpo::GrpoProgress};
+use std::collections::BTreeMap;
+
+use perennial_learn::{
+    adapter::Spectrum,
+    train::{Progress, Validation, grpo::GrpoProgress},
+};
 use prometheus::Gauge;
 use tracing::{debug, info, warn};
 
@@ -34,6 +39,62 @@ impl Event for RowStep<'_> {
             let Some(value) = progress.figures.get(*figure) else { continue };
             telemetry.metrics().train.figure.with_label_values(&[objective.as_str(), figure]).set(*value);
         }
+    }
+}
+
+/// The loss on what is not trained on was computed.
+pub(crate) struct ValidationStep<'a> {
+    /// The objective.
+    pub(crate) objective: Objective,
+    /// What it says.
+    pub(crate) validation: &'a Validation,
+}
+
+impl Event for ValidationStep<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let objective = self.objective.as_str();
+        let Validation { step, eval_loss, eval_loss_balanced, eval_loss_by_origin, .. } = self.validation;
+        let gauge = &telemetry.metrics().train.validation_loss;
+        gauge.with_label_values(&[objective, "all"]).set(*eval_loss);
+        gauge.with_label_values(&[objective, "balanced"]).set(*eval_loss_balanced);
+        for (origin, loss) in eval_loss_by_origin {
+            gauge.with_label_values(&[objective, origin]).set(*loss);
+        }
+        info!(step, objective, eval_loss, eval_loss_balanced, "validated");
+    }
+}
+
+/// It was chosen how far to go from the champion to what was trained.
+pub(crate) struct Interpolated<'a> {
+    /// The share of the way that was gone.
+    pub(crate) alpha: f64,
+    /// The share of the change's squared norm that the rank could hold.
+    pub(crate) kept: f64,
+    /// The validation loss of the champion.
+    pub(crate) champion_loss: f64,
+    /// Each share that was tried, with its loss.
+    pub(crate) tried: &'a [(f64, f64)],
+}
+
+impl Event for Interpolated<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { alpha, kept, champion_loss, tried } = self;
+        telemetry.metrics().train.interpolation_alpha.set(alpha);
+        info!(alpha, kept, champion_loss, ?tried, "went so far from the champion");
+    }
+}
+
+/// The candidate's change of the base model was measured, by the kind of layer.
+pub(crate) struct AdapterSpectrum<'a>(pub(crate) &'a BTreeMap<&'static str, Spectrum>);
+
+impl Event for AdapterSpectrum<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let metrics = &telemetry.metrics().train;
+        for (module, Spectrum { norm, stable_rank }) in self.0 {
+            metrics.adapter_norm.with_label_values(&[module]).set(*norm);
+            metrics.adapter_stable_rank.with_label_values(&[module]).set(*stable_rank);
+        }
+        debug!(spectrum = ?self.0, "measured the adapter");
     }
 }
 

@@ -15,10 +15,11 @@ use crate::{
     train::{
         Outcome, StopFlag, TrainConfig, TrainError,
         canonical::{Canonical, Names},
-        checkpoint::{Checkpoints, State},
+        checkpoint::Checkpoints,
         lesson::{Lesson, Objective, Round, Taken},
         metrics::Line,
         passes::Passes,
+        state::State,
         trainer::{self, Begin},
     },
 };
@@ -145,7 +146,9 @@ pub fn train_grpo(
     let activation_memory = ActivationMemory::bounded(0);
     let generator = Generator { model, prompts, reference, config, train, stop, activation_memory };
     let mut objective = Grpo { generator, environment, generation: Generation::default() };
-    trainer::run(Begin { model, parent, names, config: train, checkpoint_dir, stop }, &mut objective, on_step)
+    let on_validation = &mut |_: &_| ();
+    let begin = Begin { model, parent, names, config: train, checkpoint_dir, stop, on_validation };
+    trainer::run(begin, &mut objective, on_step)
 }
 
 fn check_prompts(model: &Model, prompts: &[GrpoPrompt]) -> Result<(), TrainError> {
