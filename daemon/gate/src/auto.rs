@@ -1,11 +1,7 @@
 use perennial_types::{Body, Content, Message, Prompt, Role, Sample, TemplateInputs};
 use serde_json::{Map, Value};
 
-use crate::{Item, Metric, Suite, SuiteError, SuiteOptions, metric};
-
-/// References longer than this, by the median of their words, are judged by their likelihood: two good long answers
-/// share few words, so overlap says little about them.
-const SHORT_WORDS_MAX: usize = 32;
+use crate::{Item, Metric, Suite, SuiteError, SuiteOptions};
 
 /// The suite of a domain's held-out samples. Samples without one right answer (preferences, and bare prompts unless a
 /// reward plugin judges) are left out.
@@ -62,25 +58,6 @@ fn answered(prompt: &Content, inputs: &TemplateInputs, reference: &str) -> Body 
         Content::Messages(_) => Content::Messages(vec![Message::new(Role::Assistant, reference)]),
     };
     Body::PromptCompletion { prompt: prompt.clone(), completion, inputs: inputs.clone() }
-}
-
-pub(crate) fn choose_metric(items: &[Item]) -> Metric {
-    if items.iter().any(|item| matches!(item.body, Body::Text { .. })) {
-        return Metric::Perplexity;
-    }
-    if items.iter().all(|item| metric::is_object(&item.reference)) {
-        return Metric::JsonFieldF1;
-    }
-    let mut words: Vec<usize> = items.iter().map(|item| item.reference.split_whitespace().count()).collect();
-    words.sort_unstable();
-    // An empty reference can be right only by its likelihood; the metrics on answers refuse it.
-    if words.first() == Some(&0) || words.get(words.len() / 2).is_some_and(|median| *median > SHORT_WORDS_MAX) {
-        return Metric::Perplexity;
-    }
-    match words.last() {
-        Some(1) => Metric::ExactMatch,
-        _ => Metric::TokenF1,
-    }
 }
 
 #[cfg(test)]

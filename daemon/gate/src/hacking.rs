@@ -97,34 +97,6 @@ pub struct PluginSummary {
     pub parts: BTreeMap<String, Trend>,
 }
 
-/// What becomes of a candidate under suspicion of reward hacking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HackingAction {
-    /// The report names the suspicion.
-    Warn,
-    /// The candidate is rejected for it.
-    Reject,
-}
-
-/// When a candidate that learned from rewards is under suspicion of having learned to please the reward alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HackingPolicy {
-    /// What follows.
-    pub action: HackingAction,
-    /// How far the policy may move from its reference, in nats per token.
-    pub kl_max: f64,
-    /// How much longer or shorter completions may become, as a ratio.
-    pub length_ratio_max: f64,
-}
-
-impl Default for HackingPolicy {
-    fn default() -> Self {
-        Self { action: HackingAction::Warn, kl_max: 1.0, length_ratio_max: 3.0 }
-    }
-}
-
 /// The signs of reward hacking: the reward rose in training while suites that it does not score fell or gained nothing, the
 /// policy went far from its reference, or completions changed their length. (Gao et al. 2210.10760 measure the first two.)
 pub(crate) fn suspicions(training: &RewardTraining, suites: &[SuiteReport], policy: &Policy) -> Vec<Reason> {

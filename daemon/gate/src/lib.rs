@@ -16,6 +16,8 @@
 
 mod anchor;
 mod auto;
+mod bootstrap;
+mod columns;
 mod compare;
 mod decision;
 mod evaluate;
@@ -52,12 +54,12 @@ pub use evaluate::{
     Answer, EvaluateError, ItemScore, Judge, JudgeError, Judged, Likelihood, SuiteScores, Unjudged, evaluate_items,
 };
 pub use golden::{GoldenError, load_golden, parse_golden};
-pub use hacking::{HackingAction, HackingPolicy, PluginSummary, RewardTraining, Trend};
+pub use hacking::{PluginSummary, RewardTraining, Trend};
 pub use interval::Interval;
 pub use margin::{MarginBy, margin_beside};
 pub use metric::{Measure, Metric};
 pub use paired::{Difference, Paired, Scale};
-pub use policy::{Policy, PolicyError, Require, UNJUDGED_RATIO_MAX_DEFAULT, Uncertain};
+pub use policy::{HackingAction, HackingPolicy, Policy, PolicyError, Require, UNJUDGED_RATIO_MAX_DEFAULT, Uncertain};
 pub use pool::{Against, ITEMS_ALONE_MIN, PoolReport};
 pub use power::{CHURN_ASSUMED, items_needed, smallest_seen, tests_of_harm};
 pub use reason::Reason;

@@ -7,11 +7,14 @@ mod suites;
 /// The longest text of a worst item that the Markdown shows, in characters; the JSON keeps more.
 const SHOWN_CHARS_MAX: usize = 400;
 
-pub(crate) fn render(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing into a String cannot fail.
-    let _ = write_report(&mut out, report);
-    out
+impl Report {
+    /// The report as people read it, with the items on which the candidate lost most.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        let _ = write_report(&mut out, self);
+        out
+    }
 }
 
 fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -18,13 +18,20 @@ pub(crate) fn probability(z: f64) -> f64 {
 }
 
 /// The `z` that a standard normal variable is below with this probability, above 0 and below 1.
+///
+/// Newton's steps from 0: above 0 the probability is concave, so they rise towards `z` and never pass it but by rounding.
 pub(crate) fn quantile(probability_below: f64) -> f64 {
-    let (mut low, mut high) = (-REACH, REACH);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if probability(middle) < probability_below { low = middle } else { high = middle }
+    if probability_below < 0.5 {
+        return -quantile(1.0 - probability_below);
     }
-    f64::midpoint(low, high)
+    let mut z = 0.0;
+    loop {
+        let next = z + (probability_below - probability(z)) * (2.0 * PI).sqrt() * (0.5 * z * z).exp();
+        if next.is_nan() || next <= z || next > REACH {
+            return z;
+        }
+        z = next;
+    }
 }
 
 #[cfg(test)]

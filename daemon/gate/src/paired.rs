@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Metric, RewardScale, flips, interval::Unit, metric::perplexity::NATS_PER_TOKEN_MAX, random::Random};
+use crate::{Metric, RewardScale, bootstrap::Unit, flips, metric::perplexity::NATS_PER_TOKEN_MAX, random::Random};
 
 /// The difference of the two sides on one item, and how much the item counts in the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -189,6 +189,7 @@ impl Paired {
     pub(crate) fn joined(suites: &[(&Self, f64)]) -> Self {
         let first = suites.first().map_or(1.0, |(_, margin)| *margin);
         let is_binary = suites.iter().all(|(suite, margin)| suite.counts().is_some() && *margin == first);
+        let is_clustered = suites.iter().any(|(suite, _)| suite.clusters.is_some());
         let reach = suites.iter().map(|(suite, margin)| suite.scale.unseen() / margin).fold(0.0, f64::max);
         let (mut differences, mut clusters, mut known) = (Vec::new(), Vec::new(), 0);
         for (suite, margin) in suites {
@@ -199,6 +200,9 @@ impl Paired {
                 .iter()
                 .map(|Difference { value, weight }| Difference { value: value / unit, weight: weight / heavy });
             differences.extend(scaled);
+            if !is_clustered {
+                continue;
+            }
             let (own, count) = match &suite.clusters {
                 Some((own, count)) => (own.clone(), *count),
                 None => ((0..suite.len()).collect(), suite.len()),
@@ -207,7 +211,7 @@ impl Paired {
             known += count;
         }
         let scale = if is_binary { Scale::Binary } else { Scale::Graded { reach } };
-        Self::new(scale, differences).in_clusters(clusters)
+        Self { scale, differences, clusters: is_clustered.then_some((clusters, known)) }
     }
 
     /// What is drawn and flipped as a whole, with this sign.

@@ -1,7 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use crate::HackingPolicy;
-
 /// What the gate asks of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -61,6 +59,34 @@ pub enum Uncertain {
     Reject,
     /// The suite passes, and the report says what it could have seen.
     Allow,
+}
+
+/// What becomes of a candidate under suspicion of reward hacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HackingAction {
+    /// The report names the suspicion.
+    Warn,
+    /// The candidate is rejected for it.
+    Reject,
+}
+
+/// When a candidate that learned from rewards is under suspicion of having learned to please the reward alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HackingPolicy {
+    /// What follows.
+    pub action: HackingAction,
+    /// How far the policy may move from its reference, in nats per token.
+    pub kl_max: f64,
+    /// How much longer or shorter completions may become, as a ratio.
+    pub length_ratio_max: f64,
+}
+
+impl Default for HackingPolicy {
+    fn default() -> Self {
+        Self { action: HackingAction::Warn, kl_max: 1.0, length_ratio_max: 3.0 }
+    }
 }
 
 /// The default of [`Policy::unjudged_ratio_max`]: what is left of a suite should still be most of it.

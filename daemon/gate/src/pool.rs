@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Paired, Policy, SuiteReport, Verdict, interval::bootstrap_bound, random::Random};
+use crate::{Paired, Policy, SuiteReport, Verdict, bootstrap, random::Random};
 
 /// With fewer items a suite is not asked for more than that no harm is shown, however strict the policy.
 pub const ITEMS_ALONE_MIN: usize = 60;
@@ -117,7 +117,7 @@ fn lower_bound(joined: &Paired, members: &[Member<'_>], salt: &str, policy: &Pol
     let strata: Vec<usize> = members.iter().map(|member| member.paired.units(1.0).len()).collect();
     let (units, unseen) = (joined.units(1.0), joined.unseen(1.0));
     let random = Random::salted(policy.seed, salt);
-    bootstrap_bound(&units, &strata, unseen, policy.confidence_charged(), policy.resamples, random)
+    bootstrap::lower_bound(&units, &strata, unseen, policy.confidence_charged(), policy.resamples, random)
 }
 
 impl PoolReport {

@@ -1,7 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Against, Decision, Pinned, Policy, PoolReport, RewardTraining, SuiteReport, decide, markdown, table};
+use crate::{Against, Decision, Pinned, Policy, PoolReport, RewardTraining, SuiteReport, decide};
 
 /// All that the gate saw and said of a candidate. Its serde form is `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,18 +78,8 @@ impl Report {
         Self { notes, ..self }
     }
 
-    /// The report as people read it, with the items on which the candidate lost most.
-    pub fn markdown(&self) -> String {
-        markdown::render(self)
-    }
-
-    /// The comparison as a table for a terminal, with the decision below.
-    pub fn table(&self) -> String {
-        table::render(self)
-    }
-
     /// The champion's name, or what stands in for it.
-    pub(crate) fn champion_name(&self) -> String {
+    fn champion_name(&self) -> String {
         self.champion.as_ref().map_or_else(|| "the base model".to_owned(), ToString::to_string)
     }
 
@@ -102,54 +92,6 @@ impl Report {
             None => String::new(),
         };
         format!("Cycle {}: {} {word} (compared with {}{anchor})", self.cycle, self.candidate, self.champion_name())
-    }
-}
-
-/// The role of a suite, for tables.
-pub(crate) fn role(suite: &SuiteReport) -> &'static str {
-    match (suite.protected, suite.target) {
-        (true, true) => "protected, target",
-        (true, false) => "protected",
-        (false, true) => "target",
-        (false, false) => "reported",
-    }
-}
-
-/// The champion's score, the candidate's and the difference, for tables.
-pub(crate) fn scores(suite: &SuiteReport) -> [String; 3] {
-    if suite.n == 0 {
-        return ["–", "–", "–"].map(str::to_owned);
-    }
-    let SuiteReport { champion, candidate, difference, .. } = suite;
-    [format!("{champion:.3}"), format!("{candidate:.3}"), format!("{:+.3}", difference.mean)]
-}
-
-/// The interval of a difference, for tables.
-pub(crate) fn interval(suite: &SuiteReport) -> String {
-    if suite.n == 0 {
-        return "–".to_owned();
-    }
-    format!("{:+.3} … {:+.3}", suite.difference.lower, suite.difference.upper)
-}
-
-/// The items that were compared, and of how many where it was not asked to its end.
-pub(crate) fn items(suite: &SuiteReport) -> String {
-    match &suite.asked {
-        Some(asked) => format!("{} of {}", suite.n, asked.of),
-        None => suite.n.to_string(),
-    }
-}
-
-/// The smallest difference that it could have seen, for tables.
-pub(crate) fn seen(suite: &SuiteReport) -> String {
-    suite.smallest_seen.map_or_else(|| "–".to_owned(), |seen| format!("{seen:.3}"))
-}
-
-/// The difference to the anchor, for tables.
-pub(crate) fn beside_anchor(suite: &SuiteReport) -> String {
-    match &suite.anchor {
-        Some(anchor) if anchor.n > 0 => format!("{:+.3} ({})", anchor.difference.mean, anchor.verdict.as_str()),
-        _ => "–".to_owned(),
     }
 }
 

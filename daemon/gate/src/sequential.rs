@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Policy, SuiteReport};
+use crate::{Metric, Policy, Suite};
 
 /// What is known after a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,16 +83,9 @@ impl Sequential {
 
     /// Whether a suite may be asked so: it must not be a target, since looking often makes chance gains of it, and its scores
     /// must be of items that stand alone and have a reach.
-    pub fn suits(suite: &crate::Suite) -> bool {
+    pub fn suits(suite: &Suite) -> bool {
         let clusters = suite.clusters().into_iter().max().map_or(0, |last| last + 1);
-        suite.protected && !suite.target && suite.metric != crate::Metric::Perplexity && clusters == suite.items.len()
-    }
-}
-
-impl SuiteReport {
-    /// Whether a sequential test decided the suite before its end: then no other test may, since it chose when to stop.
-    pub(crate) fn stopped_early(&self) -> bool {
-        self.asked.is_some()
+        suite.protected && !suite.target && suite.metric != Metric::Perplexity && clusters == suite.items.len()
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::Metric;
 
+mod metric;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -107,7 +108,7 @@ impl Suite {
         if !options.margin.is_finite() || options.margin < 0.0 {
             return Err(SuiteError::Margin { name: name(), margin: options.margin });
         }
-        let metric = options.metric.unwrap_or_else(|| crate::auto::choose_metric(&items));
+        let metric = options.metric.unwrap_or_else(|| metric::choose(&items));
         if options.reward.is_some() != (metric == Metric::Reward) {
             return Err(SuiteError::Plugin { name: name(), metric: Metric::Reward });
         }

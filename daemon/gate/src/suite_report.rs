@@ -239,11 +239,42 @@ impl SuiteReport {
         };
         let is_below = |chance: Option<f64>, level: f64| chance.is_some_and(|chance| chance <= level);
         let (harm, gain) = (is_below(report.harm, policy.harm_level()), is_below(report.gain, policy.gain_level()));
-        Self { verdict: Verdict::of(&report, harm, gain, policy), ..report }
+        Self { verdict: report.verdict_where(harm, gain, policy), ..report }
+    }
+
+    /// What its numbers say, where a loss (`harm`) or a gain is shown beside all suites that were asked.
+    ///
+    /// A score that rises never makes a verdict worse: it lowers no bound, and it makes harm no surer and a gain no less sure.
+    pub(crate) fn verdict_where(&self, harm: bool, gain: bool, policy: &Policy) -> Verdict {
+        let Self { n, unjudged, faults, .. } = self;
+        let items = (n + unjudged) as f64;
+        // One bad item never decides.
+        let faults_max = (policy.max_fault_ratio * items).max(1.0);
+        let faults = faults.candidate.max(faults.champion) as f64;
+        if *n == 0 || *unjudged as f64 > policy.unjudged_ratio_max * items || faults > faults_max {
+            return Verdict::Void;
+        }
+        if let Some(asked) = &self.asked {
+            return match asked.stopped {
+                Stopped::Safe => Verdict::NotWorse,
+                Stopped::Harm => Verdict::Regressed,
+            };
+        }
+        match (gain, self.is_not_worse(), harm) {
+            (true, ..) => Verdict::Improved,
+            (_, true, _) => Verdict::NotWorse,
+            (.., true) => Verdict::Regressed,
+            _ => Verdict::Uncertain,
+        }
+    }
+
+    /// Whether a sequential test decided the suite before its end: then no other test may, since it chose when to stop.
+    pub(crate) fn stopped_early(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Whether a loss beyond the margin is ruled out. A margin of 0 admits what lost nothing at all.
-    pub(crate) fn is_not_worse(&self) -> bool {
+    fn is_not_worse(&self) -> bool {
         self.n > 0 && (self.difference.lower >= -self.margin || (self.margin == 0.0 && !self.paired.has_losses()))
     }
 }

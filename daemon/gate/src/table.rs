@@ -1,6 +1,6 @@
 use crate::{
     Report, SuiteReport,
-    report::{beside_anchor, interval, items, role, scores, seen},
+    columns::{beside_anchor, interval, items, role, scores, seen},
 };
 
 const COLUMNS: usize = 10;
@@ -11,31 +11,34 @@ const HEAD: [&str; COLUMNS] =
 /// The columns that hold numbers stand flush right.
 const RIGHT: [bool; COLUMNS] = [false, false, false, true, true, true, true, true, true, false];
 
-pub(crate) fn render(report: &Report) -> String {
-    let mut rows: Vec<[String; COLUMNS]> = vec![HEAD.map(str::to_owned)];
-    rows.extend(report.suites.iter().map(row));
-    let widths: [usize; COLUMNS] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut out = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).zip(RIGHT).map(|((cell, width), right)| match right {
-            true => format!("{cell:>width$}"),
-            false => format!("{cell:<width$}"),
-        });
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
+impl Report {
+    /// The comparison as a table for a terminal, with the decision below.
+    pub fn table(&self) -> String {
+        let mut rows: Vec<[String; COLUMNS]> = vec![HEAD.map(str::to_owned)];
+        rows.extend(self.suites.iter().map(row));
+        let widths: [usize; COLUMNS] =
+            std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        let mut out = String::new();
+        for row in &rows {
+            let cells = row.iter().zip(widths).zip(RIGHT).map(|((cell, width), right)| match right {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            });
+            out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            out.push('\n');
+        }
+        out.push_str(&format!("\n{}\n", self.headline()));
+        for reason in &self.decision.reasons {
+            out.push_str(&format!("  {reason}\n"));
+        }
+        if !self.notes.is_empty() {
+            out.push_str("\nTo be known:\n");
+        }
+        for note in &self.notes {
+            out.push_str(&format!("  {}\n", note.replace('\n', " ")));
+        }
+        out
     }
-    out.push_str(&format!("\n{}\n", report.headline()));
-    for reason in &report.decision.reasons {
-        out.push_str(&format!("  {reason}\n"));
-    }
-    if !report.notes.is_empty() {
-        out.push_str("\nTo be known:\n");
-    }
-    for note in &report.notes {
-        out.push_str(&format!("  {}\n", note.replace('\n', " ")));
-    }
-    out
 }
 
 fn row(suite: &SuiteReport) -> [String; COLUMNS] {

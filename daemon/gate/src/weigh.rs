@@ -13,7 +13,7 @@ pub(crate) fn weigh(
     policy: &Policy,
 ) -> Vec<PoolReport> {
     // A suite that is void says nothing to the others.
-    let speaks = |suite: &SuiteReport| Verdict::of(suite, false, false, policy) != Verdict::Void;
+    let speaks = |suite: &SuiteReport| suite.verdict_where(false, false, policy) != Verdict::Void;
     let guarded: Vec<usize> = (0..suites.len()).filter(|at| guards(&suites[*at]) && speaks(&suites[*at])).collect();
     let asked: Vec<&SuiteReport> = guarded.iter().map(|at| &suites[*at]).collect();
     let to_their_end: Vec<&SuiteReport> = asked.iter().filter(|suite| !suite.stopped_early()).copied().collect();
@@ -41,7 +41,7 @@ pub(crate) fn weigh(
         let target = targets.iter().position(|target| *target == at);
         let harm = guard.map_or_else(|| alone(suite.harm, policy.harm_level()), |guard| own[guard]);
         let gain = target.map_or_else(|| alone(suite.gain, policy.gain_level()), |target| gains[target]);
-        suite.verdict = Verdict::of(suite, harm, gain, policy);
+        suite.verdict = suite.verdict_where(harm, gain, policy);
         suite.items_needed = items_at(suite.margin, suite.paired.variance_with(suite.margin), family.len(), policy);
         let settled = |anchor: AnchorReport| {
             let harm = guard.map_or_else(|| alone(anchor.harm, policy.harm_level()), |guard| anchored[guard]);

@@ -3,7 +3,7 @@ use std::fmt::{Result, Write};
 use super::escape;
 use crate::{
     Against, AnchorReport, PoolReport, Report, SuiteReport,
-    report::{interval, items, role, scores, seen},
+    columns::{interval, items, role, scores, seen},
 };
 
 /// What was found suite by suite, and of several together.

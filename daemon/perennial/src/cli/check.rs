@@ -200,12 +200,12 @@ fn suites(session: &Session) -> anyhow::Result<String> {
     let config = session.config();
     let policy = cycle::policy(&config.gate, config.cycle.seed);
     let golden = cycle::check_golden(config)?;
-    let suites = golden.len() + domains(session)?;
+    let tests = tests_of_harm(golden.len() + domains(session)?, config.gate.anchor.enabled);
     let described = |suite: Suite| {
         let items = suite.items.len();
         let clusters = suite.clusters().into_iter().max().map_or(0, |last| last + 1);
         let shared = if clusters < items { format!(", {clusters} different questions") } else { String::new() };
-        let needed = items_needed(suite.margin, CHURN_ASSUMED, tests_of_harm(suites, true), &policy);
+        let needed = items_needed(suite.margin, CHURN_ASSUMED, tests, &policy);
         let sees = match needed.filter(|needed| clusters < *needed && suite.metric != Metric::Perplexity) {
             Some(needed) => format!(
                 "; shows a loss of {:.3} and more, and {needed} would tell its margin of {}",

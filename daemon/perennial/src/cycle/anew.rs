@@ -45,7 +45,9 @@ pub(super) fn decide_anew(
     let policy = Policy { earlier_tries: decide::earlier_tries(&cycle), ..decide::policy(&config.gate, cycle.seed) };
     let anchored = if config.gate.anchor.enabled { anchor::read(&folder)? } else { None };
     let judged = Judged { suites: &frozen, answers: &answers, anchored: anchored.as_ref() };
-    decide::report(&cycle, candidate, &folder, judged, history.as_ref(), policy)
+    let report = decide::report(&cycle, candidate, &folder, judged, history.as_ref(), policy)?;
+    let notes = decide::notes_of(&cycle, &folder, &report)?;
+    Ok(report.with_notes(notes))
 }
 
 /// The suite in the role that it has now. One that is no longer configured keeps what it had.

@@ -96,8 +96,8 @@ pub(super) struct Judged<'a> {
     pub(super) anchored: Option<&'a Anchored>,
 }
 
-/// What the gate says of the answers of all sides; nothing is written. `history` is how learning from rewards went, where there
-/// was any.
+/// What the gate says of the answers of all sides, without [notes](notes_of); nothing is written. `history` is how learning
+/// from rewards went, where there was any.
 pub(super) fn report(
     cycle: &Cycle,
     candidate: AdapterId,
@@ -117,12 +117,10 @@ pub(super) fn report(
         None => None,
     };
     let report = Report::new(cycle.id, candidate, cycle.champion.clone(), suites, training, policy);
-    let report = match anchored {
+    Ok(match anchored {
         Some(anchored) => report.with_anchor(anchored.adapter.clone()),
         None => report,
-    };
-    let notes = notes_of(cycle, folder, &report)?;
-    Ok(report.with_notes(notes))
+    })
 }
 
 /// How often the samples of a refused cycle come back is a matter of now, as what becomes of any sample is.
@@ -131,7 +129,7 @@ fn requeue_max(parts: &StateCycles) -> u32 {
 }
 
 /// What the phases had to say for the report.
-fn notes_of(cycle: &Cycle, folder: &CycleFolder, report: &Report) -> anyhow::Result<Vec<String>> {
+pub(super) fn notes_of(cycle: &Cycle, folder: &CycleFolder, report: &Report) -> anyhow::Result<Vec<String>> {
     let anchor = report
         .anchor
         .iter()

@@ -108,12 +108,9 @@ impl Maker<'_> {
         purpose: Purpose,
     ) -> anyhow::Result<Option<Suite>> {
         let most = options.items_max.saturating_mul(SAMPLES_PER_ITEM);
-        let name = |record: &SampleRecord| record.id.0;
-        let lots: Vec<(Fingerprint, SampleRecord)> =
-            records.iter().map(|record| (name(record), record.clone())).collect();
-        let drawn = draw(lots, most, purpose, self.seed, |(name, _)| name.as_bytes());
-        let drawn: Vec<SampleRecord> = drawn.into_iter().map(|(_, record)| record).collect();
-        let mut samples = stored::read_samples(self.state, &drawn)?;
+        let drawn: Vec<&SampleRecord> =
+            draw(records.iter().collect(), most, purpose, self.seed, |record| record.id.0.as_bytes());
+        let mut samples = stored::read_samples(self.state, drawn.iter().copied())?;
         let samples: Vec<Sample> = drawn.iter().filter_map(|record| samples.remove(&record.id)).collect();
         match auto_suite(options, &samples) {
             Ok(suite) => Ok(Some(suite)),

@@ -195,9 +195,9 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
         *held_out.entry(&count.domain).or_default() += count.count;
     }
     let policy = policy(&config.gate, config.cycle.seed);
-    let suites = held_out.len() + config.gate.suite.len();
+    let tests = tests_of_harm(held_out.len() + config.gate.suite.len(), config.gate.anchor.enabled);
     let mut found: Vec<String> =
-        held_out.into_iter().filter_map(|counted| small_suite(config, &policy, counted, suites)).collect();
+        held_out.into_iter().filter_map(|counted| small_suite(config, &policy, counted, tests)).collect();
     let more = found.len().saturating_sub(SMALL_SUITES_NAMED_MAX);
     if more > 0 {
         found.truncate(SMALL_SUITES_NAMED_MAX);
@@ -206,10 +206,10 @@ fn small_suites(config: &Config, counts: &[SampleCount]) -> Vec<String> {
     found
 }
 
-fn small_suite(config: &Config, policy: &Policy, (domain, items): (&Domain, u64), suites: usize) -> Option<String> {
+fn small_suite(config: &Config, policy: &Policy, (domain, items): (&Domain, u64), tests: usize) -> Option<String> {
     let AutoSuite { metric, margin, items_max, .. } = config.gate.auto_of(domain);
     let items = items.min(items_max as u64) as usize;
-    let needed = items_needed(margin, CHURN_ASSUMED, tests_of_harm(suites, true), policy)?;
+    let needed = items_needed(margin, CHURN_ASSUMED, tests, policy)?;
     // Where the references choose the metric it may be one whose unrest nobody knows before it was asked.
     (items < needed && metric != Some(Metric::Perplexity)).then(|| {
         format!(

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::state::StateDir;
 
-/// The scores of one model, a file for each suite that holds what the suite last asked of it and no more.
+/// The scores of one model, a file for each suite.
 pub(super) struct ScoreCache {
     folder: PathBuf,
 }
