@@ -1,13 +1,17 @@
 use std::{
     hint,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use rayon::Yield;
 
 /// Looks for work between which a thread that finds none lets others have the processor.
 const LOOKS_PER_YIELD: usize = 64;
+
+/// How long a pass waits for the other threads to wake: some times what waking one takes.
+const WAKING_MAX: Duration = Duration::from_micros(100);
 
 /// Whether a pass keeps the threads of the pool awake.
 static KEPT_AWAKE: AtomicBool = AtomicBool::new(false);
@@ -29,28 +33,57 @@ pub fn in_wakeful_pool<T: Send>(pass: impl FnOnce() -> T + Send) -> T {
         return in_pool(pass);
     }
     let _asleep = SetOnDrop(&KEPT_AWAKE, false);
-    let through = AtomicBool::new(false);
+    let wake = Wake::default();
     rayon::scope(|scope| {
-        let (here, through) = (rayon::current_thread_index(), &through);
+        let (here, wake) = (rayon::current_thread_index(), &wake);
         scope.spawn_broadcast(move |_, context| {
             if Some(context.index()) != here {
-                look_for_work_until(through);
+                wake.look_for_work();
             }
         });
-        let _through = SetOnDrop(through, true);
+        let _through = SetOnDrop(&wake.through, true);
+        wake.begin(rayon::current_num_threads() - 1);
         pass()
     })
 }
 
-fn look_for_work_until(through: &AtomicBool) {
-    let mut looks = 0;
-    while !through.load(Ordering::Relaxed) {
-        match rayon::yield_now() {
-            Some(Yield::Executed) => looks = 0,
-            _ if looks % LOOKS_PER_YIELD == LOOKS_PER_YIELD - 1 => thread::yield_now(),
-            _ => hint::spin_loop(),
+/// A pass and the threads that are awake for it.
+///
+/// Who looks for work waits for the end of the pass, so nothing that the pass waits for may lie below it on its stack. A thread
+/// that had stolen a piece of the pass, and took up the looking while that piece waited for another, would never come back to
+/// it. So a thread begins to look before the pass begins, when there is no piece of it yet, or not at all.
+#[derive(Default)]
+struct Wake {
+    looking: AtomicUsize,
+    begun: AtomicBool,
+    through: AtomicBool,
+}
+
+impl Wake {
+    /// Lets the pass begin: as soon as so many others look for work, and soon in any case, for they may have other work.
+    fn begin(&self, others: usize) {
+        let asked = Instant::now();
+        while self.looking.load(Ordering::Relaxed) < others && asked.elapsed() < WAKING_MAX {
+            hint::spin_loop();
         }
-        looks += 1;
+        // Pieces of the pass come to other threads through rayon's queues, which order this store before them.
+        self.begun.store(true, Ordering::Release);
+    }
+
+    fn look_for_work(&self) {
+        if self.begun.load(Ordering::Acquire) {
+            return;
+        }
+        self.looking.fetch_add(1, Ordering::Relaxed);
+        let mut looks = 0;
+        while !self.through.load(Ordering::Relaxed) {
+            match rayon::yield_now() {
+                Some(Yield::Executed) => looks = 0,
+                _ if looks % LOOKS_PER_YIELD == LOOKS_PER_YIELD - 1 => thread::yield_now(),
+                _ => hint::spin_loop(),
+            }
+            looks += 1;
+        }
     }
 }
 
@@ -88,6 +121,14 @@ mod tests {
             }
         });
         assert_eq!(in_wakeful_pool(|| in_wakeful_pool(|| in_pool(|| sum(10)))), 45);
+    }
+
+    #[test]
+    fn nobody_begins_to_look_for_work_once_the_pass_has_begun() {
+        let wake = Wake::default();
+        wake.begin(0);
+        wake.look_for_work();
+        assert_eq!(wake.looking.load(Ordering::Relaxed), 0);
     }
 
     #[test]
