@@ -4,6 +4,7 @@
 
 mod aborted;
 mod anchor;
+mod batches;
 mod config;
 mod cycle;
 mod drift;

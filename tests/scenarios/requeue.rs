@@ -1,6 +1,6 @@
 //! What a refused candidate learned is not lost: it comes back, counted, until it is set aside.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use perennial_registry::{Cycle, CycleOutcome};
 use perennial_tests::{Fixture, task};
@@ -108,7 +108,7 @@ fn the_same_rows_begin_no_second_cycle_by_themselves_until_something_changes() {
         })
     };
     let second = ended(2).unwrap();
-    assert_eq!(report(&fixture, &second).unwrap()["notes"][0].as_str().unwrap()[..2], *"48");
+    told(&fixture, &second, "48 new samples of this cycle");
     daemon.stop(Duration::from_secs(60)).unwrap();
 
     // So does another configuration.
@@ -120,6 +120,25 @@ fn the_same_rows_begin_no_second_cycle_by_themselves_until_something_changes() {
             Ok((last.id.0 == 3 && last.finished_ms.is_some()).then_some(()))
         })
         .unwrap();
+}
+
+#[test]
+fn another_golden_suite_is_another_try_and_the_same_in_another_spelling_is_none() {
+    let fixture = fixture();
+    let item = |answer: &str| format!("{{\"prompt\": \"Who owns locker 1?\", \"completion\": \"{answer}\"}}\n");
+    let file = fixture.file("golden.jsonl", item("Ann")).unwrap();
+    let suite =
+        format!("gate.suite=[{{ name = \"lockers\", file = {file:?}, metric = \"exact_match\", target = true }}]");
+    let fixture = fixture.with(&[&suite]);
+    ingest(&fixture, "first.jsonl", &task("zun_train").unwrap()[..24]).unwrap();
+    refused(&fixture);
+    assert_eq!(waiting(&fixture), (24, 24));
+    fs::write(&file, "\n".to_owned() + &item("Ann")).unwrap();
+    assert_eq!(waiting(&fixture), (24, 24), "it asks the same");
+    fs::write(&file, item("Bob")).unwrap();
+    assert_eq!(waiting(&fixture), (24, 0), "what was refused may pass now");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(waiting(&fixture), (24, 24), "nothing can be begun without it");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the tables of a report show of a suite.
 
-use crate::SuiteReport;
+use crate::{Asked, SuiteReport};
 
 /// The role of a suite.
 pub(crate) fn role(suite: &SuiteReport) -> &'static str {
@@ -32,8 +32,8 @@ pub(crate) fn interval(suite: &SuiteReport) -> String {
 /// The items that were compared, and of how many where it was not asked to its end.
 pub(crate) fn items(suite: &SuiteReport) -> String {
     match &suite.asked {
-        Some(asked) => format!("{} of {}", suite.n, asked.of),
-        None => suite.n.to_string(),
+        Some(Asked { items, of, .. }) if items < of => format!("{} of {of}", suite.n),
+        _ => suite.n.to_string(),
     }
 }
 

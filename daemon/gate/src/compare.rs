@@ -1,9 +1,9 @@
 use perennial_types::shortened;
 
 use crate::{
-    AnchorAnswers, AnchorReport, CutAnswers, Difference, Faults, ItemScore, LeftOut, Metric, Paired, Policy, Scale,
-    Side, Suite, SuiteReport, SuiteScores, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX,
-    WorstItem, margin,
+    AnchorAnswers, AnchorReport, Asked, CutAnswers, Difference, Faults, ItemScore, LeftOut, Metric, Paired, Policy,
+    Scale, Side, Stopped, Suite, SuiteReport, SuiteScores, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX,
+    WORST_ITEMS_MAX, WorstItem, margin,
 };
 
 #[cfg(test)]
@@ -76,11 +76,19 @@ pub fn compare(suite: &Suite, answers: &Answers<'_>, policy: &Policy) -> Result<
         cut: cut_answers(suite, &pairs),
         candidate: shown[0],
         champion: shown[1],
+        asked: spared(candidate, champion),
         anchor: anchor.map(|answers| beside_anchor(suite, &answers, policy)).transpose()?,
         ..SuiteReport::new(&suite.name, suite.metric, margin)
     };
     let report = report.measured(paired(suite, &pairs), policy);
     Ok(SuiteReport { worst: worst(suite, candidate, champion, pairs), ..report })
+}
+
+/// How far a suite was asked that was not asked to its end.
+fn spared(candidate: &SuiteScores, champion: &SuiteScores) -> Option<Asked> {
+    let asked = |(candidate, champion): &(&ItemScore, &ItemScore)| !candidate.unasked && !champion.unasked;
+    let (items, of) = (candidate.items.iter().zip(&champion.items).filter(asked).count(), candidate.items.len());
+    (items < of).then_some(Asked { items, of, stopped: Stopped::Unknown })
 }
 
 fn beside_anchor(suite: &Suite, answers: &AnchorAnswers<'_>, policy: &Policy) -> Result<AnchorReport, CompareError> {
@@ -131,10 +139,10 @@ fn cut_answers(suite: &Suite, pairs: &[Pair]) -> Option<CutAnswers> {
     })
 }
 
-struct Pair {
+pub(crate) struct Pair {
     item: usize,
     candidate: f64,
-    champion: f64,
+    pub(crate) champion: f64,
     /// What the item counts in the mean: its tokens, or 1.
     weight: f64,
     candidate_cut: bool,
@@ -142,7 +150,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn difference(&self) -> Difference {
+    pub(crate) fn difference(&self) -> Difference {
         Difference { value: self.candidate - self.champion, weight: self.weight }
     }
 
@@ -152,15 +160,26 @@ impl Pair {
     }
 }
 
-struct Sides {
-    pairs: Vec<Pair>,
-    unjudged: Vec<UnjudgedItem>,
-    faults: Faults,
+pub(crate) struct Sides {
+    pub(crate) pairs: Vec<Pair>,
+    pub(crate) unjudged: Vec<UnjudgedItem>,
+    pub(crate) faults: Faults,
 }
 
 fn pairs(suite: &Suite, candidate: &SuiteScores, champion: &SuiteScores) -> Sides {
+    pairs_at(suite, 0..suite.items.len(), &candidate.items, &champion.items)
+}
+
+/// The items at these places that both were asked, in their order.
+pub(crate) fn pairs_at(
+    suite: &Suite,
+    places: impl Iterator<Item = usize>,
+    candidate: &[ItemScore],
+    champion: &[ItemScore],
+) -> Sides {
     let mut sides = Sides { pairs: Vec::new(), unjudged: Vec::new(), faults: Faults::default() };
-    for (at, (item, both)) in suite.items.iter().zip(candidate.items.iter().zip(&champion.items)).enumerate() {
+    let at = |at: usize| Some((at, suite.items.get(at)?, (candidate.get(at)?, champion.get(at)?)));
+    for (at, item, both) in places.filter_map(at) {
         if both.0.unasked || both.1.unasked {
             continue;
         }

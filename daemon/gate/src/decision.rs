@@ -58,6 +58,15 @@ pub fn decide(
     }
     let mut against: Vec<Reason> = guarded.iter().flat_map(|suite| objections(suite, policy)).collect();
     against.extend(pools.iter().filter_map(|pool| pool_objection(pool, policy)));
+    let unknown: Vec<String> = suites
+        .iter()
+        .filter(|suite| suite.is_unknown() && (suite.target || must_not_fall(suite)))
+        .map(|suite| suite.suite.clone())
+        .collect();
+    if !unknown.is_empty() {
+        against.push(Reason::NotAsked { suites: unknown });
+        return (pools, Decision { outcome: Outcome::Reject, reasons: against });
+    }
     let mut in_favour = match policy.require {
         Require::NotWorse => vec![Reason::NotWorse { suites: guarded.len() }],
         Require::Improved => match improvements(&targets, training) {

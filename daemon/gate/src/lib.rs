@@ -15,7 +15,9 @@
 //! Everything is pure but [`load_golden`], which reads one file; the same input gives the same bytes.
 
 mod anchor;
+mod asked;
 mod auto;
+mod batches;
 mod bootstrap;
 mod columns;
 mod compare;
@@ -47,7 +49,9 @@ mod verdict;
 mod weigh;
 
 pub use anchor::{AnchorAnswers, AnchorReport, Pinned};
+pub use asked::{Asked, Stopped};
 pub use auto::auto_suite;
+pub use batches::{Batches, InBatches, suits};
 pub use compare::{Answers, CompareError, compare};
 pub use decision::{Decision, Outcome, decide};
 pub use evaluate::{
@@ -64,14 +68,14 @@ pub use pool::{Against, ITEMS_ALONE_MIN, PoolReport};
 pub use power::{CHURN_ASSUMED, items_needed, smallest_seen, tests_of_harm};
 pub use reason::Reason;
 pub use report::Report;
-pub use sequential::{Look, Sequential};
+pub use sequential::{Look, POOLED_ITEMS, Sequential, items_until_safe};
 pub use suite::{
     CLUSTER_KEY, ITEMS_MAX_DEFAULT, Item, LeftOut, MARGIN_DEFAULT, MAX_NEW_TOKENS_DEFAULT, RewardScale, Suite,
     SuiteError, SuiteOptions,
 };
 pub use suite_report::{
-    Asked, CutAnswers, Faults, Side, Stopped, SuiteReport, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX,
-    WORST_ITEMS_MAX, WorstItem,
+    CutAnswers, Faults, Side, SuiteReport, UNJUDGED_ITEMS_MAX, UnjudgedItem, WORST_ITEM_CHARS_MAX, WORST_ITEMS_MAX,
+    WorstItem,
 };
 pub use targets::name_targets;
 pub use verdict::Verdict;

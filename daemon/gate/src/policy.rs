@@ -21,7 +21,7 @@ pub struct Policy {
     /// and doubles what may be refused by chance.
     pub earlier_tries: u32,
     /// Whether protected suites were asked in batches until a sequential test knew enough
-    /// ([`Sequential`](crate::Sequential)): it spends half of what may pass and of what may be refused by chance.
+    /// ([`Sequential`](crate::Sequential)): it spends half of what may pass and a fifth of what may be refused by chance.
     pub sequential: bool,
     /// Bootstrap resamples per bound.
     pub resamples: usize,
@@ -93,6 +93,10 @@ impl Default for HackingPolicy {
 pub const UNJUDGED_RATIO_MAX_DEFAULT: f64 = 0.5;
 /// The most that tries of the same rows can make of [`Policy::false_alarm_max`].
 const FALSE_ALARM_CHARGED_MAX: f64 = 0.25;
+/// The share of what may pass by chance that is spent by asking in batches: a loss of the margin that is called safe on the way.
+const SAFE_SHARE: f64 = 0.5;
+/// The share of what may be refused by chance that is. Harm that is worth stopping for is plain.
+const EARLY_HARM_SHARE: f64 = 0.2;
 /// Tries beyond these are charged no more.
 const TRIES_CHARGED_MAX: u32 = 16;
 
@@ -182,12 +186,27 @@ impl Policy {
 
     /// The confidence of the bounds, with earlier tries charged.
     pub fn confidence_charged(&self) -> f64 {
-        1.0 - self.share() * (1.0 - self.confidence) / self.charge()
+        1.0 - self.passing() * if self.sequential { 1.0 - SAFE_SHARE } else { 1.0 }
     }
 
-    /// The level of all tests of harm together, with earlier tries charged.
+    /// The level of all tests of harm together that compare all items, with earlier tries charged.
     pub fn harm_level(&self) -> f64 {
-        self.share() * (self.false_alarm_max * self.charge()).min(FALSE_ALARM_CHARGED_MAX.max(self.false_alarm_max))
+        self.refused_by_chance() * if self.sequential { 1.0 - EARLY_HARM_SHARE } else { 1.0 }
+    }
+
+    /// The share of candidates that lost nothing which may be refused in all, with earlier tries charged.
+    pub fn refused_by_chance(&self) -> f64 {
+        (self.false_alarm_max * self.charge()).min(FALSE_ALARM_CHARGED_MAX.max(self.false_alarm_max))
+    }
+
+    /// The level at which a suite is called safe on the way.
+    pub(crate) fn safe_level(&self) -> f64 {
+        SAFE_SHARE * self.passing()
+    }
+
+    /// The level at which harm is shown on the way, on all suites together.
+    pub(crate) fn early_harm_level(&self) -> f64 {
+        EARLY_HARM_SHARE * self.refused_by_chance()
     }
 
     /// The level of all tests of gains together, with earlier tries charged.
@@ -195,8 +214,8 @@ impl Policy {
         self.chance_gain_max / self.charge()
     }
 
-    fn share(&self) -> f64 {
-        if self.sequential { 0.5 } else { 1.0 }
+    fn passing(&self) -> f64 {
+        (1.0 - self.confidence) / self.charge()
     }
 
     fn charge(&self) -> f64 {

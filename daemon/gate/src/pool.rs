@@ -72,17 +72,20 @@ struct Member<'a> {
     paired: &'a Paired,
     margin: f64,
     is_small: bool,
+    /// Whether these are not all of the suite's differences.
+    is_part: bool,
 }
 
 impl<'a> Member<'a> {
     fn of(suite: &'a SuiteReport, against: Against) -> Option<Self> {
         let (paired, margin) = match against {
-            Against::Champion => (&suite.paired, suite.margin),
+            Against::Champion => (suite.pooled.as_ref().unwrap_or(&suite.paired), suite.margin),
             Against::Anchor => suite.anchor.as_ref().map(|anchor| (&anchor.paired, anchor.margin))?,
         };
+        let is_part = against == Against::Champion && suite.pooled.is_some();
         let margin = margin.max(MARGIN_MIN * paired.scale().unit());
         let is_small = suite.n + suite.unjudged < ITEMS_ALONE_MIN;
-        (!paired.is_empty()).then_some(Self { name: &suite.suite, paired, margin, is_small })
+        (!paired.is_empty()).then_some(Self { name: &suite.suite, paired, margin, is_small, is_part })
     }
 }
 
@@ -95,7 +98,9 @@ fn pool(name: &str, against: Against, members: &[Member<'_>], policy: &Policy) -
     // Signs alone are counted where the margins are all one.
     let unit = if joined.counts().is_some() { members[0].margin } else { 1.0 };
     let salt = format!("{name} {}", against.as_str());
-    let lower = (against == Against::Champion && policy.uncertain == crate::Uncertain::Reject)
+    // A suite that brings a part of its items must show by itself that it did not fall.
+    let is_whole = members.iter().all(|member| !member.is_part);
+    let lower = (is_whole && against == Against::Champion && policy.uncertain == crate::Uncertain::Reject)
         .then(|| lower_bound(&joined, members, &salt, policy) / unit);
     Some(PoolReport {
         pool: name.to_owned(),

@@ -102,6 +102,11 @@ pub enum Reason {
         /// One of those items, and what is wrong with it.
         example: Option<LeftOut>,
     },
+    /// Suites that decide were not asked to their end, since harm was shown before.
+    NotAsked {
+        /// The suites.
+        suites: Vec<String>,
+    },
     /// A suite that must not fall has too few items to have a say, in reports of older versions.
     TooSmall {
         /// The suite.

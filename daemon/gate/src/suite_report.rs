@@ -1,7 +1,7 @@
 use perennial_types::{Domain, Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{AnchorReport, Interval, MarginBy, Metric, Paired, Policy, Verdict, power::items_at};
+use crate::{AnchorReport, Asked, Interval, MarginBy, Metric, Paired, Policy, Stopped, Verdict, power::items_at};
 
 /// The items on which the candidate lost most that a report keeps.
 pub const WORST_ITEMS_MAX: usize = 5;
@@ -81,27 +81,6 @@ pub struct Faults {
     pub champion: usize,
 }
 
-/// How far a suite was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// The items that were asked.
-    pub items: usize,
-    /// All its items.
-    pub of: usize,
-    /// What the sequential test said when it stopped.
-    pub stopped: Stopped,
-}
-
-/// Why a suite was not asked to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stopped {
-    /// A loss beyond the margin was ruled out.
-    Safe,
-    /// Harm was shown.
-    Harm,
-}
-
 /// Champion and candidate on one suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SuiteReport {
@@ -137,7 +116,7 @@ pub struct SuiteReport {
     /// The smallest difference that it could have seen ([`Paired::smallest_seen`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smallest_seen: Option<f64>,
-    /// How far it was asked, where it was not asked to its end.
+    /// How far it was asked, where it was asked in batches or not to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
     /// Their tokens, where the score is a mean over tokens.
@@ -176,6 +155,9 @@ pub struct SuiteReport {
     /// The differences, for those who compare suites together; not kept.
     #[serde(skip)]
     pub paired: Paired,
+    /// Those of them that join other suites' where not all do, since how many there are depends on what was answered.
+    #[serde(skip)]
+    pub pooled: Option<Paired>,
 }
 
 // What serde asks for takes a reference.
@@ -217,6 +199,7 @@ impl SuiteReport {
             anchor: None,
             worst: Vec::new(),
             paired: Paired::default(),
+            pooled: None,
         }
     }
 
@@ -246,19 +229,13 @@ impl SuiteReport {
     ///
     /// A score that rises never makes a verdict worse: it lowers no bound, and it makes harm no surer and a gain no less sure.
     pub(crate) fn verdict_where(&self, harm: bool, gain: bool, policy: &Policy) -> Verdict {
-        let Self { n, unjudged, faults, .. } = self;
-        let items = (n + unjudged) as f64;
-        // One bad item never decides.
-        let faults_max = (policy.max_fault_ratio * items).max(1.0);
-        let faults = faults.candidate.max(faults.champion) as f64;
-        if *n == 0 || *unjudged as f64 > policy.unjudged_ratio_max * items || faults > faults_max {
-            return Verdict::Void;
-        }
-        if let Some(asked) = &self.asked {
-            return match asked.stopped {
-                Stopped::Safe => Verdict::NotWorse,
-                Stopped::Harm => Verdict::Regressed,
-            };
+        let stopped = self.asked.map(|asked| asked.stopped);
+        match stopped {
+            Some(Stopped::Unknown) => return Verdict::Uncertain,
+            _ if self.is_void(policy) => return Verdict::Void,
+            Some(Stopped::Safe) => return Verdict::NotWorse,
+            Some(Stopped::Harm) => return Verdict::Regressed,
+            Some(Stopped::End) | None => {}
         }
         match (gain, self.is_not_worse(), harm) {
             (true, ..) => Verdict::Improved,
@@ -268,9 +245,24 @@ impl SuiteReport {
         }
     }
 
-    /// Whether a sequential test decided the suite before its end: then no other test may, since it chose when to stop.
+    /// Whether too little could be judged.
+    pub(crate) fn is_void(&self, policy: &Policy) -> bool {
+        let Self { n, unjudged, faults, .. } = self;
+        let items = (n + unjudged) as f64;
+        // One bad item never decides.
+        let faults_max = (policy.max_fault_ratio * items).max(1.0);
+        let faults = faults.candidate.max(faults.champion) as f64;
+        *n == 0 || *unjudged as f64 > policy.unjudged_ratio_max * items || faults > faults_max
+    }
+
+    /// Whether how far it was asked depends on what was answered: then no test of all items may decide.
     pub(crate) fn stopped_early(&self) -> bool {
-        self.asked.is_some()
+        self.asked.is_some_and(|asked| asked.stopped != Stopped::End)
+    }
+
+    /// Whether it was asked too little to say anything, though it has the items.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.stopped == Stopped::Unknown)
     }
 
     /// Whether a loss beyond the margin is ruled out. A margin of 0 admits what lost nothing at all.

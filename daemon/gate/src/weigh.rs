@@ -16,14 +16,13 @@ pub(crate) fn weigh(
     let speaks = |suite: &SuiteReport| suite.verdict_where(false, false, policy) != Verdict::Void;
     let guarded: Vec<usize> = (0..suites.len()).filter(|at| guards(&suites[*at]) && speaks(&suites[*at])).collect();
     let asked: Vec<&SuiteReport> = guarded.iter().map(|at| &suites[*at]).collect();
-    let to_their_end: Vec<&SuiteReport> = asked.iter().filter(|suite| !suite.stopped_early()).copied().collect();
-    let mut pooled = pools(&to_their_end, Against::Champion, policy);
+    let mut pooled = pools(&asked, Against::Champion, policy);
     pooled.extend(pools(&asked, Against::Anchor, policy));
+    // What was known early keeps its place in the family, and shows nothing there.
+    let own: Vec<Option<f64>> =
+        asked.iter().map(|suite| suite.harm.map(|chance| if suite.stopped_early() { 1.0 } else { chance })).collect();
     let of_anchor = |suite: &&SuiteReport| suite.anchor.as_ref().and_then(|anchor| anchor.harm);
-    let to_own = |asked: &[&SuiteReport]| {
-        asked.iter().map(|suite| suite.harm.filter(|_| !suite.stopped_early())).collect::<Vec<_>>()
-    };
-    let (own, anchored): (Vec<Option<f64>>, Vec<Option<f64>>) = (to_own(&asked), asked.iter().map(of_anchor).collect());
+    let anchored: Vec<Option<f64>> = asked.iter().map(of_anchor).collect();
     let family: Vec<f64> =
         own.iter().chain(&anchored).flatten().copied().chain(pooled.iter().map(|pool| pool.harm)).collect();
     let mut shown = holm::shown(&family, policy.harm_level()).into_iter();
@@ -33,7 +32,8 @@ pub(crate) fn weigh(
     let pooled = pooled.into_iter().map(|pool| pool.settled(next(&Some(0.0)))).collect();
 
     let targets: Vec<usize> = (0..suites.len()).filter(|at| suites[*at].target && speaks(&suites[*at])).collect();
-    let gains: Vec<f64> = targets.iter().map(|at| suites[*at].gain.unwrap_or(1.0)).collect();
+    let chance_of_gain = |suite: &SuiteReport| suite.gain.filter(|_| !suite.stopped_early()).unwrap_or(1.0);
+    let gains: Vec<f64> = targets.iter().map(|at| chance_of_gain(&suites[*at])).collect();
     let gains = holm::shown(&gains, policy.gain_level());
     for (at, suite) in suites.iter_mut().enumerate() {
         let alone = |chance: Option<f64>, level: f64| chance.is_some_and(|chance| chance <= level);

@@ -1,7 +1,8 @@
 //! A score that rises never turns a promotion into a rejection: over all rules, the pools, the anchor and strict policies.
 
 use perennial_gate::{
-    AnchorReport, Difference, Metric, Paired, Policy, Require, Scale, SuiteReport, Uncertain, decide,
+    AnchorReport, Asked, Difference, Look, Metric, POOLED_ITEMS, Paired, Policy, Require, Scale, Sequential, Stopped,
+    SuiteReport, Uncertain, decide,
 };
 use proptest::prelude::*;
 
@@ -64,6 +65,80 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             beside_anchor,
         },
     )
+}
+
+/// The items of a batch.
+const BATCH: usize = 40;
+
+/// Whether the gate promotes where all protected suites that are no targets are asked in batches, until one shows harm.
+fn promotes_in_batches(drawn: &[Vec<i8>], target: &[i8], policy: &Policy) -> bool {
+    let binary = |eighths: &[i8]| paired(Scale::Binary, false, eighths);
+    let mut suites = vec![
+        SuiteReport { protected: false, target: true, ..SuiteReport::new("target", Metric::ExactMatch, 0.05) }
+            .measured(binary(target), policy),
+    ];
+    for (at, all) in drawn.iter().enumerate() {
+        let harm_shown = suites.iter().any(|suite| suite.asked.is_some_and(|asked| asked.stopped == Stopped::Harm));
+        let (mut test, mut items, mut stopped) = (Sequential::new(1.0, drawn.len(), policy), 0, Stopped::End);
+        for batch in all.chunks(BATCH) {
+            items += batch.len();
+            let values: Vec<f64> = batch.iter().map(|eighths| f64::from(eighths.signum())).collect();
+            match test.observe(&values, 0.2) {
+                Look::Continue => continue,
+                Look::Safe => stopped = Stopped::Safe,
+                Look::Harm => stopped = Stopped::Harm,
+            }
+            break;
+        }
+        let (items, stopped) = if harm_shown { (0, Stopped::Unknown) } else { (items, stopped) };
+        let report = SuiteReport {
+            asked: Some(Asked { items, of: all.len(), stopped }),
+            pooled: Some(binary(&all[..items.min(POOLED_ITEMS)])),
+            ..SuiteReport::new(format!("s{at}"), Metric::ExactMatch, 0.2)
+        };
+        suites.push(report.measured(binary(&all[..items]), policy));
+    }
+    decide(&mut suites, None, policy).1.promotes()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_score_that_rises_never_turns_a_promotion_in_batches_into_a_rejection(
+        suites in prop::collection::vec(
+            (190..330_usize, 0..30_i32).prop_flat_map(|(items, losses)| {
+                let eighths = prop_oneof![
+                    100 => Just(0_i8), 6 => Just(1_i8), (1 + losses as u32) => Just(-1_i8)
+                ];
+                prop::collection::vec(eighths, items)
+            }),
+            1..4,
+        ),
+        rises in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..40),
+        strict in any::<bool>(),
+        earlier_tries in 0..2_u32,
+    ) {
+        let policy = Policy {
+            resamples: 200,
+            confidence: 0.8,
+            false_alarm_max: 0.3,
+            uncertain: if strict { Uncertain::Reject } else { Uncertain::Allow },
+            earlier_tries,
+            sequential: true,
+            ..Policy::default()
+        };
+        let target = [1; 20];
+        let mut risen = suites.clone();
+        for (suite, item) in rises {
+            let suite = &mut risen[suite.index(suites.len())];
+            let at = item.index(suite.len());
+            suite[at] = (suite[at] + 1).min(1);
+        }
+        if promotes_in_batches(&suites, &target, &policy) {
+            prop_assert!(promotes_in_batches(&risen, &target, &policy), "{risen:?}");
+        }
+    }
 }
 
 proptest! {

@@ -1,48 +1,81 @@
-//! How many items the sequential test asks, and what it says in the end together with the comparison of all items.
+//! Candidates whose suites are asked in batches: how many answers that takes, and what the gate says in the end.
 
 use perennial_gate::{
-    Asked, Difference, Look, Metric, Paired, Policy, Scale, Sequential, Stopped, SuiteReport, decide,
+    AnchorReport, Asked, Look, Metric, POOLED_ITEMS, Paired, Policy, Sequential, Stopped, SuiteReport, decide,
 };
 
-use super::world::{Domain, MARGIN, differences, policy};
+use super::{
+    share::runs,
+    world::{Domain, MARGIN, SCORE, differences, policy, yes_no},
+};
 use crate::random::Random;
 
 /// The items of a batch.
 const BATCH: usize = 50;
 
-/// What became of a protected suite that was asked in batches.
-pub(super) struct Outcome {
-    /// The items asked.
-    pub(super) items: f64,
+/// What became of a candidate.
+struct Outcome {
+    /// The share of all items that was asked.
+    asked: f64,
     /// Whether the gate refuses.
-    pub(super) refused: bool,
+    refused: bool,
 }
 
-/// Asks a suite batch by batch, and decides.
-pub(super) fn play(domain: &Domain, seed: u64) -> Outcome {
+/// The share of all items that is asked, and the share of candidates that the gate refuses.
+pub(super) fn play_all(domains: &[Domain], has_anchor: bool, candidates: u64, seed: u64) -> (f64, f64) {
+    let outcomes = runs(candidates, |run| play(domains, has_anchor, seed | run));
+    let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / candidates as f64;
+    (mean(|outcome| outcome.asked), mean(|outcome| f64::from(u8::from(outcome.refused))))
+}
+
+/// Asks protected suites batch by batch, until each is known to be safe or one of them harmed, and decides. With an anchor all of
+/// them are compared with one too, on as many items of which twice as many differ.
+fn play(domains: &[Domain], has_anchor: bool, seed: u64) -> Outcome {
     let mut random = Random::new(seed);
     let policy = Policy { sequential: true, ..policy(seed) };
-    let differences = differences(domain, domain.churn, &mut random);
-    let mut test = Sequential::new(MARGIN, 1.0, 1, &policy);
-    let (mut look, mut asked) = (Look::Continue, 0);
+    let (mut suites, mut harm_shown) = (Vec::new(), false);
+    for (at, domain) in domains.iter().enumerate() {
+        let all = differences(domain, domain.churn, &mut random);
+        let beside = has_anchor.then(|| differences(domain, 2.0 * domain.churn, &mut random));
+        let asked = if harm_shown { (0, Stopped::Unknown) } else { ask(&all, domains.len(), &policy) };
+        harm_shown |= asked.1 == Stopped::Harm;
+        suites.push(report(&at.to_string(), &all, asked, beside.as_deref(), &policy));
+    }
+    let (asked, of) = suites
+        .iter()
+        .filter_map(|suite| suite.asked)
+        .fold((0, 0), |(items, all), asked| (items + asked.items, all + asked.of));
+    let refused = !decide(&mut suites, None, &policy).1.promotes();
+    Outcome { asked: asked as f64 / of as f64, refused }
+}
+
+/// The items that are asked of a suite, and why no more.
+fn ask(differences: &[f64], tests: usize, policy: &Policy) -> (usize, Stopped) {
+    let (mut test, mut asked) = (Sequential::new(1.0, tests, policy), 0);
     for batch in differences.chunks(BATCH) {
-        look = test.observe(batch);
         asked += batch.len();
-        if look != Look::Continue {
-            break;
+        match test.observe(batch, MARGIN) {
+            Look::Continue => {}
+            Look::Safe => return (asked, Stopped::Safe),
+            Look::Harm => return (asked, Stopped::Harm),
         }
     }
-    let stopped = match look {
-        Look::Continue => None,
-        Look::Safe => Some(Stopped::Safe),
-        Look::Harm => Some(Stopped::Harm),
+    (asked, Stopped::End)
+}
+
+fn report(
+    name: &str,
+    all: &[f64],
+    (items, stopped): (usize, Stopped),
+    beside: Option<&[f64]>,
+    policy: &Policy,
+) -> SuiteReport {
+    let paired = |differences: &[f64]| -> Paired { yes_no(differences.iter().copied()) };
+    let report = SuiteReport {
+        asked: Some(Asked { items, of: all.len(), stopped }),
+        pooled: Some(paired(&all[..items.min(POOLED_ITEMS)])),
+        anchor: beside.map(|beside| AnchorReport::measured(paired(beside), [SCORE, SCORE], name, policy)),
+        ..SuiteReport::new(name, Metric::ExactMatch, MARGIN)
     };
-    let of = domain.items;
-    let paired = Paired::new(Scale::Binary, differences[..asked].iter().copied().map(Difference::from).collect());
-    let suite = SuiteReport {
-        asked: stopped.map(|stopped| Asked { items: asked, of, stopped }),
-        ..SuiteReport::new("s", Metric::ExactMatch, MARGIN)
-    };
-    let refused = !decide(&mut [suite.measured(paired, &policy)], None, &policy).1.promotes();
-    Outcome { items: asked as f64, refused }
+    report.measured(paired(&all[..items]), policy)
 }

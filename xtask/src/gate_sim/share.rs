@@ -18,8 +18,3 @@ pub(super) fn runs<T: Send>(count: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T>
 pub(super) fn share(count: u64, is_so: impl Fn(u64) -> bool + Sync) -> f64 {
     runs(count, is_so).into_iter().filter(|is_so| *is_so).count() as f64 / count as f64
 }
-
-/// The mean over seeds.
-pub(super) fn mean(count: u64, value: impl Fn(u64) -> f64 + Sync) -> f64 {
-    runs(count, value).into_iter().sum::<f64>() / count as f64
-}

@@ -2,7 +2,7 @@ use std::fmt::{Result, Write};
 
 use super::escape;
 use crate::{
-    Against, AnchorReport, PoolReport, Report, SuiteReport,
+    Against, AnchorReport, Asked, PoolReport, Report, SuiteReport,
     columns::{interval, items, role, scores, seen},
 };
 
@@ -30,6 +30,7 @@ pub(super) fn write(out: &mut String, report: &Report) -> Result {
         (1e6 * report.policy.confidence_charged()).round() / 1e4
     )?;
     write_power(out, report)?;
+    write_asked(out, &report.suites)?;
     write_anchor(out, report)?;
     write_pools(out, &report.pools)
 }
@@ -58,8 +59,21 @@ fn write_power(out: &mut String, report: &Report) -> Result {
         out,
         "\nThe smallest difference is what so many items with so much unrest show in 4 of 5 cases. The items it takes tell a loss \
          of the margin from chance, beside all other suites. Of all candidates that lost nothing, at most {} in 100 are refused.",
-        100.0 * report.policy.harm_level()
+        100.0 * report.policy.refused_by_chance()
     )
+}
+
+/// How far each suite was asked, where some were not asked to their end.
+fn write_asked(out: &mut String, suites: &[SuiteReport]) -> Result {
+    let mut asked = suites.iter().filter_map(|suite| Some((suite, suite.asked?))).peekable();
+    if asked.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Asked in batches\n\n| suite | asked | of | no further, since |\n|---|---:|---:|---|")?;
+    for (suite, Asked { items, of, stopped }) in asked {
+        writeln!(out, "| {} | {items} | {of} | {} |", escape(&suite.suite), stopped.why())?;
+    }
+    Ok(())
 }
 
 fn write_anchor(out: &mut String, report: &Report) -> Result {

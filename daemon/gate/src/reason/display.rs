@@ -86,6 +86,13 @@ impl fmt::Display for Reason {
                 }
                 f.write_str("; mend the items, or judge it by another metric")
             }
+            Self::NotAsked { suites } => {
+                write!(
+                    f,
+                    "not asked to the end, since harm was shown before (or less was enough once): {}",
+                    suites.join(", ")
+                )
+            }
             Self::TooSmall { suite, n, items_needed } => write!(
                 f,
                 "suite {suite} does not speak against it: of {items_needed} items that it takes to tell a loss from chance it has {n}"

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
-use perennial_gate::{CHURN_ASSUMED, Metric, Suite, items_needed, smallest_seen, tests_of_harm};
+use perennial_gate::{
+    CHURN_ASSUMED, Metric, Policy, Suite, items_needed, items_until_safe, smallest_seen, suits, tests_of_harm,
+};
 use perennial_learn::{adapter::Adapter, compute::current_isa, model::Model, train::ActivationPlan};
 use perennial_publish::Surroundings;
 use perennial_registry::Registry;
@@ -9,7 +11,7 @@ use tokio::runtime::Builder;
 
 use super::{changed, model_tokens, output, readings, session::Session};
 use crate::{
-    config::{self, RewardPlugin},
+    config::{self, Config, RewardPlugin},
     cycle::{self, preflight},
     lock::{DaemonFile, StateLock},
     models, replay,
@@ -214,13 +216,26 @@ fn suites(session: &Session) -> anyhow::Result<String> {
             ),
             None => String::new(),
         };
-        format!("{} ({items} items{shared}{sees})", suite.name)
+        let spares = in_batches(config, &policy, &suite).unwrap_or_default();
+        format!("{} ({items} items{shared}{sees}{spares})", suite.name)
     };
     let found: Vec<String> = golden.into_iter().map(described).collect();
     if found.is_empty() {
         return Ok("no golden suites: only held-out samples guard the champion".to_owned());
     }
     Ok(found.join(", "))
+}
+
+/// What asking a golden suite in batches spares, where it spares anything.
+fn in_batches(config: &Config, policy: &Policy, suite: &Suite) -> Option<String> {
+    let batch = config.gate.sequential.batch_items;
+    let items = suite.items.len().min(config.gate.golden_items_max(&suite.name));
+    let until = items_until_safe(suite.margin, CHURN_ASSUMED, policy)?.next_multiple_of(batch.max(1));
+    if until >= items || !suits(suite, batch) {
+        return None;
+    }
+    let would = if config.gate.sequential.enabled { "is" } else { "would with gate.sequential be" };
+    Some(format!("; a candidate that lost nothing {would} asked about {until} of {items}"))
 }
 
 /// The domains that have held-out samples.

@@ -22,6 +22,7 @@ pub(crate) struct Gate {
     pub(crate) vault_fraction: f64,
     pub(crate) vault_cycles: u64,
     pub(crate) anchor: GateAnchor,
+    pub(crate) sequential: SequentialTest,
     pub(crate) hacking: HackingPolicy,
     pub(crate) auto: AutoSuites,
     pub(crate) suite: Vec<Suite>,
@@ -45,6 +46,7 @@ impl Default for Gate {
             vault_fraction: 0.1,
             vault_cycles: 10,
             anchor: GateAnchor::default(),
+            sequential: SequentialTest::default(),
             hacking: HackingPolicy::default(),
             auto: AutoSuites::default(),
             suite: Vec::new(),
@@ -80,6 +82,20 @@ pub(crate) enum Repin {
 
 /// Golden suites of more items are drawn from, where the suite has no number of its own.
 const GOLDEN_ITEMS_MAX_DEFAULT: usize = 1000;
+
+/// `[gate.sequential]`: protected suites asked in batches until it is known what they say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SequentialTest {
+    pub(crate) enabled: bool,
+    pub(crate) batch_items: usize,
+}
+
+impl Default for SequentialTest {
+    fn default() -> Self {
+        Self { enabled: false, batch_items: 50 }
+    }
+}
 
 impl Gate {
     /// What the suite of a domain's held-out samples is made with: the domain's own keys stand above those of all.

@@ -8,7 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
 use perennial_publish::{FolderConfig, WebhookConfig};
 
-use super::gate::{AutoDomain, AutoSuites, GateAnchor};
+use super::gate::{AutoDomain, AutoSuites, GateAnchor, SequentialTest};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../../config/perennial.toml");
@@ -38,6 +38,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("reward.plugin", keys::<RewardPlugin>()),
         ("gate", keys::<Gate>()),
         ("gate.anchor", keys::<GateAnchor>()),
+        ("gate.sequential", keys::<SequentialTest>()),
         ("gate.hacking", keys::<HackingPolicy>()),
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
@@ -65,6 +66,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         "gate.anchor",
         "replay.anchor",
         "gate.auto",
+        "gate.sequential",
         "gate.hacking",
         "gate.suite",
         "gate.auto.domain",

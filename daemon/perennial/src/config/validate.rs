@@ -255,6 +255,7 @@ fn gate(config: &Config, found: &mut Problems) {
     found.within("gate.unjudged_ratio_max", gate.unjudged_ratio_max, 0.0..=1.0);
     found.within("gate.max_fault_ratio", gate.max_fault_ratio, 0.0..=1.0);
     found.within("gate.resamples", gate.resamples as f64, 100.0..=1_000_000.0);
+    found.at_least("gate.sequential.batch_items", gate.sequential.batch_items as f64, 1.0);
     found.at_least("gate.auto.items_max", gate.auto.items_max as f64, 1.0);
     found.at_least("gate.auto.max_new_tokens", gate.auto.max_new_tokens as f64, 1.0);
     for (domain, auto) in &gate.auto.domain {

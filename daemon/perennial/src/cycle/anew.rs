@@ -10,6 +10,7 @@ use super::{
     decide::{self, Judged},
     evaluate,
     held_out::auto_name,
+    policy::policy,
     suites,
 };
 use crate::{
@@ -42,7 +43,7 @@ pub(super) fn decide_anew(
     frozen.iter_mut().for_each(|suite| under(config, suite));
     suites::name_targets(&folder, &mut frozen)?;
     let history = History::read(&folder)?;
-    let policy = Policy { earlier_tries: decide::earlier_tries(&cycle), ..decide::policy(&config.gate, cycle.seed) };
+    let policy = Policy { earlier_tries: decide::earlier_tries(&cycle), ..policy(&config.gate, cycle.seed) };
     let anchored = if config.gate.anchor.enabled { anchor::read(&folder)? } else { None };
     let judged = Judged { suites: &frozen, answers: &answers, anchored: anchored.as_ref() };
     let report = decide::report(&cycle, candidate, &folder, judged, history.as_ref(), policy)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use perennial_data::mix;
 use perennial_durable::{self as durable, failpoint};
-use perennial_gate::{Answers, Policy, Report, Suite, compare};
+use perennial_gate::{Answers, CompareError, Policy, Report, Suite, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
 use perennial_types::AdapterId;
 use serde_json::{Value, json};
@@ -14,13 +14,15 @@ use super::{
     CycleFolder, Scope, StateCycles, Step,
     anchor::{self, Anchored},
     evaluate::{self, Evaluation},
-    fallen,
+    fallen, golden,
     learned::{Returned, Tries},
-    notes, suites, vault,
+    notes,
+    policy::policy,
+    suites, vault,
 };
 use crate::{
     answers::anchor_name,
-    config::{self, Repin},
+    config::Repin,
     pin,
     rewards::{History, chart},
     set_aside,
@@ -74,7 +76,12 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         set_aside,
         pins: config.gate.anchor.repin == Repin::Test && report.outgrows_anchor(),
     };
-    let detail = json!({ "passed": passed, "earlier_tries": earlier_tries, fallen::FELL: fallen::of(&report) });
+    let detail = json!({
+        "passed": passed,
+        "earlier_tries": earlier_tries,
+        fallen::FELL: fallen::of(&report),
+        golden::GOLDEN: golden::fingerprint(&suites::freeze_golden(scope)?),
+    });
     failpoint::hit("cycle.deciding")?;
     parts.context.publishing.decide(cycle.id, &decision, &detail)?;
     announce(scope, &report);
@@ -106,12 +113,18 @@ pub(super) fn report(
     history: Option<&History>,
     policy: Policy,
 ) -> anyhow::Result<Report> {
+    // What was asked decides by the levels that it was asked for, however the configuration is now.
+    let policy = Policy { sequential: answers.batches.is_some(), ..policy };
     let sides = answers.candidate.iter().zip(&answers.champion);
     let compared = suites.iter().zip(sides).map(|(suite, (candidate, champion))| {
         let anchor = anchor::answers(anchored, answers.anchor.as_ref(), &suite.name);
-        compare(suite, &Answers { candidate, champion, anchor }, &policy)
+        let report = compare(suite, &Answers { candidate, champion, anchor }, &policy)?;
+        Ok(match answers.batches.as_ref().and_then(|batches| batches.of_suite(suite, &policy)) {
+            Some(run) => run.told(report, &candidate.items, &champion.items),
+            None => report,
+        })
     });
-    let suites = compared.collect::<Result<Vec<_>, _>>()?;
+    let suites = compared.collect::<Result<Vec<_>, CompareError>>()?;
     let training = match history {
         Some(history) => history.summary(&StageManifest::read(&mix::read_manifest(folder.path())?)?.plugins),
         None => None,
@@ -133,7 +146,7 @@ pub(super) fn notes_of(cycle: &Cycle, folder: &CycleFolder, report: &Report) -> 
     let anchor = report
         .anchor
         .iter()
-        .filter(|anchor| anchor.adapter != report.champion)
+        .filter(|_| report.suites.iter().any(|suite| suite.anchor.is_some()))
         .map(|anchor| format!("It was held against the anchor, too: {}.", anchor_name(anchor.adapter.as_ref())));
     let told = anchor.chain(vault::told(&vault::flattery(&report.suites))).collect();
     Ok([trained_notes(cycle), told, notes::read(folder)?].concat())
@@ -159,24 +172,4 @@ fn announce(scope: &Scope<'_>, report: &Report) {
 pub(super) fn earlier_tries(cycle: &Cycle) -> u32 {
     let tries = cycle.detail(Phase::Decided).and_then(|detail| detail["earlier_tries"].as_u64());
     tries.and_then(|tries| u32::try_from(tries).ok()).unwrap_or(0)
-}
-
-/// The gate's policy as configured.
-pub(crate) fn policy(gate: &config::Gate, seed: u64) -> Policy {
-    Policy {
-        confidence: gate.confidence,
-        false_alarm_max: gate.false_alarm_max,
-        chance_gain_max: gate.chance_gain_max,
-        margin_relative: gate.margin_relative,
-        anchor_margin: gate.anchor.margin,
-        earlier_tries: 0,
-        sequential: false,
-        resamples: gate.resamples,
-        seed,
-        require: gate.require,
-        uncertain: gate.uncertain,
-        unjudged_ratio_max: gate.unjudged_ratio_max,
-        max_fault_ratio: gate.max_fault_ratio,
-        hacking: gate.hacking.clone(),
-    }
 }

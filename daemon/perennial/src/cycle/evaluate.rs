@@ -1,11 +1,11 @@
 //! Champion, candidate and anchor, each asked its suites. What came of it is kept in the cycle's folder.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fs, io, slice};
 
 use anyhow::Context as _;
 use perennial_data::mix;
 use perennial_durable as durable;
-use perennial_gate::{Suite, SuiteScores};
+use perennial_gate::{Batches, Side as Who, Suite, SuiteScores};
 use perennial_registry::Product;
 use perennial_types::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use serde_json::json;
 use super::{
     CycleFolder, Scope, Step,
     anchor::{self, AnchorScores, Anchored},
+    batches::{self, unasked},
+    learned::Tries,
+    policy::policy,
     side::{Asker, Side},
     suites,
 };
@@ -31,6 +34,9 @@ pub(super) struct Evaluation {
     /// What the anchor's comparison rests on, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) anchor: Option<AnchorScores>,
+    /// What was asked in batches, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) batches: Option<Batches>,
 }
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
@@ -81,22 +87,57 @@ fn ask(scope: &Scope<'_>, suites: &[Suite], plugins: Option<&Plugins>) -> anyhow
         stop,
         telemetry: &parts.context.telemetry,
     };
-    let candidate = Side::Stored(candidate.clone());
+    let (candidate, champion) = (Side::Stored(candidate.clone()), Side::of(cycle.champion.as_ref()));
+    let sequential = &config.gate.sequential;
+    let earlier_tries = Tries::of(scope)?.earlier;
+    let batches = sequential.enabled.then(|| Batches::of(suites, sequential.batch_items, earlier_tries)).flatten();
+    let policy = policy(&config.gate, cycle.seed);
+    let mut one = |who, part: &Suite| {
+        let side = if who == Who::Champion { &champion } else { &candidate };
+        Ok(asker.ask(side, slice::from_ref(part))?.and_then(|mut scores| scores.pop()))
+    };
+    let Some(batched) = batches::ask(suites, batches.as_ref(), &policy, &mut one)? else { return Ok(None) };
+    let rest: Vec<Suite> = suites.iter().filter(|suite| !batched.scores.contains_key(&suite.name)).cloned().collect();
+    let rest = match batched.harm_shown {
+        // The candidate is refused, whatever the rest would say.
+        true => Rest { both: [rest.iter().map(unasked).collect(), rest.iter().map(unasked).collect()], anchor: None },
+        false => match ask_rest(&asker, folder, [&champion, &candidate], &rest)? {
+            Some(rest) => rest,
+            None => return Ok(None),
+        },
+    };
+    let [champion, candidate] = batched.with(suites, rest.both);
+    let evaluation = Evaluation { champion, candidate, anchor: rest.anchor, batches };
+    durable::write_durably(&folder.scores(), &serde_json::to_vec(&evaluation)?)?;
+    Ok(Some(evaluation))
+}
+
+/// What is asked at once.
+struct Rest {
+    /// Champion and candidate.
+    both: [Vec<SuiteScores>; 2],
+    anchor: Option<AnchorScores>,
+}
+
+fn ask_rest(
+    asker: &Asker<'_>,
+    folder: &CycleFolder,
+    [champion, candidate]: [&Side; 2],
+    suites: &[Suite],
+) -> anyhow::Result<Option<Rest>> {
     let anchored = anchor::read(folder)?.filter(|anchored| !anchored.suites.is_empty());
     let anchor = match &anchored {
         None => None,
         Some(Anchored { adapter, suites }) => {
             let Some(theirs) = asker.ask(&Side::of(adapter.as_ref()), suites)? else { return Ok(None) };
-            let Some(ours) = asker.ask(&candidate, suites)? else { return Ok(None) };
+            let Some(ours) = asker.ask(candidate, suites)? else { return Ok(None) };
             Some(AnchorScores { candidate: ours, anchor: theirs })
         }
     };
-    let Some(ours) = asker.ask(&candidate, suites)? else { return Ok(None) };
+    let Some(ours) = asker.ask(candidate, suites)? else { return Ok(None) };
     // The last that was used is the last to go.
-    let Some(theirs) = asker.ask(&Side::of(cycle.champion.as_ref()), suites)? else { return Ok(None) };
-    let evaluation = Evaluation { champion: theirs, candidate: ours, anchor };
-    durable::write_durably(&folder.scores(), &serde_json::to_vec(&evaluation)?)?;
-    Ok(Some(evaluation))
+    let Some(theirs) = asker.ask(champion, suites)? else { return Ok(None) };
+    Ok(Some(Rest { both: [theirs, ours], anchor }))
 }
 
 /// The plugins that the cycle froze; `None` where there are none.

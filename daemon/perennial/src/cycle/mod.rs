@@ -6,16 +6,19 @@
 
 mod anchor;
 mod anew;
+mod batches;
 mod collect;
 mod decide;
 mod draw;
 mod evaluate;
 mod fallen;
+mod golden;
 pub(crate) mod held_out;
 mod leaks;
 mod learned;
 mod mix;
 pub(crate) mod notes;
+mod policy;
 pub(crate) mod preflight;
 mod publish;
 mod ratio;
@@ -52,9 +55,9 @@ use crate::{
     untrained,
 };
 
-use self::anew::decide_anew;
+use self::{anew::decide_anew, golden::GoldenFiles};
 pub(crate) use self::{
-    decide::policy,
+    policy::policy,
     suites::{check_golden, golden_suite},
 };
 
@@ -64,6 +67,7 @@ pub(crate) struct StateCycles {
     engine: Engine,
     buffer: BufferLock,
     indexer: StateIndexer,
+    golden: GoldenFiles,
     /// The base model that a cycle was begun with, until its run takes hold of it.
     warm: Mutex<Option<Arc<Model>>>,
 }
@@ -89,7 +93,7 @@ enum Step {
 impl StateCycles {
     pub(crate) fn new(context: Context, engine: Engine, buffer: BufferLock) -> Self {
         let indexer = StateIndexer::new(context.clone(), engine.clone(), buffer.clone());
-        Self { context, engine, buffer, indexer, warm: Mutex::default() }
+        Self { context, engine, buffer, indexer, golden: GoldenFiles::default(), warm: Mutex::default() }
     }
 
     fn warm(&self, model: Option<Arc<Model>>) -> Option<Arc<Model>> {
@@ -116,7 +120,12 @@ impl StateCycles {
     /// Whether a cycle on samples of a refused one would be anything else than the same with another seed.
     fn would_be_another_try(&self, config: &Config) -> anyhow::Result<bool> {
         let Some(refused) = self.context.registry.last_refused()? else { return Ok(true) };
-        Ok(config::read_frozen(self.load(refused)?.config).map_or(true, |then| then.teaches_otherwise(config)))
+        let refused = self.load(refused)?;
+        let golden = golden::noted(&refused);
+        if config::read_frozen(refused.config).map_or(true, |then| then.teaches_otherwise(config)) {
+            return Ok(true);
+        }
+        Ok(golden.zip(self.golden.ask(config)).is_some_and(|(then, now)| then != now))
     }
 
     fn load(&self, cycle: CycleId) -> anyhow::Result<Cycle> {

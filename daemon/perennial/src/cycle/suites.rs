@@ -129,7 +129,7 @@ fn trained_questions(scope: &Scope<'_>) -> anyhow::Result<BTreeSet<Fingerprint>>
 
 /// The golden suites of the configuration, read from their files. One whose file is gone or empty is void, by that reason:
 /// a cycle that is under way is not ended by what became of a file.
-fn golden(config: &Config) -> Vec<Suite> {
+pub(super) fn golden(config: &Config) -> Vec<Suite> {
     let load = |suite: &config::Suite| {
         let options = golden_options(config, suite);
         load_golden(&suite.file, options.clone()).unwrap_or_else(|error| {

@@ -132,6 +132,7 @@ pub(crate) struct GateMetrics {
     pub(crate) suite_void: IntGaugeVec,
     pub(crate) suite_cut: GaugeVec,
     pub(crate) kept_out: IntCounter,
+    pub(crate) spared: IntCounter,
     pub(crate) decisions: IntCounterVec,
     pub(crate) champion_since: Gauge,
     pub(crate) anchor_since: Gauge,
@@ -367,6 +368,10 @@ impl GateMetrics {
         let unjudged = opts("perennial_gate_suite_unjudged_items", "Items of a suite that could not be judged last.");
         let void = opts("perennial_gate_suite_void", "1 for a suite of which too few items could be judged last.");
         let cut = opts("perennial_gate_suite_cut_ratio", "Share of a suite's last answers that were cut off.");
+        let spared = IntCounter::new(
+            "perennial_gate_spared_answers_total",
+            "Answers of champion and candidate that were not asked for, since enough was known (gate.sequential).",
+        )?;
         let kept_out = IntCounter::new(
             "perennial_gate_kept_out_samples_total",
             "New samples that were kept out of training, since a suite asks the same.",
@@ -381,6 +386,7 @@ impl GateMetrics {
             suite_void: register(registry, IntGaugeVec::new(void, &["suite"])?)?,
             suite_cut: register(registry, GaugeVec::new(cut, &["suite", "model"])?)?,
             kept_out: register(registry, kept_out)?,
+            spared: register(registry, spared)?,
             decisions,
             champion_since: register(registry, since)?,
             anchor_since: register(

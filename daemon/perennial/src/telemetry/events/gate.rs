@@ -51,6 +51,8 @@ impl Event for SuitesScored<'_> {
         for report in self.suites {
             log(report);
         }
+        let spared = self.suites.iter().filter_map(|suite| suite.asked).map(|asked| asked.of - asked.items);
+        metrics.spared.inc_by(2 * spared.sum::<usize>() as u64);
         for report in self.suites.iter().take(SUITES_LABELLED_MAX) {
             let SuiteReport { suite, n, champion, candidate, unjudged, verdict, cut, .. } = report;
             let void = *verdict == Verdict::Void;
@@ -76,7 +78,8 @@ impl Event for SuitesScored<'_> {
 
 fn log(report: &SuiteReport) {
     let SuiteReport { suite, n, champion, candidate, unjudged, verdict, .. } = report;
-    info!(suite, items = n, champion, candidate, verdict = verdict.as_str(), "suite scored");
+    let of = report.asked.map(|asked| asked.of);
+    info!(suite, items = n, of, champion, candidate, verdict = verdict.as_str(), "suite scored");
     let first = report.unjudged_items.first().map(|item| format!("{}: {}", item.id, item.reason));
     match (first, *verdict == Verdict::Void) {
         (Some(first), true) => {
@@ -233,7 +236,7 @@ impl Event for ChampionInService {
 
 #[cfg(test)]
 mod tests {
-    use perennial_gate::{Metric, UnjudgedItem};
+    use perennial_gate::{Asked, Metric, Stopped, UnjudgedItem};
 
     use super::{super::testing::*, *};
 
@@ -267,6 +270,14 @@ mod tests {
         }
         let text = telemetry.metrics().render().unwrap();
         assert!(!text.contains("\"old\"") && !text.contains(r#"score{model="candidate",suite="empty"}"#));
+    }
+
+    #[test]
+    fn answers_that_were_spared_are_counted() {
+        let telemetry = telemetry();
+        let asked = Some(Asked { items: 50, of: 400, stopped: Stopped::Harm });
+        telemetry.emit(SuitesScored { suites: &[SuiteReport { asked, ..report("s", 50) }, report("whole", 4)] });
+        assert!(exports(&telemetry, "perennial_gate_spared_answers_total 700"));
     }
 
     #[test]
