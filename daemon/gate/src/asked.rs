@@ -25,14 +25,15 @@ pub enum Stopped {
     Unknown,
 }
 
-impl Stopped {
-    /// In words, for reports.
+impl Asked {
+    /// Why no further, in words.
     pub fn why(self) -> &'static str {
-        match self {
-            Self::Safe => "a loss beyond its margin is ruled out",
-            Self::Harm => "harm is shown",
-            Self::End => "no more items",
-            Self::Unknown => "harm was shown before, or less was enough once",
+        match self.stopped {
+            Stopped::Safe => "a loss beyond its margin is ruled out",
+            Stopped::Harm => "harm is shown",
+            Stopped::End => "no more items",
+            Stopped::Unknown if self.items == 0 => "harm was shown on another suite",
+            Stopped::Unknown => "it was enough when it was asked",
         }
     }
 }

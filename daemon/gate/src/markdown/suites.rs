@@ -70,8 +70,9 @@ fn write_asked(out: &mut String, suites: &[SuiteReport]) -> Result {
         return Ok(());
     }
     writeln!(out, "\n## Asked in batches\n\n| suite | asked | of | no further, since |\n|---|---:|---:|---|")?;
-    for (suite, Asked { items, of, stopped }) in asked {
-        writeln!(out, "| {} | {items} | {of} | {} |", escape(&suite.suite), stopped.why())?;
+    for (suite, asked) in asked {
+        let Asked { items, of, .. } = asked;
+        writeln!(out, "| {} | {items} | {of} | {} |", escape(&suite.suite), asked.why())?;
     }
     Ok(())
 }

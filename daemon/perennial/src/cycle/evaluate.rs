@@ -89,8 +89,10 @@ fn ask(scope: &Scope<'_>, suites: &[Suite], plugins: Option<&Plugins>) -> anyhow
     };
     let (candidate, champion) = (Side::Stored(candidate.clone()), Side::of(cycle.champion.as_ref()));
     let sequential = &config.gate.sequential;
-    let earlier_tries = Tries::of(scope)?.earlier;
-    let batches = sequential.enabled.then(|| Batches::of(suites, sequential.batch_items, earlier_tries)).flatten();
+    let batches = match sequential.enabled {
+        true => Batches::of(suites, sequential.batch_items, Tries::of(scope)?.earlier),
+        false => None,
+    };
     let policy = policy(&config.gate, cycle.seed);
     let mut one = |who, part: &Suite| {
         let side = if who == Who::Champion { &champion } else { &candidate };

@@ -78,8 +78,13 @@ impl Event for SuitesScored<'_> {
 
 fn log(report: &SuiteReport) {
     let SuiteReport { suite, n, champion, candidate, unjudged, verdict, .. } = report;
-    let of = report.asked.map(|asked| asked.of);
-    info!(suite, items = n, of, champion, candidate, verdict = verdict.as_str(), "suite scored");
+    if let Some(asked) = report.asked.filter(|asked| asked.items < asked.of) {
+        info!(suite, asked = asked.items, of = asked.of, why = asked.why(), "suite asked no further");
+        if asked.items == 0 {
+            return;
+        }
+    }
+    info!(suite, items = n, champion, candidate, verdict = verdict.as_str(), "suite scored");
     let first = report.unjudged_items.first().map(|item| format!("{}: {}", item.id, item.reason));
     match (first, *verdict == Verdict::Void) {
         (Some(first), true) => {
