@@ -33,8 +33,8 @@ const FINGERPRINTED_COLUMNS: [&str; 6] = ["id", "origin", "domain", "body", "ref
 /// `samples` must hold every sample of the plan. `extra` joins the manifest. The same inputs give the same bytes.
 ///
 /// # Errors
-/// Where a sample is to be kept apart, is missing or there more often than it may be, where `extra` has a field of the manifest's own, or where the
-/// system refuses. Nothing is written but in the last case.
+/// Where a sample is to be kept apart, is missing or there more often than it may be, where `extra` has a field of the manifest's
+/// own, or where the system refuses. Nothing is written but in the last case.
 pub fn freeze(
     folder: &Path,
     plan: &MixPlan,

@@ -86,7 +86,7 @@ impl Manifest {
             kinds,
             policy: plan.policy,
             replay_fraction: plan.replay_fraction,
-            replay_tokens: plan.replay_tokens,
+            replay_tokens: plan.replay_tokens(),
             seed: plan.seed,
             extra,
         }

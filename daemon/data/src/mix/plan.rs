@@ -98,9 +98,9 @@ pub struct MixPlan {
     pub order: Vec<(SampleId, Origin)>,
     /// How many tokens of replayed samples the fraction asks for; there are fewer where there were not enough candidates.
     pub replay_tokens_wanted: u64,
-    /// How many tokens the replayed samples have.
-    pub replay_tokens: u64,
-    /// Whether that is less than was wanted, since there were no more candidates.
+    /// The tokens of each replayed sample.
+    pub(super) replay_lengths: BTreeMap<SampleId, u64>,
+    /// Whether fewer tokens than wanted were drawn, since there were no more candidates.
     pub is_short: bool,
     /// As configured.
     pub replay_fraction: f64,
@@ -117,12 +117,19 @@ impl MixPlan {
     pub fn ids(&self, origin: Origin) -> BTreeSet<SampleId> {
         self.order.iter().filter(|(_, of)| *of == origin).map(|(id, _)| *id).collect()
     }
+
+    /// How many tokens the replayed samples have, each as often as it is replayed.
+    pub fn replay_tokens(&self) -> u64 {
+        let replayed = self.order.iter().filter(|(_, of)| *of == Origin::Replay);
+        replayed.filter_map(|(id, _)| self.replay_lengths.get(id)).sum()
+    }
 }
 
 /// Plans a mix of the oldest `samples_max` new samples and of as many replayed ones as it takes for ρ of all tokens
-/// to be replayed, and of anchors in the same way, in an order shuffled by the seed. `candidates` are the rows that may be replayed: those that a promoted
-/// cycle was trained on. Fewer candidates than wanted are all taken, each as often as it may be; a candidate that is also new
-/// counts as new. A sample whose tokens were never counted is taken for one of the mean length of the others.
+/// to be replayed, and of anchors in the same way, in an order shuffled by the seed. `candidates` are the rows that may be
+/// replayed: those that a promoted cycle was trained on. Fewer candidates than wanted are all taken, each as often as it may be;
+/// a candidate that is also new counts as new. A sample whose tokens were never counted is taken for one of the mean length of
+/// the others.
 ///
 /// The plan depends on the sets that are given and the configuration, never on their order.
 pub fn plan(
@@ -154,9 +161,10 @@ pub fn plan(
         seed: config.seed,
     };
     let drawn = replay::draw(&draw, &allowed, space);
-    let lengths: BTreeMap<SampleId, u64> = allowed.iter().map(|row| (row.id, draw.tokens_of(row))).collect();
-    let replay_tokens = drawn.iter().filter_map(|id| lengths.get(id)).sum();
     let taken: BTreeSet<SampleId> = new.iter().chain(&drawn).copied().collect();
+    let replayed = allowed.iter().filter(|row| taken.contains(&row.id));
+    let replay_lengths: BTreeMap<SampleId, u64> = replayed.map(|row| (row.id, draw.tokens_of(row))).collect();
+    let drawn_tokens: u64 = drawn.iter().filter_map(|id| replay_lengths.get(id)).sum();
     let free: Vec<ReplayRow> = anchors.iter().filter(|row| !taken.contains(&row.id)).cloned().collect();
     let anchors = replay::draw(&draw.of_anchors(config.anchor_fraction * per_new_token), &free, None);
     let of = |origin| move |id: &SampleId| (*id, origin);
@@ -166,8 +174,8 @@ pub fn plan(
     MixPlan {
         order: shuffled(origins, seed),
         replay_tokens_wanted: wanted.round() as u64,
-        replay_tokens,
-        is_short: replay_tokens < wanted.floor() as u64 && drawn.len() >= allowed.len() * repeats_max.max(1),
+        replay_lengths,
+        is_short: drawn_tokens < wanted.floor() as u64 && drawn.len() >= allowed.len() * repeats_max.max(1),
         replay_fraction,
         policy,
         repeats_max,

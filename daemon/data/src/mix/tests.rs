@@ -65,7 +65,7 @@ fn replay_is_a_share_of_tokens() {
     let config = MixConfig { replay_fraction: 0.5, ..MixConfig::default() };
     let drawn = |config: &MixConfig, tokens| {
         let plan = plan(config, &new(1000..1040), &lengths(tokens), &[], None);
-        (plan.ids(Origin::Replay).len(), plan.replay_tokens)
+        (plan.ids(Origin::Replay).len(), plan.replay_tokens())
     };
     assert_eq!([Some(4), Some(10), Some(100)].map(|tokens| drawn(&config, tokens)), [(100, 400), (40, 400), (4, 400)]);
     // What was never counted is as long as the others; training cuts what is too long.
@@ -98,7 +98,7 @@ fn a_replayed_sample_is_there_as_often_as_it_may_be_and_a_new_one_once() {
     let config = MixConfig { replay_fraction: 0.5, repeats_max: 3, ..MixConfig::default() };
     let plan = plan(&config, &new(100..140), &candidates(0..10), &[], None);
     assert_eq!((plan.order.len(), plan.ids(Origin::Replay).len()), (70, 10));
-    assert_eq!((plan.replay_tokens, plan.replay_tokens_wanted, plan.is_short), (300, 400, true));
+    assert_eq!((plan.replay_tokens(), plan.replay_tokens_wanted, plan.is_short), (300, 400, true));
     assert!(!planned().is_short);
     let freeze = |plan: &MixPlan| freeze(folder.path(), plan, &samples(140), &Apart::default(), Map::new());
     let manifest = freeze(&plan).unwrap();
@@ -107,6 +107,16 @@ fn a_replayed_sample_is_there_as_often_as_it_may_be_and_a_new_one_once() {
     let (mut twice, again) = (plan.clone(), *plan.ids(Origin::New).first().unwrap());
     twice.order.push((again, Origin::Replay));
     assert!(matches!(freeze(&twice), Err(MixError::Twice(id)) if id == again));
+}
+
+#[test]
+fn what_is_taken_out_of_a_plan_is_in_no_count_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = planned();
+    let taken = *plan.ids(Origin::Replay).first().unwrap();
+    plan.order.retain(|(id, _)| *id != taken);
+    let manifest = freeze(folder.path(), &plan, &samples(140), &Apart::default(), Map::new()).unwrap();
+    assert_eq!((planned().replay_tokens(), manifest.replay, manifest.replay_tokens), (100, 9, 90));
 }
 
 #[test]
@@ -227,7 +237,7 @@ proptest! {
         prop_assert!(fresh.len() <= samples_max);
         let wanted = replay_fraction / (1.0 - replay_fraction) * 10.0 * fresh.len() as f64;
         prop_assert_eq!(one.replay_tokens_wanted, wanted.round() as u64);
-        prop_assert!(one.replay_tokens as f64 <= wanted + 5.0);
-        prop_assert_eq!(one.replay_tokens, 10 * one.ids(Origin::Replay).len() as u64);
+        prop_assert!(one.replay_tokens() as f64 <= wanted + 5.0);
+        prop_assert_eq!(one.replay_tokens(), 10 * one.ids(Origin::Replay).len() as u64);
     }
 }

@@ -59,8 +59,8 @@ impl ReplayBuffer {
         Ok(buffer)
     }
 
-    /// Opens the buffer in this folder as it is, whatever its embeddings, for those who look at no embedding. `None` where
-    /// there is none, or none of it was ever durable: it is made anew by whoever writes to it next.
+    /// Opens the buffer in this folder as it is, whatever its embeddings: for those who look at none, or know how they were made.
+    /// `None` where there is none, or none of it was ever durable: it is made anew by whoever writes to it next.
     ///
     /// # Errors
     /// Where it cannot be opened.

@@ -28,15 +28,14 @@ pub struct Draw {
     pub row_tokens_max: u64,
     /// The cycle that draws.
     pub cycle: CycleId,
-    /// Of the lots, which are independent of those of [`keep`](super::keep) and of other seeds.
+    /// Of the lots, which are independent of those of [`surplus`](super::surplus) and of other seeds.
     pub seed: u64,
 }
 
 impl Draw {
     /// Of anchors: each as likely as any other and at most once, since they are of no domain and have no history.
     pub(crate) fn of_anchors(&self, tokens: f64) -> Self {
-        let policy = PolicyKind::named("reservoir").unwrap_or_default();
-        Self { policy, tokens, repeats_max: 1, fallen: BTreeSet::new(), ..self.clone() }
+        Self { policy: PolicyKind::RESERVOIR, tokens, repeats_max: 1, fallen: BTreeSet::new(), ..self.clone() }
     }
 
     /// The tokens of this row, as a draw counts them.

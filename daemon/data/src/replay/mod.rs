@@ -1,7 +1,7 @@
 //! The replay buffer: which trained samples may be trained on again, and how they are chosen.
 //!
 //! [`ReplayBuffer`] is an index in LanceDB; the samples themselves stay in their segments, from which it can be rebuilt.
-//! A [`Policy`] decides what is [kept](keep) and what is [drawn](draw()).
+//! A [`Policy`] decides what [leaves](surplus) a full buffer and what is [drawn](draw()).
 
 mod buffer;
 mod draw;
@@ -20,7 +20,7 @@ pub use self::{
     buffer::ReplayBuffer,
     draw::{Draw, draw},
     error::ReplayError,
-    keep::{keep, surplus},
+    keep::surplus,
     policies::{POLICIES, Policy, PolicyKind},
     pool::Pool,
     row::{ReplayEntry, ReplayRow},

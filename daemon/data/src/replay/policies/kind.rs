@@ -2,13 +2,16 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{POLICIES, Policy};
+use super::{POLICIES, Policy, reservoir::Reservoir};
 
 /// A policy, by its name in the list.
 #[derive(Clone, Copy)]
 pub struct PolicyKind(&'static dyn Policy);
 
 impl PolicyKind {
+    /// Each row as likely as any other.
+    pub(crate) const RESERVOIR: Self = Self(&Reservoir);
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         POLICIES.iter().copied().map(Self)

@@ -19,6 +19,6 @@ impl Policy for Reservoir {
     }
 
     fn keep_order(&self, pool: &Pool<'_>) -> Vec<usize> {
-        by_key(pool, |_| ())
+        self.order(pool)
     }
 }

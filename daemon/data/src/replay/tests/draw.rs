@@ -7,7 +7,7 @@ use perennial_types::{CycleId, Domain, SampleId};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    super::{Draw, PolicyKind, ReplayRow, Space, draw, keep},
+    super::{Draw, PolicyKind, ReplayRow, Space, draw, keep::keep},
     chi_square, id, of, policy, row, rows,
 };
 

@@ -4,7 +4,7 @@ use perennial_types::SampleId;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    super::{PolicyKind, ReplayRow, keep, surplus},
+    super::{PolicyKind, ReplayRow, keep::keep, surplus},
     chi_square, id, policy, row, rows,
 };
 
