@@ -30,7 +30,7 @@ impl Batches {
             seed: config.seed,
             steps: config.steps_max.map_or(steps, |max| steps.min(max)),
             epoch: 0,
-            order: spread(shuffled(examples, config.seed, 0), &groups),
+            order: dealt(examples, config.seed, 0, &groups),
             groups,
         }
     }
@@ -45,7 +45,7 @@ impl Batches {
         let per_epoch = steps_per_epoch(self.examples, self.batch_size);
         let epoch = step / per_epoch;
         if epoch != self.epoch {
-            self.order = spread(shuffled(self.examples, self.seed, epoch), &self.groups);
+            self.order = dealt(self.examples, self.seed, epoch, &self.groups);
             self.epoch = epoch;
         }
         let first = (step % per_epoch) as usize * self.batch_size;
@@ -57,7 +57,7 @@ impl Batches {
         if steps >= steps_per_epoch(self.examples, self.batch_size) {
             return (0..self.examples).collect();
         }
-        let order = spread(shuffled(self.examples, self.seed, 0), &self.groups);
+        let order = dealt(self.examples, self.seed, 0, &self.groups);
         order.into_iter().take(steps as usize * self.batch_size).collect()
     }
 
@@ -86,8 +86,9 @@ pub(super) fn shuffled(examples: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// The same with the members of each group at even distances, in their order: the j-th of m stands at (j + ½) / m of the way.
-fn spread(order: Vec<usize>, groups: &[usize]) -> Vec<usize> {
+/// As [`shuffled`], with the members of each group at even distances: the j-th of m stands at (j + ½) / m of the way.
+fn dealt(examples: usize, seed: u64, epoch: u64, groups: &[usize]) -> Vec<usize> {
+    let order = shuffled(examples, seed, epoch);
     if groups.is_empty() {
         return order;
     }

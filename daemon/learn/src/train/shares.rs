@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{canonical::Canonical, micro_batch::targets_of};
+use super::{TrainError, canonical::Canonical, micro_batch::targets_of};
 use crate::tokenize::Encoded;
 
 /// What counts the same within a group.
@@ -60,11 +60,14 @@ pub(in crate::train) enum MeanOf {
 
 impl Shares {
     /// The shares as they are trained on: of the groups that have units, summing up to 1, and within [`WEIGHT_MAX`].
+    ///
+    /// # Panics
+    /// Where a group is no place in `of_group`.
     pub fn effective(&self) -> Vec<f64> {
         let mut counts = vec![0.0_f64; self.of_group.len()];
-        self.groups.iter().filter_map(|group| counts.get_mut(*group).map(|count| *count += 1.0)).count();
-        let units: f64 = counts.iter().sum();
-        let caps: Vec<f64> = counts.iter().map(|count| WEIGHT_MAX * count / units.max(1.0)).collect();
+        self.groups.iter().for_each(|group| counts[*group] += 1.0);
+        let units = self.groups.len().max(1) as f64;
+        let caps: Vec<f64> = counts.iter().map(|count| WEIGHT_MAX * count / units).collect();
         let mut capped = vec![false; counts.len()];
         loop {
             let sum = |of: &dyn Fn(usize) -> f64| (0..counts.len()).map(of).sum::<f64>();
@@ -89,6 +92,18 @@ impl Shares {
         let first = self.groups.first();
         self.weighting != LossWeighting::default() || self.groups.iter().any(|group| Some(group) != first)
     }
+
+    /// That each of so many units is of a group, and each of those has a share.
+    fn check(&self, units: usize) -> Result<(), TrainError> {
+        let has_share =
+            |group: &usize| self.of_group.get(*group).is_some_and(|share| *share > 0.0 && share.is_finite());
+        match self.groups.len() == units && self.groups.iter().all(has_share) {
+            true => Ok(()),
+            false => {
+                Err(TrainError::Config { key: "shares", rule: "must have a group for each unit, with a share above 0" })
+            }
+        }
+    }
 }
 
 /// What each unit counts: the loss of a batch of n units is 1/n · Σ over them of weight · Σ over its terms, which are its targets,
@@ -107,8 +122,19 @@ impl Weights {
     ///
     /// With M units in all, M_g of them in group g with N_g targets, the mean over all units of weight · terms is
     /// Σ_g share_g · mean_g for weights share_g · M / N_g (tokens) or share_g · M / (M_g · targets of the unit) (rows).
-    pub(in crate::train) fn of(units: &[Vec<Encoded>], shares: Option<&Shares>, mean_of: MeanOf) -> Option<Self> {
-        let shares = shares.filter(|shares| shares.groups.len() == units.len() && shares.matter())?;
+    ///
+    /// # Errors
+    /// Where the shares are of other units than these.
+    pub(in crate::train) fn of(
+        units: &[Vec<Encoded>],
+        shares: Option<&Shares>,
+        mean_of: MeanOf,
+    ) -> Result<Option<Self>, TrainError> {
+        let Some(shares) = shares else { return Ok(None) };
+        shares.check(units.len())?;
+        if !shares.matter() {
+            return Ok(None);
+        }
         let Shares { groups, weighting, .. } = shares;
         let terms = |unit: &Vec<Encoded>| match mean_of {
             MeanOf::Targets => unit.iter().map(|sequence| targets_of(sequence).count()).sum::<usize>() as f64,
@@ -126,7 +152,7 @@ impl Weights {
             LossWeighting::Rows => of_group[*group] * all / (counts[*group] * terms(unit)),
         };
         let of_units = units.iter().zip(groups).map(weight).collect();
-        Some(Self { of_units, groups: groups.clone(), shares: of_group, weighting: *weighting, mean_of })
+        Ok(Some(Self { of_units, groups: groups.clone(), shares: of_group, weighting: *weighting, mean_of }))
     }
 
     /// The group of each unit.
@@ -170,7 +196,7 @@ mod tests {
     /// The share of each group in the loss of an epoch, where every target costs the same, and the smallest and the largest
     /// loss of a step as parts of the mean.
     fn measured(units: &[Vec<Encoded>], groups: &[usize], shares: Option<&Shares>) -> (Vec<f64>, f64, f64) {
-        let weights = Weights::of(units, shares, MeanOf::Targets);
+        let weights = Weights::of(units, shares, MeanOf::Targets).unwrap();
         let config = TrainConfig::default();
         let mut batches = Batches::new(&config, units.len(), weights.as_ref().map(Weights::groups));
         let (mut sums, mut steps) = (vec![0.0; 3], Vec::new());
@@ -231,10 +257,20 @@ mod tests {
     fn one_group_counts_as_without_any() {
         let (units, groups) = mix(&[(5, 3)]);
         let shares = Shares { groups, of_group: vec![0.7, 0.3], ..Shares::default() };
-        assert!(Weights::of(&units, Some(&shares), MeanOf::Targets).is_none());
-        assert!(Weights::of(&units, None, MeanOf::Targets).is_none());
-        let rows = Shares { weighting: LossWeighting::Rows, ..shares };
-        assert!(Weights::of(&units, Some(&rows), MeanOf::Targets).is_some());
+        let weights = |shares: Option<&Shares>| Weights::of(&units, shares, MeanOf::Targets).unwrap();
+        assert!(weights(Some(&shares)).is_none() && weights(None).is_none());
+        assert!(weights(Some(&Shares { weighting: LossWeighting::Rows, ..shares })).is_some());
+    }
+
+    #[test]
+    fn shares_of_other_units_are_refused() {
+        let (units, groups) = mix(&[(3, 2), (2, 2)]);
+        let good = Shares { groups, of_group: vec![0.7, 0.3], ..Shares::default() };
+        let refused = |shares: &Shares| Weights::of(&units, Some(shares), MeanOf::Targets).is_err();
+        assert!(!refused(&good));
+        assert!(refused(&Shares { groups: vec![0; 4], ..good.clone() }));
+        assert!(refused(&Shares { groups: vec![0, 0, 0, 1, 2], ..good.clone() }));
+        assert!(refused(&Shares { of_group: vec![0.7, 0.0], ..good }));
     }
 
     proptest! {

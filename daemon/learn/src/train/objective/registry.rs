@@ -249,7 +249,7 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         };
         let compared = compared.map(|values| reference::dealt(&values, &slices)).unwrap_or_default();
         let named: Vec<Unit<'_>> = units.iter().enumerate().map(|(name, unit)| Unit::of(name, unit)).collect();
-        let (weights, all) = (Weights::of(units, shares, R::MEAN_OF), (0..units.len()).collect::<Vec<_>>());
+        let (weights, all) = (Weights::of(units, shares, R::MEAN_OF)?, (0..units.len()).collect::<Vec<_>>());
         let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect())
             .weighted(weights.as_ref(), &all);
         let batch = Batch { units: &named, temperature: 1.0, tokens_per_micro_batch, step: 1 };

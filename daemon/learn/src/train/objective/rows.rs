@@ -203,7 +203,7 @@ pub(in crate::train) fn train<R: RowObjective>(
     config.check()?;
     train.check()?;
     run.check()?;
-    let weights = Weights::of(&run.units, run.shares.as_ref(), R::MEAN_OF);
+    let weights = Weights::of(&run.units, run.shares.as_ref(), R::MEAN_OF)?;
     let names = names::<R>(&run, config, train, weights.as_ref())?;
     let RowRun { model, parent, reference, units, validation, checkpoint_dir, stop, .. } = run;
     let unheard = &mut |_: &Validation| ();
