@@ -39,11 +39,13 @@ fn a_mix_has_its_shares_of_new_replayed_and_anchored_samples() {
     assert_eq!(mix["policy"], "balanced");
     let shares = ["new", "replay", "anchor"].map(|origin| (mix["shares"][origin].as_f64().unwrap() * 10.0).round());
     assert_eq!(shares, [7.0, 2.0, 1.0]);
+    let candidate = first.candidate.as_ref().unwrap();
+    let lineage = fixture.registry().unwrap().adapter(candidate).unwrap().unwrap().lineage;
+    assert_eq!(lineage.config["shares"], mix["shares"]);
     let notes = report(&fixture, &first).unwrap()["notes"].to_string();
     assert!(notes.contains("answers of the base model itself are in the mix"), "{notes}");
 
     // Whatever the gate said, it is the champion from here on.
-    let candidate = first.candidate.as_ref().unwrap();
     if fixture.registry().unwrap().champion().unwrap().as_ref() != Some(candidate) {
         fixture.program.run(&["promote", "--force", candidate.as_str()]).unwrap().success().unwrap();
     }

@@ -107,7 +107,7 @@ pub(crate) fn open(context: &Context, registry: &Registry, config: &Config, mode
     Ok(Opened { buffer, histories, keep_seed })
 }
 
-/// The buffer, whatever its embeddings were made with; `None` where there is none.
+/// The buffer, whatever its embeddings were made with ([`method_of`] tells); `None` where there is none.
 pub(crate) fn find(context: &Context) -> anyhow::Result<Option<ReplayBuffer>> {
     context.runtime.block_on(ReplayBuffer::find(&context.state.lance())).context("the replay buffer")
 }

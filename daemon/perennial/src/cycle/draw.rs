@@ -1,6 +1,6 @@
 //! What the mix is drawn from: what was collected, and what may be replayed, as the replay buffer knows it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use perennial_data::{
@@ -37,13 +37,15 @@ pub(super) fn plan(
     };
     let _turn = parts.buffer.hold();
     let Some(buffer) = replay::find(context)? else { return Ok(mix::plan(&mix_config, &new, &[], anchors, None)) };
-    let select = |ids: &[SampleId]| context.runtime.block_on(buffer.select(ids)).context("the replay buffer");
-    let ids: Vec<SampleId> = new.iter().map(|sample| sample.id).collect();
-    let counted: BTreeMap<SampleId, ReplayRow> = select(&ids)?.into_iter().map(|row| (row.id, row)).collect();
+    // All at once: each chunk of a selection would go through the whole table.
+    let mut candidates = context.runtime.block_on(buffer.rows()).context("the replay buffer")?;
     for sample in &mut new {
-        sample.tokens = counted.get(&sample.id).and_then(|row| row.tokens);
+        let place = candidates.binary_search_by_key(&sample.id, |row| row.id).ok();
+        sample.tokens = place.and_then(|place| candidates[place].tokens);
     }
-    let mut candidates = select(replayable)?;
+    let replayable: BTreeSet<&SampleId> = replayable.iter().collect();
+    candidates.retain(|row| replayable.contains(&row.id));
+    let ids: Vec<SampleId> = new.iter().map(|sample| sample.id).collect();
     let space = match replay.policy.policy().reads_space() {
         true => Some(BufferSpace::read(context, &buffer, &mut candidates, &ids, cycle.seed)?),
         false => None,

@@ -21,11 +21,14 @@ pub(super) fn keep_unseen(folder: &CycleFolder, unseen: &BTreeSet<SampleId>) -> 
 
 /// The samples of the mix that were seen in training, by where they came from. In the folders of programs that did not note
 /// it, all were.
-pub(super) fn seen(folder: &CycleFolder, origin: Origin) -> anyhow::Result<BTreeSet<SampleId>> {
+pub(super) fn seen(folder: &CycleFolder) -> anyhow::Result<BTreeMap<Origin, BTreeSet<SampleId>>> {
     let (_, rows) = mix::read_mix(folder.path())?;
     let unseen = unseen(folder)?;
-    let of_origin = rows.into_iter().filter(|row| row.origin == origin).map(|row| row.sample.id);
-    Ok(of_origin.filter(|id| !unseen.contains(id)).collect())
+    let mut seen: BTreeMap<Origin, BTreeSet<SampleId>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !unseen.contains(&row.sample.id)) {
+        seen.entry(row.origin).or_default().insert(row.sample.id);
+    }
+    Ok(seen)
 }
 
 fn unseen(folder: &CycleFolder) -> anyhow::Result<BTreeSet<SampleId>> {
@@ -48,7 +51,7 @@ pub(super) fn unseen_told(scope: &Scope<'_>) -> anyhow::Result<Option<String>> {
 
 /// The new samples that were learned from.
 pub(super) fn new_samples(scope: &Scope<'_>) -> anyhow::Result<Vec<SampleId>> {
-    let mut new: Vec<SampleId> = seen(&scope.folder, Origin::New)?.into_iter().collect();
+    let mut new: Vec<SampleId> = seen(&scope.folder)?.remove(&Origin::New).into_iter().flatten().collect();
     let aside = scope.parts.context.registry.set_aside_among(&new)?;
     new.retain(|id| !aside.contains(id));
     Ok(new)

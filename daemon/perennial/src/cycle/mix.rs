@@ -1,6 +1,6 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use perennial_data::{
@@ -50,7 +50,9 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let anchor_rows: Vec<ReplayRow> = anchors.iter().map(|anchor| anchor.row.clone()).collect();
     let ratio = ratio::of(&config.replay, registry)?;
     let mut plan = draw::plan(scope, new, &replayable, &anchor_rows, ratio)?;
-    told.extend(twins::keep_out(scope, &model, &mut plan)?);
+    let held_out = registry.held_out_samples(None)?;
+    let apart = asked.apart(held_out.iter().map(|record| record.id).collect());
+    told.extend(twins::keep_out(scope, &model, &mut plan, held_out)?);
     if stop.is_set() {
         return Ok(Step::Stopped);
     }
@@ -61,7 +63,6 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         // A sample of the same words that came in is itself.
         samples.entry(sample.id).or_insert(sample);
     }
-    let held_out: HashSet<SampleId> = registry.held_out_samples(None)?.iter().map(|record| record.id).collect();
     if let Some(parent) = &parent {
         copy_parent(scope, parent)?;
     }
@@ -78,7 +79,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         grpo: config.learns_from_rewards().then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,
     };
-    let manifest = mix::freeze(folder.path(), &plan, &samples, &asked.apart(held_out), stage.fields()?)?;
+    let manifest = mix::freeze(folder.path(), &plan, &samples, &apart, stage.fields()?)?;
 
     told.extend(too_little_replay(&plan, replayable.len()));
     told.extend(anchored(&plan));
@@ -109,7 +110,7 @@ fn buffer_not_full(missing: usize, replayable: usize) -> Option<String> {
 
 /// Less replay than configured forgets more than configured. Nothing to replay at all, in the first cycles, is no news.
 fn too_little_replay(plan: &MixPlan, replayable: usize) -> Option<String> {
-    let (wanted, drawn) = (plan.replay_tokens_wanted, plan.replay_tokens);
+    let (wanted, drawn) = (plan.replay_tokens_wanted, plan.replay_tokens());
     (replayable > 0 && plan.is_short).then(|| {
         let samples = plan.ids(Origin::Replay).len();
         format!(

@@ -27,7 +27,9 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 /// Notes in the replay buffer what the champion learned. Told twice after a crash, it counts once.
 fn mark_buffer(scope: &Scope<'_>) -> anyhow::Result<()> {
     let Scope { parts, cycle, folder, .. } = scope;
-    let (new, replayed) = (learned::seen(folder, Origin::New)?, learned::seen(folder, Origin::Replay)?);
+    let mut seen = learned::seen(folder)?;
+    let mut of = |origin| seen.remove(&origin).unwrap_or_default();
+    let (new, replayed) = (of(Origin::New), of(Origin::Replay));
     let _turn = parts.buffer.hold();
     let Some(buffer) = replay::find(&parts.context)? else { return Ok(()) };
     let runtime = &parts.context.runtime;

@@ -68,9 +68,13 @@ fn set_aside_new(scope: &Scope<'_>, mut skipped: Reasons) -> anyhow::Result<()> 
     set_aside::run(&scope.parts.context, &skipped, Some(scope.cycle.id))
 }
 
-/// What the adapter was trained with, as the lineage keeps it: the plugins by hash, version and hash of their configuration.
+/// What the adapter was trained with beside its mix, as the lineage keeps it: the plugins by hash, version and hash of their
+/// configuration.
 fn lineage_of(manifest: &StageManifest) -> anyhow::Result<Value> {
     let mut config = json!({ "train": manifest.train, "prompt_as_chat": manifest.prompt_as_chat });
+    if let Some(shares) = &manifest.shares {
+        config["shares"] = serde_json::to_value(shares)?;
+    }
     if let Some(grpo) = &manifest.grpo {
         config["grpo"] = serde_json::to_value(grpo)?;
         config["plugins"] = serde_json::to_value(&manifest.plugins)?;

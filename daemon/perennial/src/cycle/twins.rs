@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
 use perennial_data::mix::{MixPlan, Origin};
 use perennial_learn::{
-    embed::{self, Embedder},
+    embed::{self, Embedder, Method},
     model::Model,
 };
+use perennial_registry::SampleRecord;
 use perennial_types::{Fingerprinter, SampleId};
 
 use super::{Scope, suites};
@@ -23,21 +25,28 @@ const BATCH: usize = 256;
 /// being like says little.
 const SHARE_MAX: f64 = 0.05;
 
-/// Takes the near-twins out of a plan, and keeps those that are new out of training from now on; they are looked at again in the
-/// next cycle. Returns what is to be told.
-pub(super) fn keep_out(scope: &Scope<'_>, model: &Model, plan: &mut MixPlan) -> anyhow::Result<Vec<String>> {
+/// Takes the near-twins of what golden suites and all that is held out ask out of a plan, and keeps those that are new out of
+/// training from now on; they are looked at again in the next cycle. Returns what is to be told.
+pub(super) fn keep_out(
+    scope: &Scope<'_>,
+    model: &Model,
+    plan: &mut MixPlan,
+    held_out: Vec<SampleRecord>,
+) -> anyhow::Result<Vec<String>> {
     let Scope { parts, cycle, config, stop, .. } = scope;
     let context = &parts.context;
     let similarity_min = config.cycle.twin_similarity;
     if similarity_min >= 1.0 {
         return Ok(Vec::new());
     }
-    let Some(method) = replay::method_of(context, model)? else {
+    let ids: Vec<SampleId> =
+        plan.order.iter().filter(|(_, origin)| *origin != Origin::Anchor).map(|(id, _)| *id).collect();
+    let Some((method, vectors)) = vectors(scope, model, &ids)? else {
         return Ok(vec![
             "Near-twins of what suites ask were not looked for: the replay buffer is of another make.".to_owned(),
         ]);
     };
-    let (texts, all) = items(scope)?;
+    let (texts, all) = items(scope, held_out)?;
     let embedder = Embedder::new(model, method)?;
     let mut asked: Vec<Vec<f32>> = Vec::with_capacity(texts.len());
     for batch in texts.chunks(BATCH) {
@@ -48,31 +57,38 @@ pub(super) fn keep_out(scope: &Scope<'_>, model: &Model, plan: &mut MixPlan) -> 
         asked.extend(embedder.embed(&batch)?);
         context.telemetry.beat();
     }
-    let ids: Vec<SampleId> =
-        plan.order.iter().filter(|(_, origin)| *origin != Origin::Anchor).map(|(id, _)| *id).collect();
-    let vectors = {
-        let _turn = parts.buffer.hold();
-        match replay::find(context)? {
-            Some(buffer) => context.runtime.block_on(buffer.vectors(&ids))?,
-            None => BTreeMap::new(),
-        }
-    };
     let (found, beyond) = twins(&vectors, &asked, similarity_min, ids.len());
     plan.order.retain(|(id, origin)| *origin == Origin::Anchor || !found.contains(id));
-    let new: Vec<SampleId> = found.iter().copied().collect();
-    context.registry.keep_out(cycle.id, &new)?;
+    let kept_out: Vec<SampleId> = found.iter().copied().collect();
+    context.registry.keep_out(cycle.id, &kept_out)?;
     if !found.is_empty() {
         context.telemetry.emit(SamplesKeptOut { cycle: cycle.id, samples: found.len() as u64 });
     }
     Ok(told(found.len(), beyond, (texts.len(), all), similarity_min))
 }
 
+/// The vectors of samples, with how they were made; `None` where there are none that can be compared. Both in one turn, since the
+/// indexer may build the buffer anew in the next.
+fn vectors(
+    scope: &Scope<'_>,
+    model: &Model,
+    ids: &[SampleId],
+) -> anyhow::Result<Option<(Method, BTreeMap<SampleId, Vec<f32>>)>> {
+    let parts = &scope.parts;
+    let _turn = parts.buffer.hold();
+    let Some(method) = replay::method_of(&parts.context, model)? else { return Ok(None) };
+    let vectors = match replay::find(&parts.context)? {
+        Some(buffer) => parts.context.runtime.block_on(buffer.vectors(ids)).context("the replay buffer")?,
+        None => BTreeMap::new(),
+    };
+    Ok(Some((method, vectors)))
+}
+
 /// The texts of what suites ask, at most [`ITEMS_MAX`], and how many there are in all.
-fn items(scope: &Scope<'_>) -> anyhow::Result<(Vec<String>, usize)> {
+fn items(scope: &Scope<'_>, mut held_out: Vec<SampleRecord>) -> anyhow::Result<(Vec<String>, usize)> {
     let context = &scope.parts.context;
     let golden = suites::freeze_golden(scope)?.into_iter().flat_map(|suite| suite.items);
     let mut texts: Vec<String> = golden.map(|item| item.body.text()).collect();
-    let mut held_out = context.registry.held_out_samples(None)?;
     let all = texts.len() + held_out.len();
     let lot = |bytes: &[u8]| {
         Fingerprinter::new().part(b"perennial twins 1").part(&scope.cycle.seed.to_le_bytes()).part(bytes).finish()
