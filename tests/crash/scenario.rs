@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use perennial_registry::{Cycle, Registry, invariants};
 use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, task};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longer than a daemon needs to come up and end the cycle on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -43,6 +43,7 @@ const SETTINGS: [&str; 14] = [
 const ROWS: usize = 32;
 
 const SUITE_ITEMS: usize = 2;
+const PROMPTS: usize = 8;
 
 /// A state directory with rows that wait for a cycle, and how that cycle ends where nothing disturbs it.
 pub(crate) struct Scenario {
@@ -89,7 +90,12 @@ impl Scenario {
         let suite = format!(
             "gate.suite=[{{ name = \"few\", file = {suite:?}, metric = \"exact_match\", protected = true, margin = 1.0, max_new_tokens = 2 }}]"
         );
-        let prepared = prepared.with(&[&suite]);
+        // So that the base model is asked, too.
+        let prompts: String =
+            task("general_train")?.iter().take(PROMPTS).map(|row| prompt(row)).collect::<Result<_>>()?;
+        let prompts = prepared.file("prompts.jsonl", prompts)?;
+        let prompts = format!("replay.base_answers={{ ratio = 0.1, answer_tokens_max = 32, file = {prompts:?} }}");
+        let prepared = prepared.with(&[&suite, &prompts]);
         let rows: String = task("tickets_train")?.iter().take(ROWS).map(|row| format!("{row}\n")).collect();
         let file = prepared.file("tickets.jsonl", rows)?;
         prepared.program.run(&["ingest".as_ref(), file.as_os_str()])?.success()?;
@@ -230,6 +236,12 @@ impl Rows {
     fn next(&self) -> u64 {
         self.sent.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// What a row asks, alone.
+fn prompt(row: &str) -> Result<String> {
+    let row: Value = serde_json::from_str(row)?;
+    Ok(format!("{}\n", json!({ "prompt": row["messages"][0]["content"] })))
 }
 
 fn row(number: u64) -> String {

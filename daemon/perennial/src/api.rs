@@ -8,9 +8,8 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 
 use crate::{
-    anchors,
     answers::{Activity, AdapterRow, AdapterShown, CycleRow, CycleShown, DomainSamples, NotFound, Status},
-    drift, pin,
+    base_answers, drift, pin,
     ports::{Context, Cycles},
     state::StateDir,
     stuck, untrained,
@@ -56,7 +55,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         anchor: context.config.current().gate.anchor.enabled.then(|| pin::anchor(registry)).transpose()?,
         champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),
         waiting,
-        anchors: anchors::standing(state)?,
+        base_answers: base_answers::standing(state)?,
         unindexed: registry.unindexed_count()?,
         domains,
         last_cycle: registry.cycles(1)?.first().map(CycleRow::from),

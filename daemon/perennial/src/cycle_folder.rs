@@ -40,6 +40,11 @@ impl CycleFolder {
         self.checkpoints().join(objective)
     }
 
+    /// What the samples lose that the policy of the replay buffer chooses among, where it asks for that.
+    pub(crate) fn replay_losses(&self) -> PathBuf {
+        self.0.join("replay_losses.json")
+    }
+
     /// A reward plugin as it was frozen.
     pub(crate) fn plugin(&self, name: &str) -> PathBuf {
         self.0.join("plugins").join(format!("{name}.wasm"))

@@ -4,9 +4,9 @@
 //! Read [`cli`] for what can be asked, [`service`] for the daemon's loop, [`cycle`] for what it does, and [`wire`] for how
 //! the parts are put together.
 
-mod anchors;
 mod answers;
 mod api;
+mod base_answers;
 mod cli;
 mod clock;
 mod config;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use perennial_durable::{DurableError, create_folder_of_mode};
+use perennial_durable::{DurableError, create_folder_of_mode, rename_durably};
 use perennial_types::{AdapterId, CycleId};
 
 /// Owner and group.
@@ -10,6 +10,9 @@ const SHARED_MODE: u32 = 0o750;
 
 /// The owner alone.
 const OWN_MODE: u32 = 0o700;
+
+/// What an older program called [`StateDir::base_answers`].
+const OLDER_BASE_ANSWERS: &str = "anchors";
 
 /// The state directory's layout. Cheap enough to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +35,12 @@ impl StateDir {
     /// # Errors
     /// Where the system refuses.
     pub(crate) fn create(&self) -> Result<(), DurableError> {
+        let older = self.root.join(OLDER_BASE_ANSWERS);
+        if older.is_dir() && !self.base_answers().exists() {
+            rename_durably(&older, &self.base_answers())?;
+        }
         let shared = [self.root.clone(), self.taken(), self.cycles(), self.adapters(), self.export()];
-        let own = [self.quarantine(), self.segments(), self.anchors(), self.scores()];
+        let own = [self.quarantine(), self.segments(), self.base_answers(), self.scores()];
         let modes = shared.into_iter().map(|folder| (folder, SHARED_MODE)).chain(own.map(|folder| (folder, OWN_MODE)));
         modes.into_iter().try_for_each(|(folder, mode)| create_folder_of_mode(&folder, mode))
     }
@@ -73,9 +80,9 @@ impl StateDir {
         self.root.join("lance")
     }
 
-    /// The base model's own answers to the anchor prompts.
-    pub(crate) fn anchors(&self) -> PathBuf {
-        self.root.join("anchors")
+    /// The base model's own answers to prompts.
+    pub(crate) fn base_answers(&self) -> PathBuf {
+        self.root.join("base_answers")
     }
 
     /// The folders of all cycles.
@@ -126,5 +133,28 @@ impl StateDir {
     /// Where the running daemon says how it is reached.
     pub(crate) fn daemon(&self) -> PathBuf {
         self.root.join("daemon.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_an_older_program_had_the_base_answer_is_kept_under_its_new_name() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::new(root.path(), None);
+        let older = root.path().join(OLDER_BASE_ANSWERS);
+        fs::create_dir(&older).unwrap();
+        fs::write(older.join("a.jsonl"), "a").unwrap();
+        state.create().unwrap();
+        assert_eq!(fs::read(state.base_answers().join("a.jsonl")).unwrap(), b"a");
+        assert!(!older.exists());
+        // Both are there only where an older program ran once more: nothing is put over the other.
+        fs::create_dir(&older).unwrap();
+        state.create().unwrap();
+        assert!(older.exists() && state.base_answers().join("a.jsonl").exists());
     }
 }

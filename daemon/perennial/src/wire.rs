@@ -73,7 +73,7 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     for folder in [state.root().to_owned(), state.taken(), state.quarantine(), state.adapters(), state.export()] {
         durable::sweep_temporary(&folder)?;
     }
-    for folder in [state.scores(), state.anchors(), state.cycles()] {
+    for folder in [state.scores(), state.base_answers(), state.cycles()] {
         durable::sweep_tree(&folder, durable::is_temporary)?;
     }
     if let Err(problem) = context.publishing.follow_local() {

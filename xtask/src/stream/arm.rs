@@ -148,7 +148,7 @@ mod tests {
         let error = load_all(&["naive", "naive"].map(str::to_owned)).unwrap_err();
         assert_eq!(error.to_string(), "the arm `naive` is named twice");
         let error = Arm::load("niave").unwrap_err().to_string();
-        assert!(error.starts_with("there is no arm `niave`, only anchored, auto-ratio, balanced, base"), "{error}");
+        assert!(error.starts_with("there is no arm `niave`, only auto-ratio, balanced, base, base-answers"), "{error}");
     }
 
     #[test]

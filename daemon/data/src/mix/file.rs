@@ -138,9 +138,9 @@ fn decode(batch: &RecordBatch) -> Result<Vec<MixRow>, ColumnError> {
     (0..batch.num_rows())
         .map(|row| {
             let name = origins.value(row);
-            let origin = Origin::ALL.into_iter().find(|origin| origin.as_str() == name);
             let problem = || format!("{name:?} is no origin that this version knows");
-            let origin = origin.ok_or_else(|| ColumnError::Value { row, column: "origin", problem: problem() })?;
+            let origin =
+                Origin::named(name).ok_or_else(|| ColumnError::Value { row, column: "origin", problem: problem() })?;
             Ok(MixRow { sample: samples.sample(row)?, origin })
         })
         .collect()

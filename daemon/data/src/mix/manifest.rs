@@ -18,8 +18,8 @@ pub struct DomainCounts {
     /// Drawn from the replay buffer.
     pub replay: u64,
     /// Answered by the base model.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub anchor: u64,
+    #[serde(default, alias = "anchor", skip_serializing_if = "is_zero")]
+    pub base_answers: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -42,8 +42,8 @@ pub struct Manifest {
     /// How many were drawn from the replay buffer.
     pub replay: u64,
     /// How many the base model answered.
-    #[serde(default)]
-    pub anchor: u64,
+    #[serde(default, alias = "anchor")]
+    pub base_answers: u64,
     /// Per domain.
     pub domains: BTreeMap<Domain, DomainCounts>,
     /// Samples per shape.
@@ -71,7 +71,7 @@ impl Manifest {
             match row.origin {
                 Origin::New => counts.new += 1,
                 Origin::Replay => counts.replay += 1,
-                Origin::Anchor => counts.anchor += 1,
+                Origin::BaseAnswer => counts.base_answers += 1,
             }
             *kinds.entry(row.sample.body.kind()).or_default() += 1;
         }
@@ -81,7 +81,7 @@ impl Manifest {
             samples: rows.len() as u64,
             new: domains.values().map(|counts| counts.new).sum(),
             replay: domains.values().map(|counts| counts.replay).sum(),
-            anchor: domains.values().map(|counts| counts.anchor).sum(),
+            base_answers: domains.values().map(|counts| counts.base_answers).sum(),
             domains,
             kinds,
             policy: plan.policy,

@@ -1,5 +1,6 @@
 //! The mix: the frozen training set of a cycle, new samples with replayed ones among them.
 
+mod draft;
 mod file;
 mod manifest;
 mod plan;
@@ -12,9 +13,10 @@ use perennial_durable::DurableError;
 use perennial_types::{Fingerprint, Sample, SampleId};
 
 pub use self::{
+    draft::Draft,
     file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_manifest, read_mix},
     manifest::{DomainCounts, MANIFEST_VERSION, Manifest},
-    plan::{MixConfig, MixPlan, NewSample, Origin, plan},
+    plan::{MixConfig, MixPlan, NewSample, Origin},
 };
 use crate::parquet_file::ParquetFileError;
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::replay::ReplayRow;
+use crate::replay::{ReplayRow, Signals};
 
 fn sample(n: u32) -> Sample {
     let domain = if n.is_multiple_of(4) { "rare" } else { "common" };
@@ -33,8 +33,12 @@ fn candidates(ns: std::ops::Range<u32>) -> Vec<ReplayRow> {
         .collect()
 }
 
+fn plan(config: &MixConfig, new: &[NewSample], candidates: &[ReplayRow], base_answers: &[ReplayRow]) -> MixPlan {
+    Draft::new(config.clone(), new, candidates.to_vec()).plan(base_answers, Signals::default())
+}
+
 fn planned() -> MixPlan {
-    plan(&MixConfig { seed: 7, ..MixConfig::default() }, &new(100..140), &candidates(0..100), &[], None)
+    plan(&MixConfig { seed: 7, ..MixConfig::default() }, &new(100..140), &candidates(0..100), &[])
 }
 
 fn frozen(folder: &Path) -> Manifest {
@@ -46,7 +50,7 @@ fn frozen(folder: &Path) -> Manifest {
 fn replay_is_its_share_of_the_mix() {
     let count = |fraction, new_count: u32, candidate_count: u32| {
         let config = MixConfig { replay_fraction: fraction, ..MixConfig::default() };
-        let plan = plan(&config, &new(1000..1000 + new_count), &candidates(0..candidate_count), &[], None);
+        let plan = plan(&config, &new(1000..1000 + new_count), &candidates(0..candidate_count), &[]);
         (plan.ids(Origin::New).len(), plan.ids(Origin::Replay).len())
     };
     assert_eq!(count(0.2, 40, 100), (40, 10));
@@ -64,7 +68,7 @@ fn replay_is_a_share_of_tokens() {
     };
     let config = MixConfig { replay_fraction: 0.5, ..MixConfig::default() };
     let drawn = |config: &MixConfig, tokens| {
-        let plan = plan(config, &new(1000..1040), &lengths(tokens), &[], None);
+        let plan = plan(config, &new(1000..1040), &lengths(tokens), &[]);
         (plan.ids(Origin::Replay).len(), plan.replay_tokens())
     };
     assert_eq!([Some(4), Some(10), Some(100)].map(|tokens| drawn(&config, tokens)), [(100, 400), (40, 400), (4, 400)]);
@@ -74,29 +78,61 @@ fn replay_is_a_share_of_tokens() {
 }
 
 #[test]
-fn anchors_are_their_share_of_the_mix_and_of_no_other_part() {
+fn answers_of_the_base_are_their_share_of_the_mix_and_of_no_other_part() {
     let folder = tempfile::tempdir().unwrap();
-    let config = MixConfig { replay_fraction: 0.2, anchor_fraction: 0.1, ..MixConfig::default() };
-    let with =
-        |anchors: std::ops::Range<u32>| plan(&config, &new(100..135), &candidates(0..100), &candidates(anchors), None);
+    let config = MixConfig { replay_fraction: 0.2, base_answer_fraction: 0.1, ..MixConfig::default() };
+    let with = |answers: std::ops::Range<u32>| plan(&config, &new(100..135), &candidates(0..100), &candidates(answers));
     let planned = with(110..300);
     let counts = Origin::ALL.map(|origin| planned.ids(origin).len());
     assert_eq!(counts, [35, 10, 5]);
-    // One that is new, or replayed, is no anchor besides.
-    assert!(planned.ids(Origin::Anchor).is_disjoint(&planned.ids(Origin::New)));
-    assert_eq!(with(110..113).ids(Origin::Anchor).len(), 0);
+    // One that is new, or replayed, is none besides; of the others, those that come first.
+    let answers: BTreeSet<SampleId> = candidates(135..140).into_iter().map(|row| row.id).collect();
+    assert_eq!(planned.ids(Origin::BaseAnswer), answers);
+    // Where there is none, what is replayed has its share of the others.
+    assert_eq!(with(110..113).ids(Origin::BaseAnswer).len(), 0);
+    assert_eq!([with(110..113), with(0..0)].map(|plan| plan.replay_tokens_wanted), [100, 88]);
+    let draft = Draft::new(config.clone(), &new(100..135), candidates(0..100));
+    assert!((draft.base_answer_tokens() - 50.0).abs() < 1e-9);
     let manifest = freeze(folder.path(), &planned, &samples(300), &Apart::default(), Map::new()).unwrap();
-    assert_eq!((manifest.new, manifest.replay, manifest.anchor, manifest.samples), (35, 10, 5, 50));
+    assert_eq!((manifest.new, manifest.replay, manifest.base_answers, manifest.samples), (35, 10, 5, 50));
     let (_, rows) = read_mix(folder.path()).unwrap();
     let read: Vec<(SampleId, Origin)> = rows.iter().map(|row| (row.sample.id, row.origin)).collect();
     assert_eq!(read, planned.order);
 }
 
 #[test]
+fn what_is_scored_is_a_few_times_what_is_replayed_and_of_fallen_domains_first() {
+    let rare = Domain::new("rare").unwrap();
+    let config = MixConfig { replay_fraction: 0.5, fallen: BTreeSet::from([rare.clone()]), ..MixConfig::default() };
+    let all = candidates(0..100);
+    let list = |times| Draft::new(config.clone(), &new(100..110), all.clone()).shortlist(times);
+    let of_rare = |ids: &[SampleId]| all.iter().filter(|row| row.domain == rare && ids.contains(&row.id)).count();
+    let list = [1.0, 3.0, 100.0].map(list);
+    assert_eq!(list.each_ref().map(Vec::len), [10, 30, 100]);
+    assert!(of_rare(&list[1]) >= 15 && list.iter().all(|ids| ids.is_sorted()), "{}", of_rare(&list[1]));
+}
+
+#[test]
+fn what_an_older_program_called_answers_of_the_base_is_still_read() {
+    assert_eq!(
+        ["anchor", "base_answer", "old"].map(Origin::named),
+        [Some(Origin::BaseAnswer), Some(Origin::BaseAnswer), None]
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let config = MixConfig { base_answer_fraction: 0.1, ..MixConfig::default() };
+    let planned = plan(&config, &new(100..135), &[], &candidates(0..10));
+    let manifest = freeze(folder.path(), &planned, &samples(140), &Apart::default(), Map::new()).unwrap();
+    let path = folder.path().join(MANIFEST_FILE);
+    let older = fs::read_to_string(&path).unwrap().replace("base_answers", "anchor");
+    fs::write(&path, older).unwrap();
+    assert_eq!(read_manifest(folder.path()).unwrap(), manifest);
+}
+
+#[test]
 fn a_replayed_sample_is_there_as_often_as_it_may_be_and_a_new_one_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = MixConfig { replay_fraction: 0.5, repeats_max: 3, ..MixConfig::default() };
-    let plan = plan(&config, &new(100..140), &candidates(0..10), &[], None);
+    let plan = plan(&config, &new(100..140), &candidates(0..10), &[]);
     assert_eq!((plan.order.len(), plan.ids(Origin::Replay).len()), (70, 10));
     assert_eq!((plan.replay_tokens(), plan.replay_tokens_wanted, plan.is_short), (300, 400, true));
     assert!(!planned().is_short);
@@ -122,7 +158,7 @@ fn what_is_taken_out_of_a_plan_is_in_no_count_of_it() {
 #[test]
 fn oldest_new_samples_go_first() {
     let config = MixConfig { samples_max: 5, ..MixConfig::default() };
-    let chosen = plan(&config, &new(10..90), &[], &[], None).ids(Origin::New);
+    let chosen = plan(&config, &new(10..90), &[], &[]).ids(Origin::New);
     assert_eq!(chosen, new(10..15).into_iter().map(|sample| sample.id).collect());
 }
 
@@ -226,11 +262,11 @@ proptest! {
     ) {
         let config = MixConfig { samples_max, replay_fraction, seed, ..MixConfig::default() };
         let (mut new, mut candidates) = (new(50..50 + new_count), candidates(50 + overlap - candidate_count.min(50)..50 + overlap));
-        let one = plan(&config, &new, &candidates, &[], None);
+        let one = plan(&config, &new, &candidates, &[]);
         new.reverse();
         new.extend_from_within(..);
         candidates.reverse();
-        prop_assert_eq!(&plan(&config, &new, &candidates, &[], None), &one);
+        prop_assert_eq!(&plan(&config, &new, &candidates, &[]), &one);
         let ids: BTreeSet<SampleId> = one.order.iter().map(|(id, _)| *id).collect();
         prop_assert_eq!(ids.len(), one.order.len());
         let fresh = one.ids(Origin::New);

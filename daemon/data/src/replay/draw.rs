@@ -3,10 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use perennial_types::{CycleId, Domain, SampleId};
 
 use super::{
+    budget::Budget,
     policies::PolicyKind,
     pool::{Lots, Pool},
     row::ReplayRow,
-    space::Space,
+    signals::Signals,
 };
 
 /// How rows are drawn from the buffer for a cycle.
@@ -33,11 +34,6 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// Of anchors: each as likely as any other and at most once, since they are of no domain and have no history.
-    pub(crate) fn of_anchors(&self, tokens: f64) -> Self {
-        Self { policy: PolicyKind::RESERVOIR, tokens, repeats_max: 1, fallen: BTreeSet::new(), ..self.clone() }
-    }
-
     /// The tokens of this row, as a draw counts them.
     pub fn tokens_of(&self, row: &ReplayRow) -> u64 {
         row.tokens.map_or(self.row_tokens_default, u64::from).clamp(1, self.row_tokens_max.max(1))
@@ -49,47 +45,43 @@ impl Draw {
 /// from all. A row may be drawn several times, up to [`Draw::repeats_max`].
 ///
 /// Depends on the set of the candidates, never on their order.
-pub fn draw(draw: &Draw, candidates: &[ReplayRow], space: Option<&dyn Space>) -> Vec<SampleId> {
-    let mut drawn = Drawn { times: BTreeMap::new(), tokens: 0.0, order: Vec::new() };
+pub fn draw(draw: &Draw, candidates: &[ReplayRow], signals: Signals<'_>) -> Vec<SampleId> {
+    let mut drawn = Drawn { times: BTreeMap::new(), budget: Budget::default(), order: Vec::new() };
     let fallen = draw.tokens * draw.fallen_fraction.clamp(0.0, 1.0);
     let of_fallen = candidates.iter().filter(|row| draw.fallen.contains(&row.domain));
-    drawn.take(draw, &pool(draw, of_fallen, space), fallen);
-    drawn.take(draw, &pool(draw, candidates, space), draw.tokens);
+    drawn.take(draw, &pool(draw, of_fallen, signals), fallen);
+    drawn.take(draw, &pool(draw, candidates, signals), draw.tokens);
     drawn.order
 }
 
-fn pool<'a>(draw: &Draw, rows: impl IntoIterator<Item = &'a ReplayRow>, space: Option<&'a dyn Space>) -> Pool<'a> {
+fn pool<'a>(draw: &Draw, rows: impl IntoIterator<Item = &'a ReplayRow>, signals: Signals<'a>) -> Pool<'a> {
     let lots = Lots { salt: b"perennial replay draw 1", seed: draw.seed };
-    Pool::new(rows, lots).with_tokens(|row| draw.tokens_of(row)).for_cycle(draw.cycle, draw.repeats_max, space)
+    Pool::new(rows, lots).with_tokens(|row| draw.tokens_of(row)).for_cycle(draw.cycle, draw.repeats_max, signals)
 }
 
 struct Drawn {
     times: BTreeMap<SampleId, usize>,
-    tokens: f64,
+    budget: Budget,
     order: Vec<SampleId>,
 }
 
 impl Drawn {
     /// Goes on until so many tokens are drawn in all.
     fn take(&mut self, draw: &Draw, pool: &Pool<'_>, tokens: f64) {
-        if pool.rows().is_empty() || tokens <= self.tokens {
-            return;
-        }
+        self.budget.raise_to(tokens);
         let mut listed = vec![0_usize; pool.rows().len()];
         for place in draw.policy.policy().order(pool) {
-            let (id, own) = (pool.rows()[place].id, pool.tokens(place) as f64);
+            let (id, own) = (pool.rows()[place].id, pool.tokens(place));
             listed[place] += 1;
             let times = self.times.entry(id).or_default();
             // Drawn before, and this is the turn for that.
             if *times >= listed[place].min(pool.repeats_max()) {
                 continue;
             }
-            // The row that crosses the border is drawn where that comes nearer to it.
-            if self.tokens + own / 2.0 > tokens {
+            if !self.budget.take(own) {
                 return;
             }
             *times += 1;
-            self.tokens += own;
             self.order.push(id);
         }
     }

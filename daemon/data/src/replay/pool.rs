@@ -1,6 +1,6 @@
 use perennial_types::{CycleId, Fingerprint, Fingerprinter, SampleId};
 
-use super::{row::ReplayRow, space::Space};
+use super::{row::ReplayRow, signals::Signals, space::Space};
 
 /// What a policy chooses from: rows in the order of their ids, none twice, each with a lot, a random place in a total order that
 /// depends on nothing but the id and a seed.
@@ -10,7 +10,7 @@ pub struct Pool<'a> {
     tokens: Vec<u64>,
     repeats_max: usize,
     cycle: CycleId,
-    space: Option<&'a dyn Space>,
+    signals: Signals<'a>,
 }
 
 /// Keeps the lots of different choices apart.
@@ -33,7 +33,7 @@ impl<'a> Pool<'a> {
         rows.sort_unstable_by_key(|row| row.id);
         rows.dedup_by_key(|row| row.id);
         let (tokens, lots) = (vec![1; rows.len()], rows.iter().map(|row| lots.of(&row.id)).collect());
-        Self { rows, lots, tokens, repeats_max: 1, cycle: CycleId(0), space: None }
+        Self { rows, lots, tokens, repeats_max: 1, cycle: CycleId(0), signals: Signals::default() }
     }
 
     pub(super) fn with_tokens(mut self, tokens: impl Fn(&ReplayRow) -> u64) -> Self {
@@ -41,8 +41,8 @@ impl<'a> Pool<'a> {
         self
     }
 
-    pub(super) fn for_cycle(self, cycle: CycleId, repeats_max: usize, space: Option<&'a dyn Space>) -> Self {
-        Self { cycle, repeats_max: repeats_max.max(1), space, ..self }
+    pub(super) fn for_cycle(self, cycle: CycleId, repeats_max: usize, signals: Signals<'a>) -> Self {
+        Self { cycle, repeats_max: repeats_max.max(1), signals, ..self }
     }
 
     /// The rows.
@@ -72,6 +72,12 @@ impl<'a> Pool<'a> {
 
     /// Where the rows lie among each other; given where the policy asks for it.
     pub fn space(&self) -> Option<&dyn Space> {
-        self.space
+        self.signals.space
+    }
+
+    /// By how much the loss of the row at this place rose, in nats per token; given for the rows that were scored, where the
+    /// policy asks for it.
+    pub fn loss_rise(&self, place: usize) -> Option<f64> {
+        self.signals.loss_rises?.get(&self.rows[place].id).copied()
     }
 }

@@ -187,7 +187,7 @@ mod tests {
         vec![Encoded { tokens: vec![7; targets + 1], supervised: vec![true; targets + 1] }]
     }
 
-    /// New, replayed and anchored rows, by number and length of their answers.
+    /// New and replayed rows and answers of the base, by number and length of their answers.
     fn mix(described: &[(usize, usize)]) -> (Vec<Vec<Encoded>>, Vec<usize>) {
         let rows = described.iter().enumerate();
         rows.flat_map(|(group, (count, targets))| vec![(unit(*targets), group); *count]).unzip()
@@ -219,8 +219,8 @@ mod tests {
         (sums.into_iter().map(|sum| sum / all).collect(), least, most)
     }
 
-    /// The share of new, replayed and anchored rows in the loss of an epoch of 700, 200 and 100 rows, where 70, 20 and 10 % are
-    /// configured, without shares and with them:
+    /// The share of new and replayed rows and answers of the base in the loss of an epoch of 700, 200 and 100 rows, where 70, 20
+    /// and 10 % are configured, without shares and with them:
     ///
     /// | targets of an answer | without          | with             |
     /// |----------------------|------------------|------------------|

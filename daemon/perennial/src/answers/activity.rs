@@ -16,7 +16,7 @@ pub(crate) struct Activity {
     pub(crate) phase: Option<String>,
     /// The training step reached and the number of steps.
     pub(crate) step: Option<(u64, u64)>,
-    /// The items of suites that one side was asked in the evaluation, and those that it is asked in all.
+    /// The items of suites that one side was asked in the evaluation, or the samples that were scored for replay, and all that are.
     #[serde(default)]
     pub(crate) items: Option<(u64, u64)>,
     /// The training loss at that step.

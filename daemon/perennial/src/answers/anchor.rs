@@ -91,12 +91,12 @@ pub(crate) struct SetPin {
 impl Anchor {
     /// The name of the anchor.
     pub(crate) fn name(&self) -> String {
-        anchor_name(self.adapter.as_ref())
+        adapter_name(self.adapter.as_ref())
     }
 }
 
 /// The name of an adapter, or of what stands in for one.
-pub(crate) fn anchor_name(adapter: Option<&AdapterId>) -> String {
+pub(crate) fn adapter_name(adapter: Option<&AdapterId>) -> String {
     adapter.map_or_else(|| "the base model".to_owned(), AdapterId::to_string)
 }
 

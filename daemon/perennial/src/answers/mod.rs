@@ -13,12 +13,12 @@ mod stuck;
 
 pub(crate) use self::{
     activity::{Activity, Blocked, IntakeTrouble, SetAside},
-    anchor::{Anchor, Pins, SetPin, Whom, anchor_name, pin_reason},
+    anchor::{Anchor, Pins, SetPin, Whom, adapter_name, pin_reason},
     cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown},
     quarantine::{Entry, KeptFile, Lines, Listing},
     requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},
     rows::{IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Untrained, Waiting},
-    status::{Anchors, DomainSamples, Drift, DriftScore, Ready, Status},
+    status::{BaseAnswerCounts, DomainSamples, Drift, DriftScore, Ready, Status},
     stuck::Stuck,
 };
 

@@ -25,7 +25,7 @@ pub(crate) struct Status {
     pub(crate) champion: Option<AdapterId>,
     /// Since when, in milliseconds since the Unix epoch.
     pub(crate) champion_since_ms: Option<i64>,
-    /// What candidates are held against beside the champion; `None` where `gate.anchor.enabled` is off.
+    /// The gate's anchor, which candidates are held against beside the champion; `None` where `gate.anchor.enabled` is off.
     #[serde(default)]
     pub(crate) anchor: Option<Anchor>,
     /// What keeps training from getting on, where something does.
@@ -52,9 +52,9 @@ pub(crate) struct Status {
     /// Samples that nothing can be learned from as things are.
     #[serde(default)]
     pub(crate) set_aside: u64,
-    /// What came of asking the base model the anchor prompts; `None` where it was not asked yet.
+    /// How many answers of the base model there are for mixes (`replay.base_answers`); `None` where it was not asked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) anchors: Option<Anchors>,
+    pub(crate) base_answers: Option<BaseAnswerCounts>,
     /// Training samples that wait for the replay buffer.
     pub(crate) unindexed: u64,
     /// Stored samples by domain.
@@ -64,9 +64,9 @@ pub(crate) struct Status {
     pub(crate) last_cycle: Option<CycleRow>,
 }
 
-/// How many anchor prompts the base model answered.
+/// How many prompts of `replay.base_answers` the base model answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Anchors {
+pub(crate) struct BaseAnswerCounts {
     /// Those with an answer that ended by itself.
     pub(crate) answered: u64,
     /// Those without.

@@ -73,7 +73,8 @@ pub(super) fn check(session: &Session) -> anyhow::Result<()> {
         output::line(format_args!("doubt  {:<13} {doubt}", "next cycle"));
     }
     let policy = registry(session)?.map(|registry| changed::policy(session.loaded(), &registry)).transpose()?;
-    for note in session.config().older_keys().into_iter().chain(policy.flatten()) {
+    let older_keys = session.loaded().renamed.iter().cloned().chain(session.config().older_keys());
+    for note in older_keys.chain(policy.flatten()) {
         output::line(format_args!("note   {:<13} {note}", "configuration"));
     }
     if wrong > 0 {

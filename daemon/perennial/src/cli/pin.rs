@@ -6,7 +6,7 @@ use super::{
     table::{Table, time},
 };
 use crate::{
-    answers::{Anchor, Pins, SetPin, Whom, anchor_name, pin_reason},
+    answers::{Anchor, Pins, SetPin, Whom, adapter_name, pin_reason},
     pin,
 };
 
@@ -63,7 +63,7 @@ fn text(anchor: &Anchor, history: &[Pin]) -> String {
     }
     let mut table = Table::new(["SINCE", "ANCHOR", "PINNED"]);
     for past in history.iter().rev() {
-        table.row([time(past.at_ms), anchor_name(past.adapter.as_ref()), pin_reason(past)]);
+        table.row([time(past.at_ms), adapter_name(past.adapter.as_ref()), pin_reason(past)]);
     }
     format!("{} is the anchor\n\n{table}", anchor.name())
 }

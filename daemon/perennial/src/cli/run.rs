@@ -18,6 +18,7 @@ use crate::{
 pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     let progress = ProgressBar::on_terminal();
     let log = session.log(&progress)?;
+    session.loaded().renamed.iter().for_each(|note| warn!("{note}"));
     let lock = StateLock::take(session.state(), "perennial run")?;
     warn_of_readers(session.state().root())?;
     let doors = Doors::open(&session.config().http)?;

@@ -7,7 +7,9 @@ use super::{
     table::{NOTHING, Table, or_nothing, time},
 };
 use crate::{
-    answers::{AdapterRow, Anchor, Anchors, CycleRow, Drift, DriftScore, IntakeTrouble, SetAside, Status, pin_reason},
+    answers::{
+        AdapterRow, Anchor, BaseAnswerCounts, CycleRow, Drift, DriftScore, IntakeTrouble, SetAside, Status, pin_reason,
+    },
     api,
 };
 
@@ -126,8 +128,8 @@ fn status_text(status: &Status) -> String {
         text.push_str(&format!("\npublish     {}", target_text(target)));
     }
     text.push_str(&drift_text(&status.drift));
-    if let Some(Anchors { answered, unanswered }) = status.anchors {
-        text.push_str(&format!("\nanchors     {answered} answers of the base model"));
+    if let Some(BaseAnswerCounts { answered, unanswered }) = status.base_answers {
+        text.push_str(&format!("\nanswers     {answered} of the base model, for mixes (replay.base_answers)"));
         if unanswered > 0 {
             text.push_str(&format!("; {unanswered} prompts have none that ends by itself"));
         }
@@ -333,7 +335,7 @@ mod tests {
             waiting: Waiting { samples: 12, refused: 5, oldest_ms: Some(60_000) },
             untrained: vec![untrained::of(Kind::Preference, 9)],
             set_aside: 2,
-            anchors: Some(Anchors { answered: 180, unanswered: 21 }),
+            base_answers: Some(BaseAnswerCounts { answered: 180, unanswered: 21 }),
             unindexed: 3,
             domains: BTreeMap::from([(Domain::new("tickets").unwrap(), DomainSamples { training: 285, held_out: 15 })]),
             last_cycle: Some(CycleRow {

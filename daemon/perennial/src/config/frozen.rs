@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::Config;
+use super::{Config, renamed};
 
 /// Reads the configuration that a cycle was begun with, whatever version wrote it: a key that came later means what was done
 /// before there was one.
@@ -8,12 +8,13 @@ use super::Config;
 /// # Errors
 /// Where this version does not know one of its keys or values.
 pub(crate) fn read_frozen(mut frozen: Value) -> Result<Config, serde_json::Error> {
+    renamed::in_frozen(&mut frozen);
     if let Some(ingest) = frozen.get_mut("ingest").and_then(Value::as_object_mut) {
         ingest.entry("prompt_as_chat").or_insert(json!(false));
     }
     if let Some(replay) = frozen.get_mut("replay").and_then(Value::as_object_mut) {
         replay.entry("fallen_ratio").or_insert(json!(0.0));
-        replay.entry("anchor").or_insert(json!({ "ratio": 0.0 }));
+        replay.entry("base_answers").or_insert(json!({ "ratio": 0.0 }));
     }
     if let Some(cycle) = frozen.get_mut("cycle").and_then(Value::as_object_mut) {
         cycle.entry("twin_similarity").or_insert(json!(1.0));
@@ -63,7 +64,7 @@ mod tests {
         let mut frozen = serde_json::to_value(Config::default()).unwrap();
         assert!(read_frozen(frozen.clone()).unwrap().ingest.prompt_as_chat);
         frozen["ingest"].as_object_mut().unwrap().remove("prompt_as_chat");
-        for key in ["fallen_ratio", "anchor"] {
+        for key in ["fallen_ratio", "base_answers"] {
             frozen["replay"].as_object_mut().unwrap().remove(key);
         }
         for key in ["validation_fraction", "interpolate"] {
@@ -71,7 +72,18 @@ mod tests {
         }
         let read = read_frozen(frozen).unwrap();
         assert!(!read.ingest.prompt_as_chat);
-        assert_eq!((read.replay.fallen_ratio, read.replay.anchor.ratio), (0.0, 0.0));
+        assert_eq!((read.replay.fallen_ratio, read.replay.base_answers.ratio), (0.0, 0.0));
         assert_eq!((read.train.validation_fraction, read.train.interpolate), (0.0, vec![]));
+    }
+
+    #[test]
+    fn a_cycle_from_before_a_key_had_its_name_goes_on_as_it_began() {
+        let mut config = Config::default();
+        config.replay.base_answers.ratio = 0.3;
+        let mut frozen = serde_json::to_value(&config).unwrap();
+        let replay = frozen["replay"].as_object_mut().unwrap();
+        let answers = replay.remove("base_answers").unwrap();
+        replay.insert("anchor".to_owned(), answers);
+        assert_eq!(read_frozen(frozen).unwrap(), config);
     }
 }

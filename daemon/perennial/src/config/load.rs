@@ -1,17 +1,22 @@
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
 
 use perennial_publish::PathKey;
-use toml::{Table, de::DeTable};
+use serde::Deserialize as _;
+use toml::{
+    Table,
+    de::{DeTable, Deserializer},
+};
 
 use super::{
     Config, Listen, foreign,
     overrides::{Override, apply, overrides},
     place::{self, Origin, Origins},
     problems::Problem,
-    validate,
+    renamed, validate,
 };
 
 /// Where systemd puts what `LoadCredential=` names …
@@ -48,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) origins: Origins,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
+    /// What is to be told of keys that were set by an old name.
+    pub(crate) renamed: BTreeSet<String>,
 }
 
 /// Why there is no configuration to run with.
@@ -101,11 +108,13 @@ pub(crate) enum ConfigError {
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let working_directory = std::env::current_dir().map_err(ConfigError::WorkingDirectory)?;
     let file = sources.file.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.is_file()));
-    let (mut config, mut table, mut origins) = match &file {
+    let (mut config, mut table, mut origins, mut renamed) = match &file {
         Some(path) => read_file(path)?,
-        None => (Config::default(), Table::new(), Origins::new()),
+        None => Default::default(),
     };
     for Override { key, value, origin } in overrides(sources)? {
+        let (key, note) = renamed::key(&key).map_or((key, None), |(key, note)| (key, Some(note)));
+        renamed.extend(note);
         (config, table) = apply(&table, &key, &value, &origin)?;
         origins.insert(key, origin);
     }
@@ -114,7 +123,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     resolve_paths(&mut config, &origins, &file_folder.unwrap_or_default(), &working_directory);
     let problems = validate::problems(&config);
     if problems.is_empty() {
-        return Ok(Loaded { config, origins, file });
+        return Ok(Loaded { config, origins, file, renamed });
     }
     let place = |problem: &Problem| origins.get(&problem.key).cloned().unwrap_or(Origin::Default);
     Err(ConfigError::Invalid(problems.into_iter().map(|problem| (place(&problem), problem)).collect()))
@@ -139,7 +148,7 @@ fn take_credentials(config: &mut Config, origins: &mut Origins, environment: &[(
     }
 }
 
-fn read_file(path: &Path) -> Result<(Config, Table, Origins), ConfigError> {
+fn read_file(path: &Path) -> Result<(Config, Table, Origins, BTreeSet<String>), ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let error = |error: toml::de::Error| {
         let message = error.message().to_owned();
@@ -148,10 +157,14 @@ fn read_file(path: &Path) -> Result<(Config, Table, Origins), ConfigError> {
         let hint = nearest(&message);
         ConfigError::File { path: path.to_owned(), line, column, message, hint }
     };
-    let config = toml::from_str(&text).map_err(error)?;
-    let table = toml::from_str(&text).map_err(error)?;
-    let places = DeTable::parse(&text).map_err(error)?;
-    Ok((config, table, place::of_file(path, &text, places.get_ref())))
+    let mut places = DeTable::parse(&text).map_err(error)?;
+    let renamed = renamed::in_file(places.get_mut()).map_err(|(span, message)| {
+        let (line, column) = place::line_and_column(&text, span.start);
+        ConfigError::File { path: path.to_owned(), line, column, message, hint: String::new() }
+    })?;
+    let config = Config::deserialize(Deserializer::from(places.clone())).map_err(error)?;
+    let table = Table::deserialize(Deserializer::from(places.clone())).map_err(error)?;
+    Ok((config, table, place::of_file(path, &text, places.get_ref()), renamed.into_iter().collect()))
 }
 
 /// How alike a wrong and a right name must be (Jaro-Winkler) for the right one to be proposed.
@@ -183,8 +196,8 @@ fn resolve_paths(config: &mut Config, origins: &Origins, file_folder: &Path, wor
         config.http.listen = Listen::Unix(resolve("http.listen", path));
     }
     config.ingest.inbox = config.ingest.inbox.take().map(|path| resolve("ingest.inbox", &path));
-    let anchor = &mut config.replay.anchor;
-    anchor.file = anchor.file.take().map(|path| resolve("replay.anchor.file", &path));
+    let base_answers = &mut config.replay.base_answers;
+    base_answers.file = base_answers.file.take().map(|path| resolve("replay.base_answers.file", &path));
     if let Some(path) = config.model.path() {
         config.model.base = resolve("model.base", path).to_string_lossy().into_owned();
     }
@@ -240,6 +253,24 @@ mod tests {
         ];
         let errors: Vec<String> = cases.iter().map(|case| with_file(case, &[]).unwrap_err()).collect();
         insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn a_key_is_still_read_by_its_old_name_and_that_is_told() {
+        let loaded =
+            with_file("[replay.anchor]\nratio = 0.3\nfile = \"a.jsonl\"", &["replay.anchor.prompts_max=7"]).unwrap();
+        let answers = &loaded.config.replay.base_answers;
+        assert_eq!((answers.ratio, answers.prompts_max), (0.3, 7));
+        assert!(answers.file.as_ref().unwrap().parent() == loaded.file.as_ref().unwrap().parent());
+        assert!(matches!(loaded.origins["replay.base_answers.ratio"], Origin::File { line: 2, .. }));
+        let told: Vec<&String> = loaded.renamed.iter().collect();
+        assert_eq!(told, ["`replay.anchor` is called `replay.base_answers` now: the old name is still read"]);
+        let both = with_file("[replay.anchor]\nratio = 0.3\n[replay.base_answers]\nratio = 0.2", &[]).unwrap_err();
+        assert!(both.starts_with("DIR/perennial.toml:1:9: `replay.anchor` is called"), "{both}");
+        let error = with_file("[replay.anchor]\nratoi = 0.3", &[]).unwrap_err();
+        assert!(error.starts_with("DIR/perennial.toml:2:1: unknown field `ratoi`"), "{error}");
+        let new = with_file("[replay.base_answers]\nratio = 0.3", &["replay.base_answers.prompts_max=7"]).unwrap();
+        assert!(new.renamed.is_empty());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod problems;
 mod publish;
 mod ratio;
 mod reload;
+mod renamed;
 mod replay;
 mod rewards;
 mod sections;
@@ -49,7 +50,7 @@ pub(crate) use self::{
     log_level::{LevelError, log_filter},
     ratio::Ratio,
     reload::Reload,
-    replay::{Anchor, Embedding, Replay},
+    replay::{BaseAnswers, Embedding, Replay},
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
     stages::{Objective, TrainStage, stages_of},

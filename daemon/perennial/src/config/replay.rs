@@ -18,7 +18,7 @@ pub(crate) struct Replay {
     pub(crate) capacity: u64,
     pub(crate) embedding: Embedding,
     pub(crate) layer: Option<usize>,
-    pub(crate) anchor: Anchor,
+    pub(crate) base_answers: BaseAnswers,
 }
 
 impl Default for Replay {
@@ -33,15 +33,15 @@ impl Default for Replay {
             capacity: 100_000,
             embedding: Embedding::Sif,
             layer: None,
-            anchor: Anchor::default(),
+            base_answers: BaseAnswers::default(),
         }
     }
 }
 
-/// `[replay.anchor]`
+/// `[replay.base_answers]`: answers of the base model that are a part of every mix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Anchor {
+pub(crate) struct BaseAnswers {
     pub(crate) ratio: f64,
     /// The prompts that ship where it is unset.
     pub(crate) file: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub(crate) struct Anchor {
     pub(crate) prompts_max: u64,
 }
 
-impl Default for Anchor {
+impl Default for BaseAnswers {
     fn default() -> Self {
         Self { ratio: 0.1, file: None, answer_tokens_max: 96, prompts_max: 1000 }
     }

@@ -80,17 +80,17 @@ fn replay(config: &Config, found: &mut Problems) {
     found.within("replay.auto_ratio_max", replay.auto_ratio_max, replay.auto_ratio_min..=0.95);
     found.within("replay.repeats_max", replay.repeats_max as f64, 1.0..=100.0);
     found.within("replay.fallen_ratio", replay.fallen_ratio, 0.0..=1.0);
-    found.within("replay.anchor.ratio", replay.anchor.ratio, 0.0..=0.5);
+    found.within("replay.base_answers.ratio", replay.base_answers.ratio, 0.0..=0.5);
     let most = match replay.ratio {
         Ratio::Fixed(ratio) => ratio,
         Ratio::Auto => replay.auto_ratio_max,
     };
-    if most <= 0.95 && most + replay.anchor.ratio > 0.95 {
+    if most <= 0.95 && most + replay.base_answers.ratio > 0.95 {
         let problem = "leaves too little to what is new: with `replay.ratio` (or `replay.auto_ratio_max`) it must be 0.95 at most";
-        found.add("replay.anchor.ratio", problem);
+        found.add("replay.base_answers.ratio", problem);
     }
-    found.within("replay.anchor.answer_tokens_max", replay.anchor.answer_tokens_max as f64, 1.0..=4096.0);
-    found.within("replay.anchor.prompts_max", replay.anchor.prompts_max as f64, 1.0..=100_000.0);
+    found.within("replay.base_answers.answer_tokens_max", replay.base_answers.answer_tokens_max as f64, 1.0..=4096.0);
+    found.within("replay.base_answers.prompts_max", replay.base_answers.prompts_max as f64, 1.0..=100_000.0);
     found.at_least("replay.capacity", replay.capacity as f64, 1.0);
     match (replay.embedding, replay.layer) {
         (Embedding::Hidden, None) => found.add("replay.layer", "is missing: `replay.embedding = \"hidden\"` needs it"),

@@ -21,7 +21,7 @@ use super::{
     suites, vault,
 };
 use crate::{
-    answers::anchor_name,
+    answers::adapter_name,
     config::Repin,
     pin,
     rewards::{History, chart},
@@ -147,7 +147,7 @@ pub(super) fn notes_of(cycle: &Cycle, folder: &CycleFolder, report: &Report) -> 
         .anchor
         .iter()
         .filter(|_| report.suites.iter().any(|suite| suite.anchor.is_some()))
-        .map(|anchor| format!("It was held against the anchor, too: {}.", anchor_name(anchor.adapter.as_ref())));
+        .map(|anchor| format!("It was held against the anchor, too: {}.", adapter_name(anchor.adapter.as_ref())));
     let told = anchor.chain(vault::told(&vault::flattery(&report.suites))).collect();
     Ok([trained_notes(cycle), told, notes::read(folder)?].concat())
 }

@@ -3,30 +3,27 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use perennial_data::{
-    mix::{self, MixConfig, MixPlan, NewSample},
-    replay::{ReplayRow, Space},
-};
+use perennial_data::mix::{Draft, MixConfig, NewSample};
 use perennial_types::SampleId;
 
 use super::{Scope, fallen, space::BufferSpace};
-use crate::{anchors, replay};
+use crate::{base_answers, replay};
 
-/// The plan of a mix of the samples that were collected, of those among `replayable` that the buffer holds, and of anchors.
-pub(super) fn plan(
+/// What a mix of the samples that were collected, and of those among `replayable` that the buffer holds, is planned from, with where
+/// they lie where the policy asks for it.
+pub(super) fn draft(
     scope: &Scope<'_>,
     mut new: Vec<NewSample>,
     replayable: &[SampleId],
-    anchors: &[ReplayRow],
     replay_fraction: f64,
-) -> anyhow::Result<MixPlan> {
+) -> anyhow::Result<(Draft, Option<BufferSpace>)> {
     let Scope { parts, cycle, config, .. } = scope;
     let context = &parts.context;
     let replay = &config.replay;
     let mix_config = MixConfig {
         samples_max: usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX),
         replay_fraction,
-        anchor_fraction: if anchors.is_empty() { 0.0 } else { anchors::fraction(config) },
+        base_answer_fraction: base_answers::fraction(config),
         policy: replay.policy,
         repeats_max: replay.repeats_max as usize,
         fallen: fallen::last(&context.registry)?,
@@ -36,7 +33,7 @@ pub(super) fn plan(
         seed: cycle.seed,
     };
     let _turn = parts.buffer.hold();
-    let Some(buffer) = replay::find(context)? else { return Ok(mix::plan(&mix_config, &new, &[], anchors, None)) };
+    let Some(buffer) = replay::find(context)? else { return Ok((Draft::new(mix_config, &new, Vec::new()), None)) };
     // All at once: each chunk of a selection would go through the whole table.
     let mut candidates = context.runtime.block_on(buffer.rows()).context("the replay buffer")?;
     for sample in &mut new {
@@ -50,5 +47,5 @@ pub(super) fn plan(
         true => Some(BufferSpace::read(context, &buffer, &mut candidates, &ids, cycle.seed)?),
         false => None,
     };
-    Ok(mix::plan(&mix_config, &new, &candidates, anchors, space.as_ref().map(|space| space as &dyn Space)))
+    Ok((Draft::new(mix_config, &new, candidates), space))
 }

@@ -5,21 +5,25 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use perennial_data::{
     mix::{self, MixPlan, NewSample, Origin},
-    replay::ReplayRow,
+    replay::{ReplayRow, Signals, Space},
 };
 use perennial_registry::{Product, SampleRecord, store};
 use perennial_types::{AdapterId, SampleId};
 use serde_json::json;
 
-use super::{Scope, Step, collect, draw, leaks, notes, ratio, twins};
+use super::{Scope, Step, collect, draw, leaks, losses, notes, ratio, twins};
 use crate::{
-    anchors, clock,
+    base_answers::{self, BaseAnswer, Wanted},
+    clock,
     config::{self, Config, Start},
     models,
     rewards::{self, GrpoStage, Sandbox},
     stage::{LossShares, StageManifest},
     stored,
 };
+
+/// How much less of the base model's answers than configured is told, as a part of it.
+const LESS_TOLD: f64 = 0.1;
 
 pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let Scope { parts, cycle, config, folder, stop } = scope;
@@ -45,11 +49,25 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     }
     let missing = registry.sample_records(&replayable)?.iter().filter(|record| !record.indexed).count();
     told.extend(buffer_not_full(missing, replayable.len()));
-    let Some(mut anchors) = anchors::ready(&parts.context, &model, config, stop)? else { return Ok(Step::Stopped) };
-    anchors.retain(|anchor| !asked.asks(&anchor.sample.body.question_fingerprint()));
-    let anchor_rows: Vec<ReplayRow> = anchors.iter().map(|anchor| anchor.row.clone()).collect();
     let ratio = ratio::of(&config.replay, registry)?;
-    let mut plan = draw::plan(scope, new, &replayable, &anchor_rows, ratio)?;
+    let (draft, space) = draw::draft(scope, new, &replayable, ratio)?;
+    let wanted = Wanted {
+        tokens: draft.base_answer_tokens(),
+        length: &|row| draft.tokens_of(row),
+        is_asked: &|question| asked.asks(question),
+        seed: cycle.seed,
+    };
+    let Some(answers) = base_answers::chosen(&parts.context, &model, config, &wanted, stop)? else {
+        return Ok(Step::Stopped);
+    };
+    let Some(losses) = losses::of(scope, &model, &draft)? else { return Ok(Step::Stopped) };
+    told.extend(losses.told(replayable.len()));
+    let rises = losses.rises();
+    let signals = Signals { space: space.as_ref().map(|space| space as &dyn Space), loss_rises: Some(&rises) };
+    let answer_rows: Vec<ReplayRow> = answers.iter().map(|answer| answer.row.clone()).collect();
+    let answered: u64 = answer_rows.iter().map(|row| draft.tokens_of(row)).sum();
+    told.extend(with_base_answers(answers.len(), answered, draft.base_answer_tokens()));
+    let mut plan = draft.plan(&answer_rows, signals);
     let held_out = registry.held_out_samples(None)?;
     let apart = asked.apart(held_out.iter().map(|record| record.id).collect());
     told.extend(twins::keep_out(scope, &model, &mut plan, held_out)?);
@@ -59,7 +77,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
 
     let ids: Vec<SampleId> = plan.order.iter().map(|(id, _)| *id).collect();
     let mut samples = stored::read_samples(&parts.context.state, &registry.sample_records(&ids)?)?;
-    for anchors::Anchor { sample, .. } in anchors {
+    for BaseAnswer { sample, .. } in answers {
         // A sample of the same words that came in is itself.
         samples.entry(sample.id).or_insert(sample);
     }
@@ -82,9 +100,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let manifest = mix::freeze(folder.path(), &plan, &samples, &apart, stage.fields()?)?;
 
     told.extend(too_little_replay(&plan, replayable.len()));
-    told.extend(anchored(&plan));
     notes::write(folder, "2-mix", &told)?;
-    let detail = json!({ "new": manifest.new, "replay": manifest.replay, "anchor": manifest.anchor, "domains": manifest.domains });
+    let detail = json!({ "new": manifest.new, "replay": manifest.replay, "base_answers": manifest.base_answers, "domains": manifest.domains });
     registry.record_phase(cycle.id, Product::Mixed { mix: manifest.fingerprint }, &detail, clock::now_ms())?;
     Ok(Step::Done)
 }
@@ -121,17 +138,27 @@ fn too_little_replay(plan: &MixPlan, replayable: usize) -> Option<String> {
     })
 }
 
-fn anchored(plan: &MixPlan) -> Option<String> {
-    let anchors = plan.ids(Origin::Anchor).len();
-    (anchors > 0).then(|| {
-        format!("{anchors} answers of the base model itself are in the mix as anchors (replay.anchor), so that what it knew is kept.")
-    })
+/// So many answers of so many tokens, where so many were wanted.
+fn with_base_answers(answers: usize, tokens: u64, wanted: f64) -> Option<String> {
+    if wanted < 1.0 {
+        return None;
+    }
+    let short = (tokens as f64) < wanted * (1.0 - LESS_TOLD);
+    let short = short.then(|| {
+        format!(
+            ": {tokens} tokens, where the ratio asks for {wanted:.0}; more prompts in replay.base_answers.file would give more"
+        )
+    });
+    Some(format!(
+        "{answers} answers of the base model itself are in the mix (replay.base_answers), so that what it knew is kept{}.",
+        short.unwrap_or_default()
+    ))
 }
 
 /// What the mix was drawn by, in the loss as well.
 fn shares(config: &Config, replay: f64) -> LossShares {
-    let anchor = anchors::fraction(config);
-    LossShares { new: 1.0 - replay - anchor, replay, anchor }
+    let base_answers = base_answers::fraction(config);
+    LossShares { new: 1.0 - replay - base_answers, replay, base_answers }
 }
 
 fn grpo_stage(config: &Config) -> GrpoStage {

@@ -16,6 +16,7 @@ mod golden;
 pub(crate) mod held_out;
 mod leaks;
 mod learned;
+mod losses;
 mod mix;
 pub(crate) mod notes;
 mod policy;

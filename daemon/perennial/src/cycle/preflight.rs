@@ -20,7 +20,7 @@ use perennial_types::{AdapterId, Domain};
 
 use super::{check_golden, policy};
 use crate::{
-    anchors,
+    base_answers,
     config::{AutoSuite, Config, Start},
     failure::{Failure, Final},
     models, pin,
@@ -41,8 +41,8 @@ pub(crate) fn check(config: &Config, context: &Context) -> anyhow::Result<()> {
     champion(config, &context.state, &context.registry)?;
     anchor(config, &context.state, &context.registry)?;
     layer(config)?;
-    if anchors::fraction(config) > 0.0 {
-        anchors::prompts(&config.replay.anchor)?;
+    if base_answers::fraction(config) > 0.0 {
+        base_answers::prompts(&config.replay.base_answers)?;
     }
     plugins(config, Some(&context.state.plugin_cache()))?;
     check_golden(config)?;

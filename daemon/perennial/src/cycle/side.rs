@@ -41,6 +41,33 @@ impl Side {
     pub(crate) fn of(adapter: Option<&AdapterId>) -> Self {
         adapter.map_or(Self::Base, |adapter| Self::Stored(adapter.clone()))
     }
+
+    /// The fingerprint of its adapter's files.
+    fn files(&self, registry: &Registry) -> anyhow::Result<Option<Fingerprint>> {
+        Ok(match self {
+            Self::Base => None,
+            Self::Stored(id) => Some(registry.adapter(id)?.with_context(|| format!("there is no adapter {id}"))?.files),
+            Self::Folder(_, files) => Some(*files),
+        })
+    }
+
+    /// Its adapter, verified and fit for this model; `None` for the base model.
+    ///
+    /// # Errors
+    /// Where it is unknown, damaged, or of another model.
+    pub(crate) fn load(&self, state: &StateDir, registry: &Registry, model: &Model) -> anyhow::Result<Option<Adapter>> {
+        let folder = match (self, self.files(registry)?) {
+            (Self::Stored(id), Some(files)) => {
+                store::verify_adapter(&state.adapters(), &files)?;
+                state.adapter(id)
+            }
+            (Self::Folder(folder, _), _) => folder.clone(),
+            _ => return Ok(None),
+        };
+        let adapter = Adapter::load_peft(&folder)?;
+        adapter.check_fits(&model.config)?;
+        Ok(Some(adapter))
+    }
 }
 
 /// Asks sides, all with the same model and plugins.
@@ -60,12 +87,12 @@ impl Asker<'_> {
     /// Asks one side the items that it was not asked yet. `None` where the work is to stop.
     pub(crate) fn ask(&self, side: &Side, suites: &[Suite]) -> anyhow::Result<Option<Vec<SuiteScores>>> {
         let length_max = self.length_max.min(self.model.config.positions_max);
-        let files = self.files(side)?;
+        let files = side.files(self.registry)?;
         let cache = ScoreCache::of(self.state, self.model, files.as_ref(), length_max)?;
         let mut asked: Vec<Asked<'_>> = suites.iter().map(|suite| Asked::new(suite, &cache)).collect();
         let items: u64 = asked.iter().map(|asked| asked.missing().len() as u64).sum();
         if items > 0 {
-            let adapter = self.load(side, files.as_ref())?;
+            let adapter = side.load(self.state, self.registry, self.model)?;
             let mut judge = ModelJudge {
                 model: self.model,
                 adapter: adapter.as_ref(),
@@ -86,30 +113,6 @@ impl Asker<'_> {
         }
         cache.touch();
         Ok(Some(asked.into_iter().map(Asked::scores).collect::<anyhow::Result<Vec<_>>>()?))
-    }
-
-    fn files(&self, side: &Side) -> anyhow::Result<Option<Fingerprint>> {
-        Ok(match side {
-            Side::Base => None,
-            Side::Stored(id) => {
-                Some(self.registry.adapter(id)?.with_context(|| format!("there is no adapter {id}"))?.files)
-            }
-            Side::Folder(_, files) => Some(*files),
-        })
-    }
-
-    fn load(&self, side: &Side, files: Option<&Fingerprint>) -> anyhow::Result<Option<Adapter>> {
-        let folder = match (side, files) {
-            (Side::Stored(id), Some(files)) => {
-                store::verify_adapter(&self.state.adapters(), files)?;
-                self.state.adapter(id)
-            }
-            (Side::Folder(folder, _), _) => folder.clone(),
-            _ => return Ok(None),
-        };
-        let adapter = Adapter::load_peft(&folder)?;
-        adapter.check_fits(&self.model.config)?;
-        Ok(Some(adapter))
     }
 }
 

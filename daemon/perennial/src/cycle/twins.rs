@@ -40,7 +40,7 @@ pub(super) fn keep_out(
         return Ok(Vec::new());
     }
     let ids: Vec<SampleId> =
-        plan.order.iter().filter(|(_, origin)| *origin != Origin::Anchor).map(|(id, _)| *id).collect();
+        plan.order.iter().filter(|(_, origin)| *origin != Origin::BaseAnswer).map(|(id, _)| *id).collect();
     let Some((method, vectors)) = vectors(scope, model, &ids)? else {
         return Ok(vec![
             "Near-twins of what suites ask were not looked for: the replay buffer is of another make.".to_owned(),
@@ -58,7 +58,7 @@ pub(super) fn keep_out(
         context.telemetry.beat();
     }
     let (found, beyond) = twins(&vectors, &asked, similarity_min, ids.len());
-    plan.order.retain(|(id, origin)| *origin == Origin::Anchor || !found.contains(id));
+    plan.order.retain(|(id, origin)| *origin == Origin::BaseAnswer || !found.contains(id));
     let kept_out: Vec<SampleId> = found.iter().copied().collect();
     context.registry.keep_out(cycle.id, &kept_out)?;
     if !found.is_empty() {
@@ -67,13 +67,11 @@ pub(super) fn keep_out(
     Ok(told(found.len(), beyond, (texts.len(), all), similarity_min))
 }
 
+type Vectors = BTreeMap<SampleId, Vec<f32>>;
+
 /// The vectors of samples, with how they were made; `None` where there are none that can be compared. Both in one turn, since the
 /// indexer may build the buffer anew in the next.
-fn vectors(
-    scope: &Scope<'_>,
-    model: &Model,
-    ids: &[SampleId],
-) -> anyhow::Result<Option<(Method, BTreeMap<SampleId, Vec<f32>>)>> {
+fn vectors(scope: &Scope<'_>, model: &Model, ids: &[SampleId]) -> anyhow::Result<Option<(Method, Vectors)>> {
     let parts = &scope.parts;
     let _turn = parts.buffer.hold();
     let Some(method) = replay::method_of(&parts.context, model)? else { return Ok(None) };

@@ -44,7 +44,7 @@ pub(crate) fn of_mix(
     let length_max = length_max.min(model.config.positions_max.saturating_sub(completion_length_max));
     let (mut known, mut prompts) = (BTreeMap::new(), MixPrompts::default());
     // What the base model said itself is asked of nobody.
-    let asked = rows.iter().filter(|row| row.origin != Origin::Anchor);
+    let asked = rows.iter().filter(|row| row.origin != Origin::BaseAnswer);
     for MixRow { sample, .. } in asked.filter(|row| scored(&row.sample.domain)) {
         let Some((question, reference)) = question(sample) else { continue };
         let tokens = match prompt_tokens(&question, model, length_max) {

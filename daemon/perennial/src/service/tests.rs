@@ -220,7 +220,7 @@ impl Running {
             log: LogControl::detached(),
             reread: Arc::new(move || {
                 let config = reread.lock().unwrap().clone();
-                Ok(Loaded { config, origins: Default::default(), file: None })
+                Ok(Loaded { config, origins: Default::default(), file: None, renamed: Default::default() })
             }),
             shutdown: shutdown.clone(),
         };

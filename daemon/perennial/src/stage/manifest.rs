@@ -57,8 +57,8 @@ pub(crate) struct LossShares {
     /// Of replayed ones.
     pub(crate) replay: f64,
     /// Of answers of the base model.
-    #[serde(default)]
-    pub(crate) anchor: f64,
+    #[serde(default, alias = "anchor")]
+    pub(crate) base_answers: f64,
 }
 
 impl LossShares {
@@ -66,7 +66,7 @@ impl LossShares {
         match origin {
             Origin::New => self.new,
             Origin::Replay => self.replay,
-            Origin::Anchor => self.anchor,
+            Origin::BaseAnswer => self.base_answers,
         }
     }
 }

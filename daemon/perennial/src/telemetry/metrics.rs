@@ -67,7 +67,7 @@ pub(crate) struct IngestMetrics {
 /// The replay buffer.
 pub(crate) struct BufferMetrics {
     pub(crate) samples: IntGaugeVec,
-    pub(crate) anchors: IntGaugeVec,
+    pub(crate) base_answers: IntGaugeVec,
 }
 
 /// Cycles and their phases.
@@ -212,10 +212,11 @@ impl IngestMetrics {
 impl BufferMetrics {
     fn new(registry: &Registry) -> Result<Self> {
         let samples = Opts::new("perennial_buffer_samples", "Training samples in the replay buffer.");
-        let anchors = Opts::new("perennial_anchor_prompts", "Anchor prompts that the base model was asked.");
+        let base_answers =
+            Opts::new("perennial_base_answers", "Prompts of replay.base_answers that the base model was asked.");
         Ok(Self {
             samples: register(registry, IntGaugeVec::new(samples, &["domain"])?)?,
-            anchors: register(registry, IntGaugeVec::new(anchors, &["outcome"])?)?,
+            base_answers: register(registry, IntGaugeVec::new(base_answers, &["outcome"])?)?,
         })
     }
 }
@@ -393,7 +394,7 @@ impl GateMetrics {
                 registry,
                 Gauge::new(
                     "perennial_anchor_timestamp_seconds",
-                    "When the anchor was pinned; 0: never, it is the base model.",
+                    "When the gate's anchor was pinned; 0: never, it is the base model.",
                 )?,
             )?,
             anchor_difference: register(

@@ -2,15 +2,15 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{POLICIES, Policy, reservoir::Reservoir};
+use super::{POLICIES, Policy, balanced::Balanced};
 
 /// A policy, by its name in the list.
 #[derive(Clone, Copy)]
 pub struct PolicyKind(&'static dyn Policy);
 
 impl PolicyKind {
-    /// Each row as likely as any other.
-    pub(crate) const RESERVOIR: Self = Self(&Reservoir);
+    /// Every domain by the square root of its size.
+    pub(crate) const BALANCED: Self = Self(&Balanced);
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -4,6 +4,7 @@ mod balanced;
 mod diverse;
 mod kind;
 mod least_replayed;
+mod loss;
 mod recent;
 mod reservoir;
 mod similar;
@@ -22,6 +23,7 @@ pub static POLICIES: &[&dyn Policy] = &[
     &spaced::Spaced,
     &similar::Similar,
     &diverse::Diverse,
+    &loss::Loss,
 ];
 
 /// Says which rows are wanted most.
@@ -31,6 +33,12 @@ pub trait Policy: Sync {
 
     /// Whether [`order`](Self::order) asks [`Pool::space`], which costs reading the embeddings.
     fn reads_space(&self) -> bool {
+        false
+    }
+
+    /// Whether [`order`](Self::order) asks [`Pool::loss_rise`], which costs two forward passes over a few times the rows that are
+    /// drawn.
+    fn reads_losses(&self) -> bool {
         false
     }
 

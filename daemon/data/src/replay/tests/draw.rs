@@ -7,7 +7,7 @@ use perennial_types::{CycleId, Domain, SampleId};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    super::{Draw, PolicyKind, ReplayRow, Space, draw, keep::keep},
+    super::{Draw, PolicyKind, ReplayRow, Signals, Space, draw, keep::keep},
     chi_square, id, of, policy, row, rows,
 };
 
@@ -31,6 +31,8 @@ impl Space for Line {
     }
 }
 
+const LINE: Signals<'static> = Signals { space: Some(&Line), loss_rises: None };
+
 fn shares(rows: &[ReplayRow], drawn: &[SampleId]) -> BTreeMap<String, usize> {
     let domains: BTreeMap<SampleId, &str> = rows.iter().map(|row| (row.id, row.domain.as_str())).collect();
     let mut shares = BTreeMap::new();
@@ -50,12 +52,12 @@ fn reservoir_gives_every_row_the_same_chance() {
         (0..600).flat_map(choose).for_each(|id| *counts.entry(id).or_insert(0) += 1);
         counts
     };
-    let drawn = counted(&|seed| draw(&of("reservoir", 40, seed), &rows, None));
+    let drawn = counted(&|seed| draw(&of("reservoir", 40, seed), &rows, Signals::default()));
     // What is drawn from what is kept by the same seed must be as uniform: the two lots are independent.
     let drawn_of_kept = counted(&|seed| {
         let kept = keep(policy("reservoir").policy(), &rows, 80, seed);
         let kept: Vec<ReplayRow> = rows.iter().filter(|row| kept.contains(&row.id)).cloned().collect();
-        draw(&of("reservoir", 40, seed), &kept, None)
+        draw(&of("reservoir", 40, seed), &kept, Signals::default())
     });
     for counts in [drawn, drawn_of_kept] {
         let statistic = chi_square(&counts, 200, 40, 600);
@@ -66,13 +68,13 @@ fn reservoir_gives_every_row_the_same_chance() {
 #[test]
 fn balanced_shares_grow_with_the_square_root() {
     let all = rows(&[("large", 900), ("middle", 100), ("small", 9)]);
-    let found = shares(&all, &draw(&of("balanced", 86, 3), &all, None));
+    let found = shares(&all, &draw(&of("balanced", 86, 3), &all, Signals::default()));
     // √900 : √100 : √9 is 30 : 10 : 3; each is off by less than one row, as its beginning is random.
     for (name, expected) in [("large", 60), ("middle", 20), ("small", 6)] {
         assert!(share(&found, name).abs_diff(expected) <= 1, "{found:?}");
     }
     // A domain that runs out leaves its share to the others.
-    let found = shares(&all, &draw(&of("balanced", 300, 3), &all, None));
+    let found = shares(&all, &draw(&of("balanced", 300, 3), &all, Signals::default()));
     assert_eq!((share(&found, "small"), found.values().sum::<usize>()), (9, 300));
     assert!(share(&found, "middle").abs_diff(73) <= 1, "{found:?}");
 }
@@ -81,7 +83,7 @@ fn balanced_shares_grow_with_the_square_root() {
 fn balanced_counts_tokens() {
     let mut all = rows(&[("short", 400), ("long", 400)]);
     all.iter_mut().for_each(|row| row.tokens = Some(if row.domain.as_str() == "long" { 90 } else { 10 }));
-    let found = shares(&all, &draw(&of("balanced", 1800, 5), &all, None));
+    let found = shares(&all, &draw(&of("balanced", 1800, 5), &all, Signals::default()));
     assert!(share(&found, "long").abs_diff(10) <= 1 && share(&found, "short").abs_diff(90) <= 9, "{found:?}");
 }
 
@@ -91,7 +93,7 @@ fn balanced_expects_its_shares_even_where_there_are_more_domains_than_draws() {
         (0..40).map(|n| if n < 20 { (format!("large{n}"), 9) } else { (format!("small{n}"), 1) }).collect();
     let all = rows(&names.iter().map(|(name, count)| (name.as_str(), *count)).collect::<Vec<_>>());
     let large = |seed| {
-        let found = shares(&all, &draw(&of("balanced", 8, seed), &all, None));
+        let found = shares(&all, &draw(&of("balanced", 8, seed), &all, Signals::default()));
         found.iter().filter(|(name, _)| name.starts_with("large")).map(|(_, count)| *count).sum::<usize>()
     };
     // √9 : √1 for each of twenty: six of eight.
@@ -105,7 +107,7 @@ fn balanced_and_least_replayed_go_round() {
     for name in ["balanced", "least_replayed"] {
         all.iter_mut().for_each(|row| (row.times_replayed, row.last_replayed_cycle) = (0, None));
         for cycle in 1..=10 {
-            let drawn: BTreeSet<SampleId> = draw(&of(name, 20, cycle), &all, None).into_iter().collect();
+            let drawn: BTreeSet<SampleId> = draw(&of(name, 20, cycle), &all, Signals::default()).into_iter().collect();
             for row in all.iter_mut().filter(|row| drawn.contains(&row.id)) {
                 (row.times_replayed, row.last_replayed_cycle) = (row.times_replayed + 1, Some(CycleId(cycle)));
             }
@@ -117,14 +119,30 @@ fn balanced_and_least_replayed_go_round() {
 #[test]
 fn recent_similar_and_diverse_do_what_they_say() {
     let all = rows(&[("a", 10)]);
-    assert_eq!(draw(&of("recent", 3, 0), &all, Some(&Line)), [9, 8, 7].map(id));
-    assert_eq!(draw(&of("similar", 3, 0), &all, Some(&Line)), [0, 1, 2].map(id));
+    assert_eq!(draw(&of("recent", 3, 0), &all, LINE), [9, 8, 7].map(id));
+    assert_eq!(draw(&of("similar", 3, 0), &all, LINE), [0, 1, 2].map(id));
     for seed in 0..20 {
-        let drawn: Vec<f32> = draw(&of("diverse", 4, seed), &all, Some(&Line)).into_iter().map(Line::place).collect();
+        let drawn: Vec<f32> = draw(&of("diverse", 4, seed), &all, LINE).into_iter().map(Line::place).collect();
         let to_nearest = |place: u32| drawn.iter().map(|centre| (centre - place as f32).abs()).fold(f32::MAX, f32::min);
         // Four centres can cover ten places within 1; the greedy ones are at most twice as far.
         assert!((0..10).all(|place| to_nearest(place) <= 2.0), "{drawn:?}");
     }
+}
+
+#[test]
+fn loss_takes_what_rose_most_and_what_was_not_scored_last() {
+    let all = rows(&[("a", 6), ("b", 4)]);
+    let rises = BTreeMap::from([(0, -0.5), (1, 2.0), (2, f64::NAN), (3, 0.1), (6, 0.0), (7, -3.0), (9, 0.7)]);
+    let rises = rises.into_iter().map(|(n, rise)| (id(n), rise)).collect();
+    let signals = Signals { loss_rises: Some(&rises), ..Signals::default() };
+    let drawn = |rows, fallen: &[&str]| {
+        let fallen = fallen.iter().map(|name| Domain::new(name).unwrap()).collect();
+        draw(&Draw { fallen, ..of("loss", rows, 0) }, &all, signals)
+    };
+    assert_eq!(drawn(6, &[]), [1, 9, 3, 6, 0, 7].map(id));
+    let unscored: BTreeSet<SampleId> = drawn(10, &[])[6..].iter().copied().collect();
+    assert_eq!(unscored, [2, 4, 5, 8].map(id).into());
+    assert_eq!(drawn(4, &["b"]), [9, 6, 1, 3].map(id));
 }
 
 #[test]
@@ -137,28 +155,31 @@ fn spaced_takes_what_is_furthest_beyond_its_interval() {
     };
     // In cycle 9: 2/2, 8/4, 8/16 and 4/1 of the interval.
     let all = [replayed(0, 1, 7), replayed(1, 2, 1), replayed(2, 4, 1), replayed(3, 0, 5)];
-    assert_eq!(draw(&of("spaced", 4, 0), &all, None), [3, 1, 0, 2].map(id));
+    assert_eq!(draw(&of("spaced", 4, 0), &all, Signals::default()), [3, 1, 0, 2].map(id));
     let never = ReplayRow { trained_cycle: None, ..row(4, "a") };
-    assert_eq!(draw(&of("spaced", 1, 0), &[&all[..], &[never]].concat(), None), [id(4)]);
+    assert_eq!(draw(&of("spaced", 1, 0), &[&all[..], &[never]].concat(), Signals::default()), [id(4)]);
 }
 
 #[test]
 fn the_row_that_crosses_the_border_is_taken_where_that_comes_nearer() {
     let mut all = rows(&[("a", 5)]);
     all.iter_mut().for_each(|row| row.tokens = Some(10));
-    let drawn = |tokens: f64| draw(&Draw { tokens, ..of("recent", 0, 0) }, &all, None).len();
+    let drawn = |tokens: f64| draw(&Draw { tokens, ..of("recent", 0, 0) }, &all, Signals::default()).len();
     assert_eq!([0.0, 4.9, 5.1, 14.0, 16.0, 1e9].map(drawn), [0, 0, 1, 1, 2, 5]);
     // As training cuts them, and as what is not known is guessed.
     all.iter_mut().for_each(|row| row.tokens = None);
     let guessed = Draw { row_tokens_default: 50, row_tokens_max: 20, tokens: 40.0, ..of("recent", 0, 0) };
-    assert_eq!(draw(&guessed, &all, None).len(), 2);
+    assert_eq!(draw(&guessed, &all, Signals::default()).len(), 2);
 }
 
 #[test]
 fn seeds_differ() {
     let all = rows(&[("a", 100)]);
-    assert_ne!(draw(&of("reservoir", 10, 1), &all, None), draw(&of("reservoir", 10, 2), &all, None));
-    let drawn: BTreeSet<SampleId> = draw(&of("reservoir", 10, 1), &all, None).into_iter().collect();
+    assert_ne!(
+        draw(&of("reservoir", 10, 1), &all, Signals::default()),
+        draw(&of("reservoir", 10, 2), &all, Signals::default())
+    );
+    let drawn: BTreeSet<SampleId> = draw(&of("reservoir", 10, 1), &all, Signals::default()).into_iter().collect();
     assert_ne!(keep(policy("reservoir").policy(), &all, 10, 1), drawn);
 }
 
@@ -169,7 +190,7 @@ fn half_goes_to_domains_that_fell() {
     for kind in PolicyKind::all() {
         let fell = |names: &[&str], rows| {
             let spec = Draw { fallen: fallen(names), ..of(kind.as_str(), rows, 4) };
-            shares(&all, &draw(&spec, &all, Some(&Line)))
+            shares(&all, &draw(&spec, &all, LINE))
         };
         assert!(share(&fell(&["b"], 40), "b") >= 20, "{kind:?}");
         // What they do not have goes to all.
@@ -199,8 +220,8 @@ proptest! {
         for kind in PolicyKind::all() {
             let fallen = if falls { BTreeSet::from([Domain::new("b").unwrap()]) } else { BTreeSet::new() };
             let spec = Draw { policy: kind, tokens, repeats_max, fallen, row_tokens_default: 9, ..of("recent", 0, seed) };
-            let drawn = draw(&spec, &rows, Some(&Line));
-            prop_assert_eq!(&draw(&spec, &shuffled, Some(&Line)), &drawn);
+            let drawn = draw(&spec, &rows, LINE);
+            prop_assert_eq!(&draw(&spec, &shuffled, LINE), &drawn);
             let mut times: BTreeMap<SampleId, usize> = BTreeMap::new();
             drawn.iter().for_each(|id| *times.entry(*id).or_default() += 1);
             prop_assert!(times.values().all(|times| *times <= repeats_max));

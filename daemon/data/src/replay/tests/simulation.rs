@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use perennial_types::{CycleId, SampleId};
 
 use super::{
-    super::{Draw, PolicyKind, ReplayRow, draw, surplus},
+    super::{Draw, PolicyKind, ReplayRow, Signals, draw, surplus},
     id, of, row,
 };
 
@@ -22,7 +22,7 @@ fn streamed(kind: PolicyKind) -> (usize, Vec<u32>) {
     let mut times: BTreeMap<SampleId, u32> = buffer.iter().map(|row| (row.id, 0)).collect();
     for cycle in 1..=CYCLES {
         let spec = Draw { cycle: CycleId(cycle), ..of(kind.as_str(), 50, cycle) };
-        let drawn: BTreeSet<SampleId> = draw(&spec, &buffer, None).into_iter().collect();
+        let drawn: BTreeSet<SampleId> = draw(&spec, &buffer, Signals::default()).into_iter().collect();
         for row in buffer.iter_mut().filter(|row| drawn.contains(&row.id)) {
             (row.times_replayed, row.last_replayed_cycle) = (row.times_replayed + 1, Some(CycleId(cycle)));
             times.entry(row.id).and_modify(|times| *times += 1);

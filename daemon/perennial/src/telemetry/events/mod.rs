@@ -1,6 +1,6 @@
 //! What can happen, a file an area.
 
-mod anchor;
+mod base_answers;
 mod cycle;
 mod drift;
 mod failure;
@@ -12,7 +12,7 @@ mod reward;
 mod train;
 
 pub(crate) use self::{
-    anchor::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*,
+    base_answers::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*,
 };
 
 fn whole(count: u64) -> i64 {

@@ -14,13 +14,14 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 ///
 /// # Errors
 /// Where the file cannot be read, or a line of it is no such row.
-pub(crate) fn prompts(config: &config::Anchor) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) fn prompts(config: &config::BaseAnswers) -> anyhow::Result<BTreeSet<String>> {
     let Some(file) = &config.file else {
         return Ok(SHIPPED.lines().map(str::to_owned).collect());
     };
     let refused = |problem: String| {
-        let remedy = "mend the file that replay.anchor.file names, or leave the key out for the prompts that ship";
-        anyhow::Error::from(Final::new(format!("the anchor prompts {}: {problem}", file.display()), remedy))
+        let remedy =
+            "mend the file that replay.base_answers.file names, or leave the key out for the prompts that ship";
+        anyhow::Error::from(Final::new(format!("the prompts for the base model {}: {problem}", file.display()), remedy))
     };
     let size = fs::metadata(file).map_err(|error| refused(error.to_string()))?.len();
     if size > FILE_BYTES_MAX {
@@ -35,7 +36,7 @@ pub(crate) fn prompts(config: &config::Anchor) -> anyhow::Result<BTreeSet<String
     match prompts.len() {
         0 => Err(refused("there is no prompt in it".to_owned())),
         found if found > most => {
-            Err(refused(format!("{found} prompts are more than replay.anchor.prompts_max of {most}")))
+            Err(refused(format!("{found} prompts are more than replay.base_answers.prompts_max of {most}")))
         }
         _ => Ok(prompts),
     }
@@ -56,13 +57,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prompts.jsonl");
         fs::write(&file, text).unwrap();
-        let config = config::Anchor { file: Some(file), prompts_max: 2, ..config::Anchor::default() };
+        let config = config::BaseAnswers { file: Some(file), prompts_max: 2, ..config::BaseAnswers::default() };
         prompts(&config).map_err(|error| error.to_string())
     }
 
     #[test]
     fn what_ships_is_short_and_without_doubles() {
-        let shipped = prompts(&config::Anchor::default()).unwrap();
+        let shipped = prompts(&config::BaseAnswers::default()).unwrap();
         assert_eq!(shipped.len(), SHIPPED.lines().count());
         assert!(shipped.len() >= 200 && shipped.iter().all(|prompt| (8..120).contains(&prompt.len())));
     }

@@ -1,14 +1,14 @@
 //! What the base model answered, kept in the state directory: it is asked once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use perennial_durable as durable;
+use perennial_durable::{self as durable, failpoint};
 use perennial_learn::{
     generate::{self, Finish, GenerateOptions},
     model::Model,
@@ -16,16 +16,14 @@ use perennial_learn::{
 use perennial_types::{Content, Fingerprinter, Prompt};
 use serde::{Deserialize, Serialize};
 
+use super::walk::Source;
 use crate::{
-    answers::Anchors,
+    answers::BaseAnswerCounts,
     config::Config,
     ports::{Context, Stop},
     state::StateDir,
-    telemetry::AnchorsAnswered,
+    telemetry::BaseModelAsked,
 };
-
-/// Prompts that are answered and kept together: so many are asked again after a crash.
-const BATCH: usize = 16;
 
 /// A line of the file.
 #[derive(Serialize, Deserialize)]
@@ -37,38 +35,60 @@ struct Line {
 
 type Answers = BTreeMap<String, Option<String>>;
 
-/// The answers to these prompts, those that are not there yet made now. `None` where the work is to stop; what was made by then is
-/// kept.
-pub(super) fn ready(
-    context: &Context,
-    model: &Model,
-    prompts: &BTreeSet<String>,
-    config: &Config,
-    stop: &Stop,
-) -> anyhow::Result<Option<BTreeMap<String, String>>> {
-    let (path, tokens_max) = (path_of(&context.state, model, config), config.replay.anchor.answer_tokens_max as usize);
-    let mut answers = read(&path)?;
-    let missing: Vec<&String> = prompts.iter().filter(|prompt| !answers.contains_key(*prompt)).collect();
-    for batch in missing.chunks(BATCH) {
-        let Some(new) = answer(context, model, batch, tokens_max, stop)? else { return Ok(None) };
-        answers.extend(new);
-        write(&path, &answers)?;
-        let done = prompts.iter().filter(|prompt| answers.contains_key(*prompt)).count() as u64;
-        context.telemetry.emit(AnchorsAnswered { done, of: prompts.len() as u64, standing: standing_of(&answers) });
+/// The answers that this base model gave under these settings, and how to have it asked for more.
+pub(super) struct Kept<'a> {
+    context: &'a Context,
+    model: &'a Model,
+    tokens_max: usize,
+    stop: &'a Stop,
+    path: PathBuf,
+    answers: Answers,
+}
+
+impl<'a> Kept<'a> {
+    pub(super) fn open(
+        context: &'a Context,
+        model: &'a Model,
+        config: &Config,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
+        let path = path_of(&context.state, model, config);
+        let tokens_max = config.replay.base_answers.answer_tokens_max as usize;
+        Ok(Self { context, model, tokens_max, stop, answers: read(&path)?, path })
     }
-    let wanted = answers.into_iter().filter(|(prompt, _)| prompts.contains(prompt));
-    Ok(Some(wanted.filter_map(|(prompt, answer)| Some((prompt, answer?))).collect()))
+}
+
+impl Source for Kept<'_> {
+    fn known(&self, prompt: &str) -> Option<Option<&str>> {
+        self.answers.get(prompt).map(Option::as_deref)
+    }
+
+    fn tokens_max(&self) -> usize {
+        self.tokens_max
+    }
+
+    fn ask(&mut self, prompts: &[&str]) -> anyhow::Result<bool> {
+        let Some(new) = answer(self.context, self.model, prompts, self.tokens_max, self.stop)? else {
+            return Ok(false);
+        };
+        self.answers.extend(new);
+        write(&self.path, &self.answers)?;
+        failpoint::hit("base_answers.kept")?;
+        let asked = prompts.len() as u64;
+        self.context.telemetry.emit(BaseModelAsked { asked, standing: standing_of(&self.answers) });
+        Ok(true)
+    }
 }
 
 /// How many prompts were answered by the base model that was asked last; `None` where none was.
 ///
 /// # Errors
 /// Where the system refuses.
-pub(crate) fn standing(state: &StateDir) -> anyhow::Result<Option<Anchors>> {
-    let entries = match fs::read_dir(state.anchors()) {
+pub(crate) fn standing(state: &StateDir) -> anyhow::Result<Option<BaseAnswerCounts>> {
+    let entries = match fs::read_dir(state.base_answers()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("the anchors cannot be listed"),
+        Err(error) => return Err(error).context("the answers of the base model cannot be listed"),
     };
     let mut files = Vec::new();
     for entry in entries {
@@ -81,17 +101,17 @@ pub(crate) fn standing(state: &StateDir) -> anyhow::Result<Option<Anchors>> {
     files.last().map(|(_, path)| Ok(standing_of(&read(path)?))).transpose()
 }
 
-fn standing_of(answers: &Answers) -> Anchors {
+fn standing_of(answers: &Answers) -> BaseAnswerCounts {
     let answered = answers.values().flatten().count() as u64;
-    Anchors { answered, unanswered: answers.len() as u64 - answered }
+    BaseAnswerCounts { answered, unanswered: answers.len() as u64 - answered }
 }
 
 /// Named by all that answers depend on.
 fn path_of(state: &StateDir, model: &Model, config: &Config) -> PathBuf {
     let (precision, as_chat) = (model.decoder.precision().as_str(), config.ingest.prompt_as_chat);
-    let settings = format!("{precision} {as_chat} {}", config.replay.anchor.answer_tokens_max);
+    let settings = format!("{precision} {as_chat} {}", config.replay.base_answers.answer_tokens_max);
     let name = Fingerprinter::new().part(model.fingerprint.as_bytes()).part(settings.as_bytes()).finish();
-    state.anchors().join(format!("{}.jsonl", name.short(16)))
+    state.base_answers().join(format!("{}.jsonl", name.short(16)))
 }
 
 /// Lines that cannot be read are asked again.
@@ -120,18 +140,18 @@ fn write(path: &Path, answers: &Answers) -> anyhow::Result<()> {
 fn answer(
     context: &Context,
     model: &Model,
-    prompts: &[&String],
+    prompts: &[&str],
     tokens_max: usize,
     stop: &Stop,
 ) -> anyhow::Result<Option<Answers>> {
-    let mut answers: Answers = prompts.iter().map(|prompt| ((*prompt).clone(), None)).collect();
+    let mut answers: Answers = prompts.iter().map(|prompt| ((*prompt).to_owned(), None)).collect();
     let room = model.config.positions_max.saturating_sub(tokens_max);
-    let encoded = |prompt: &&&String| {
-        let asked = Prompt { content: Content::Text((**prompt).clone()), inputs: Default::default() };
+    let encoded = |prompt: &str| {
+        let asked = Prompt { content: Content::Text(prompt.to_owned()), inputs: Default::default() };
         let tokens = model.encode_prompt(&asked).ok()?;
-        (1..room).contains(&tokens.len()).then_some(((**prompt).clone(), tokens))
+        (1..room).contains(&tokens.len()).then(|| (prompt.to_owned(), tokens))
     };
-    let (asked, tokens): (Vec<String>, Vec<Vec<u32>>) = prompts.iter().filter_map(|prompt| encoded(&prompt)).unzip();
+    let (asked, tokens): (Vec<String>, Vec<Vec<u32>>) = prompts.iter().filter_map(|prompt| encoded(prompt)).unzip();
     let options = GenerateOptions { max_new_tokens: tokens_max, ..GenerateOptions::default() };
     let completions = generate::generate(model, None, &tokens, &options, &mut |_, _| {
         context.telemetry.beat();
