@@ -25,6 +25,7 @@ mod run;
 mod session;
 mod show;
 mod shown;
+mod status;
 mod table;
 mod teach;
 mod token;
@@ -187,7 +188,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Run => return run::run(session),
         Command::Ingest(ingest) => return Ok(ingest.run(&session)?.into()),
         Command::Cycle(cycle) => return Ok(cycle.run(&session)?.into()),
-        Command::Status(Json { json }) => show::status(&session, json)?,
+        Command::Status(Json { json }) => status::run(&session, json)?,
         Command::Cycles(Json { json }) => show::cycles(&session, json)?,
         Command::Adapters(Json { json }) => show::adapters(&session, json)?,
         Command::Show(show) => show.run(&session)?,

@@ -5,7 +5,9 @@
 
 mod ceilings;
 mod compute;
+mod credentials;
 mod dump;
+mod error;
 mod foreign;
 mod frozen;
 mod gate;
@@ -15,7 +17,9 @@ mod learner;
 mod listen;
 mod load;
 mod log_level;
+mod nearest;
 mod overrides;
+mod paths;
 mod place;
 mod problems;
 mod publish;
@@ -41,12 +45,13 @@ pub(crate) use self::ingest::{FileBounds, RequestBounds};
 pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
     dump::dump,
+    error::ConfigError,
     frozen::{as_before_validation, read_frozen},
     gate::{AutoSuite, Gate, Repin, Suite},
     ingest::Ingest,
     learned::key_to_train,
     listen::{Listen, SocketMode},
-    load::{ConfigError, Loaded, Sources, load},
+    load::{Loaded, Sources, load},
     log_level::{LevelError, log_filter},
     ratio::Ratio,
     reload::Reload,

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, Sources, load::nearest, place::Origin};
+use super::{Config, ConfigError, Sources, nearest::nearest, place::Origin};
 
 /// The prefix of environment variables that set a key: `PERENNIAL_TRAIN__LEARNING_RATE`.
 const ENVIRONMENT_PREFIX: &str = "PERENNIAL_";

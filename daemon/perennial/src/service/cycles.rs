@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::{
-    Job, Service, Which,
+    Service,
     handle::Command,
+    jobs::{Job, Which},
     policy::{self, Situation, Step},
     work::on_thread,
 };

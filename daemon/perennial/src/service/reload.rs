@@ -4,19 +4,17 @@ use sd_notify::NotifyState;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::{Job, Reread, Service, systemd, work::on_thread};
+use super::{
+    Reread, Service,
+    jobs::{Job, Reloaded},
+    systemd,
+    work::on_thread,
+};
 use crate::{
     config::{Config, Reload},
     ports::Cycles,
     told::told,
 };
-
-/// A configuration that was read again.
-pub(super) struct Reloaded {
-    reload: Box<Reload>,
-    /// Whether a cycle can be begun under it.
-    check: anyhow::Result<()>,
-}
 
 impl Service {
     pub(super) fn start_reload(&mut self) {

@@ -6,7 +6,7 @@ use perennial_publish::When;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::{Job, Service, work::on_plain_thread};
+use super::{Service, jobs::Job, work::on_plain_thread};
 use crate::publishing::LOOK_AGAIN;
 
 /// The targets, and when each is due.

@@ -6,7 +6,6 @@ mod events;
 mod log;
 mod metrics;
 mod progress;
-mod publish_metrics;
 mod told;
 
 use std::sync::Arc;

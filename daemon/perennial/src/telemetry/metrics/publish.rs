@@ -1,6 +1,6 @@
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result};
 
-use super::metrics::register;
+use super::register;
 
 /// The targets of publishing, by their configured names.
 pub(crate) struct PublishMetrics {
