@@ -1,7 +1,7 @@
 use perennial_types::CycleId;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use crate::{CycleOutcome, Registry, RegistryError, Trouble, cycles::open_cycle_of};
+use crate::{CycleOutcome, Registry, RegistryError, cycle_rows::open_cycle_of};
 
 impl Registry {
     /// Counts a run of a cycle before it does anything, so that one that ends the process is counted as well. `progress`
@@ -73,10 +73,4 @@ pub(crate) fn got_further(connection: &Connection, cycle: CycleId) -> Result<(),
         [cycle.0],
     )?;
     Ok(())
-}
-
-pub(crate) fn trouble_of(row: &Row<'_>) -> rusqlite::Result<Option<Trouble>> {
-    let reason: Option<String> = row.get("trouble")?;
-    let trouble = |reason| Ok(Trouble { reason, at_ms: row.get("trouble_ms")?, since_ms: row.get("stuck_ms")? });
-    reason.map(trouble).transpose()
 }

@@ -3,7 +3,11 @@ use std::collections::BTreeSet;
 use perennial_types::{CycleId, Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
-use crate::{Registry, RegistryError, Source, champion, set_aside, sources, tries};
+use crate::{
+    Registry, RegistryError, Source,
+    lookup::{FRESH, among},
+    promotions, set_aside, sources, tries,
+};
 
 /// An immutable segment file that is synced and renamed, and now joins the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +154,7 @@ impl Registry {
                 Some(true) => {}
             }
             let in_line = "SELECT 1 FROM candidates WHERE cycle = ?1 AND adapter IN (SELECT value FROM json_each(?2))";
-            let line = serde_json::to_string(&champion::line(transaction)?)?;
+            let line = serde_json::to_string(&promotions::line(transaction)?)?;
             let taken_back = set_aside::take_back_by(transaction, cycle)? + tries::forgive_by(transaction, cycle)?;
             if transaction.prepare(in_line)?.exists(params![cycle.0, line])? {
                 return match taken_back {
@@ -163,22 +167,6 @@ impl Registry {
         })
     }
 }
-
-/// Those of these samples for whose id the query finds a row.
-pub(crate) fn among(connection: &Connection, sql: &str, ids: &[SampleId]) -> Result<BTreeSet<SampleId>, RegistryError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = BTreeSet::new();
-    for id in ids {
-        if statement.exists([id.0.as_bytes()])? {
-            found.insert(*id);
-        }
-    }
-    Ok(found)
-}
-
-/// A condition on a row of `samples`: it may be learned from, and nothing in the champion's line has.
-pub(crate) const FRESH: &str = "held_out = 0 AND samples.cycle IS NULL AND kept_out IS NULL
-    AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = samples.id)";
 
 /// Marks samples as consumed by a cycle, in the transaction of its decision.
 pub(crate) fn consume(connection: &Connection, cycle: CycleId, ids: &[SampleId]) -> Result<(), RegistryError> {

@@ -1,48 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::{Registry, RegistryError, column, invariants, tries};
-
-/// Why the champion changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PromotionReason {
-    /// A candidate passed the gate.
-    Passed,
-    /// Someone promoted it by hand.
-    Forced,
-    /// Someone went back.
-    Rollback,
-}
-
-impl PromotionReason {
-    /// The name, as serde writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Forced => "forced",
-            Self::Rollback => "rollback",
-        }
-    }
-}
-
-/// One change of the champion. `None` stands for the base model without an adapter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Promotion {
-    /// When.
-    pub at_ms: i64,
-    /// The champion before.
-    pub from: Option<AdapterId>,
-    /// The champion after.
-    pub to: Option<AdapterId>,
-    /// Why.
-    pub reason: PromotionReason,
-    /// The cycle whose candidate passed; only there.
-    pub cycle: Option<CycleId>,
-    /// What whoever forced it said; only there.
-    pub note: Option<String>,
-}
+use crate::{Promotion, PromotionReason, Registry, RegistryError, invariants, promotions, tries};
 
 /// What [`change`] records.
 pub(crate) enum Change<'a> {
@@ -60,7 +19,7 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub fn champion(&self) -> Result<Option<AdapterId>, RegistryError> {
-        read(&self.lock())
+        promotions::champion(&self.lock())
     }
 
     /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why. What it learned
@@ -73,7 +32,7 @@ impl Registry {
             if !transaction.prepare_cached("SELECT 1 FROM adapters WHERE id = ?1")?.exists([adapter.as_str()])? {
                 return Err(RegistryError::UnknownAdapter(adapter.clone()));
             }
-            if read(transaction)?.as_ref() == Some(adapter) {
+            if promotions::champion(transaction)?.as_ref() == Some(adapter) {
                 return Err(RegistryError::AlreadyChampion(adapter.clone()));
             }
             change(transaction, &Change::Forced(adapter, note), at_ms)?;
@@ -108,7 +67,7 @@ impl Registry {
     /// Where the database fails.
     pub fn last_promotion(&self) -> Result<Option<(u64, Promotion)>, RegistryError> {
         let sql = "SELECT * FROM promotions ORDER BY number DESC LIMIT 1";
-        let last = |row: &Row<'_>| Ok((row.get("number")?, promotion(row)?));
+        let last = |row: &Row<'_>| Ok((row.get("number")?, promotions::of_row(row)?));
         Ok(self.lock().query_row(sql, [], last).optional()?)
     }
 
@@ -117,17 +76,12 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub fn promotions(&self) -> Result<Vec<Promotion>, RegistryError> {
-        history(&self.lock())
+        promotions::all(&self.lock())
     }
 }
 
-pub(crate) fn read(connection: &Connection) -> Result<Option<AdapterId>, RegistryError> {
-    let sql = "SELECT adapter FROM champion";
-    Ok(connection.query_row(sql, [], |row| column::parsed_optional(row, "adapter"))?)
-}
-
 fn target(connection: &Connection, to: Option<&AdapterId>) -> Result<Option<AdapterId>, RegistryError> {
-    let mut earlier = line(connection)?;
+    let mut earlier = promotions::line(connection)?;
     if earlier.pop().is_none() {
         return Err(RegistryError::NothingToRollBack);
     }
@@ -136,22 +90,6 @@ fn target(connection: &Connection, to: Option<&AdapterId>) -> Result<Option<Adap
         Some(to) => Ok(Some(to.clone())),
         None => Ok(earlier.pop()),
     }
-}
-
-/// The champion's line: the adapters that rolling back would go through, the champion last. Empty for the base model.
-pub(crate) fn line(connection: &Connection) -> Result<Vec<AdapterId>, RegistryError> {
-    let mut line = Vec::new();
-    for promotion in history(connection)? {
-        if promotion.reason == PromotionReason::Rollback {
-            // The champion itself goes first: it may be in the line twice, and going back never stays where it is.
-            line.pop();
-            let kept = line.iter().rposition(|earlier| Some(earlier) == promotion.to.as_ref());
-            line.truncate(kept.map_or(0, |last| last + 1));
-        } else {
-            line.extend(promotion.to);
-        }
-    }
-    Ok(line)
 }
 
 /// Moves the pointer, the states and the history together; this is the only function that does.
@@ -171,20 +109,4 @@ pub(crate) fn change(connection: &Connection, change: &Change<'_>, at_ms: i64) -
     connection.execute("UPDATE adapters SET state = 'champion' WHERE id = ?1", [to])?;
     connection.execute("UPDATE champion SET adapter = ?1", [to])?;
     invariants::exactly_one_champion(connection)
-}
-
-pub(crate) fn history(connection: &Connection) -> Result<Vec<Promotion>, RegistryError> {
-    let mut statement = connection.prepare_cached("SELECT * FROM promotions ORDER BY number")?;
-    Ok(statement.query_map([], promotion)?.collect::<Result<_, _>>()?)
-}
-
-fn promotion(row: &Row<'_>) -> rusqlite::Result<Promotion> {
-    Ok(Promotion {
-        at_ms: row.get("at_ms")?,
-        from: column::parsed_optional(row, "from_adapter")?,
-        to: column::parsed_optional(row, "to_adapter")?,
-        reason: column::named(row, "reason")?,
-        cycle: row.get::<_, Option<u64>>("cycle")?.map(CycleId),
-        note: row.get("note")?,
-    })
 }

@@ -4,13 +4,13 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use perennial_durable::failpoint;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
+use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 
-use crate::{RegistryError, invariants};
+use crate::RegistryError;
 
 /// Step `n` brings a database from version `n` to `n + 1`. Steps are only ever added.
 const MIGRATIONS: [&str; 6] = [
@@ -29,9 +29,6 @@ const APPLICATION_ID: i32 = 0x5045_524e;
 const FILE_MODE: u32 = 0o600;
 /// What the write-ahead log is cut back to once it was copied into the database. It grows beyond while somebody reads.
 const WAL_BYTES_KEPT: u64 = 4 << 20;
-
-/// How many of SQLite's instructions are run between two looks at the clock.
-const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
 
 /// How long a writer waits for a reader in another process, such as a command that lists adapters.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,41 +60,7 @@ impl Registry {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// Checks every property of [`invariants`], the foreign keys, and SQLite's own structures. Reads the whole database.
-    ///
-    /// # Errors
-    /// The first thing that does not hold.
-    pub fn check(&self) -> Result<(), RegistryError> {
-        let connection = self.lock();
-        invariants::database_is_sound(&connection)?;
-        invariants::exactly_one_champion(&connection)?;
-        invariants::no_promotion_without_passed_gate(&connection)?;
-        invariants::sample_id_stored_once(&connection)?;
-        invariants::phases_in_order(&connection)
-    }
-
-    /// Checks SQLite's own structures for at most so long, and the champion. Returns whether all was looked at; for the rest
-    /// there is [`check`](Self::check).
-    ///
-    /// # Errors
-    /// The first thing that does not hold.
-    pub fn check_for(&self, time: Duration) -> Result<bool, RegistryError> {
-        let connection = self.lock();
-        let deadline = Instant::now() + time;
-        connection.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || Instant::now() >= deadline));
-        let checked = invariants::database_is_sound(&connection);
-        connection.progress_handler(0, None::<fn() -> bool>);
-        let whole = match checked {
-            Err(RegistryError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-                false
-            }
-            checked => checked.map(|()| true)?,
-        };
-        invariants::exactly_one_champion(&connection)?;
-        Ok(whole)
-    }
-
-    /// Runs one of the [`invariants`], or any other reading.
+    /// Runs one of the [`invariants`](crate::invariants), or any other reading.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
         read(&self.lock())
     }

@@ -1,7 +1,7 @@
 use perennial_types::CycleId;
 use rusqlite::{Connection, params};
 
-use crate::{CycleOutcome, Phase, Registry, RegistryError, cycles::open_cycle_of};
+use crate::{CycleOutcome, Phase, Registry, RegistryError, cycle_rows::open_cycle_of};
 
 impl Registry {
     /// Ends a cycle that cannot go on, and says why and how to mend it. Its samples stay fresh.

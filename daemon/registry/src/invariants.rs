@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use perennial_types::{AdapterId, Fingerprint};
 use rusqlite::Connection;
 
-use crate::{RegistryError, champion, column, store};
+use crate::{RegistryError, column, promotions, store};
 
 /// Exactly one champion, which may be the base model: the pointer, the adapters' states and the history of promotions
 /// name the same one.
@@ -14,10 +14,10 @@ use crate::{RegistryError, champion, column, store};
 /// # Errors
 /// What they name, where they differ.
 pub fn exactly_one_champion(connection: &Connection) -> Result<(), RegistryError> {
-    let pointer = champion::read(connection)?;
+    let pointer = promotions::champion(connection)?;
     let mut statement = connection.prepare_cached("SELECT id FROM adapters WHERE state = 'champion'")?;
     let by_state: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let by_history = champion::line(connection)?.pop();
+    let by_history = promotions::line(connection)?.pop();
     let by_pointer: Vec<&str> = pointer.iter().map(AdapterId::as_str).collect();
     if by_state == by_pointer && by_history == pointer {
         return Ok(());
@@ -51,7 +51,7 @@ pub fn no_promotion_without_passed_gate(connection: &Connection) -> Result<(), R
     if let Some(number) = unjustified.first() {
         return broken(format!("promotion {number} has no passed decision on the same fingerprints"));
     }
-    let history = champion::history(connection)?;
+    let history = promotions::all(connection)?;
     let mut before = None;
     for (number, promotion) in history.into_iter().enumerate() {
         if promotion.from != before {

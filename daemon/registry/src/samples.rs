@@ -6,7 +6,7 @@ use std::{
 use perennial_types::{Domain, Fingerprint, Kind, SampleId};
 use rusqlite::{Connection, Params, Row};
 
-use crate::{Registry, RegistryError, champion, column, tries::REFUSED};
+use crate::{Registry, RegistryError, column, promotions, tries::REFUSED};
 
 /// Where a sample is and what the catalogue knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Registry {
     /// Where the database fails.
     pub fn replayable(&self) -> Result<Vec<SampleRecord>, RegistryError> {
         let connection = self.lock();
-        let line = serde_json::to_string(&champion::line(&connection)?)?;
+        let line = serde_json::to_string(&promotions::line(&connection)?)?;
         let sql = format!(
             "{RECORDS} WHERE samples.cycle IN
                  (SELECT cycle FROM candidates WHERE adapter IN (SELECT value FROM json_each(?1)))

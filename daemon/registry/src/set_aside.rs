@@ -4,7 +4,7 @@ use perennial_types::{CycleId, Domain, SampleId};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::{Registry, RegistryError, catalogue::among, column, tries};
+use crate::{Registry, RegistryError, column, lookup::among, tries};
 
 /// A sample that is set aside: nothing can be learned from it as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use perennial_types::{AdapterId, CycleId, SampleId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::{Registry, RegistryError, catalogue::FRESH, column};
+use crate::{Registry, RegistryError, column, lookup::FRESH};
 
 /// How often a sample was learned by a candidate that the gate refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use toml::{
 };
 
 use super::{
-    Config, ConfigError,
+    Config, ConfigError, Sources,
     credentials::take_credentials,
     nearest::nearest,
     overrides::{Override, apply, overrides},
@@ -22,19 +22,6 @@ use super::{
 
 /// Read where no `--config` is given, if it is there.
 const DEFAULT_FILE: &str = "/etc/perennial/perennial.toml";
-
-/// What the configuration is made of.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sources {
-    /// `--config FILE`.
-    pub(crate) file: Option<PathBuf>,
-    /// `--set KEY=VALUE`, in order.
-    pub(crate) set: Vec<String>,
-    /// `--state DIR`.
-    pub(crate) state: Option<PathBuf>,
-    /// The environment's variables.
-    pub(crate) environment: Vec<(String, String)>,
-}
 
 /// A configuration that is fit to run with, and where it comes from.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ mod listen;
 mod load;
 mod log_level;
 mod nearest;
+mod objective;
 mod overrides;
 mod paths;
 mod place;
@@ -31,6 +32,7 @@ mod rewards;
 mod sections;
 #[cfg(test)]
 mod shipped;
+mod sources;
 mod stages;
 mod train_choices;
 mod validate;
@@ -51,14 +53,16 @@ pub(crate) use self::{
     ingest::Ingest,
     learned::key_to_train,
     listen::{Listen, SocketMode},
-    load::{Loaded, Sources, load},
+    load::{Loaded, load},
     log_level::{LevelError, log_filter},
+    objective::{Objective, TrainStage},
     ratio::Ratio,
     reload::Reload,
     replay::{BaseAnswers, Embedding, Replay},
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
-    stages::{Objective, TrainStage, stages_of},
+    sources::Sources,
+    stages::stages_of,
     train_choices::{Schedule, Start},
 };
 

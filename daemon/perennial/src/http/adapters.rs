@@ -6,9 +6,11 @@ use axum::{
     extract::{Path, State},
 };
 use perennial_types::AdapterId;
-use serde::Deserialize;
 
-use super::{ApiError, cycles::parse};
+use super::{
+    ApiError,
+    asked::{parse, read},
+};
 use crate::{
     answers::{AdapterRow, AdapterShown, Promote, RollBack},
     ports::Daemon,
@@ -43,12 +45,4 @@ pub(super) async fn promote(
 pub(super) async fn roll_back(State(daemon): State<Arc<dyn Daemon>>, body: Bytes) -> Result<Json<RollBack>, ApiError> {
     let RollBack { to } = read(&body)?;
     Ok(Json(RollBack { to: daemon.roll_back(to).await? }))
-}
-
-/// A body of JSON, which may be empty.
-pub(super) fn read<T: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ApiError> {
-    if body.trim_ascii().is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
 }

@@ -1,4 +1,4 @@
-use std::{fmt::Display, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -8,7 +8,10 @@ use axum::{
 };
 use perennial_gate::Report;
 
-use super::{ApiError, adapters::read};
+use super::{
+    ApiError,
+    asked::{parse, read},
+};
 use crate::{
     answers::{Abort, Aborting, BY_HAND, CycleRow, CycleShown, Requeued, Started},
     ports::Daemon,
@@ -59,9 +62,4 @@ pub(super) async fn requeue(
     Path(id): Path<String>,
 ) -> Result<Json<Requeued>, ApiError> {
     Ok(Json(Requeued { samples: daemon.requeue(parse(&id)?).await? }))
-}
-
-/// Reads a name out of a path.
-pub(super) fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, ApiError> {
-    text.parse().map_err(|error: T::Err| ApiError::bad_request(error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod admission;
+mod asked;
 mod body;
 mod code;
 mod content;
@@ -11,10 +12,13 @@ mod guard;
 mod health;
 mod listener;
 mod openapi;
+mod operation;
+mod operations;
 mod patient;
 mod pin;
 mod problems;
 mod quarantine;
+mod route;
 mod routes;
 mod samples;
 mod serve;
@@ -31,7 +35,7 @@ use axum::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::trace::TraceLayer;
 
-pub(crate) use self::{code::Code, error::Problem, listener::Listener, openapi::document, tokens::Tokens};
+pub(crate) use self::{code::Code, error::Problem, listener::Listener, routes::document, tokens::Tokens};
 use self::{error::ApiError, guard::Host, serve::Connections, tokens::Role};
 use crate::{config, ports::Daemon};
 

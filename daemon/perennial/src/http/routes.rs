@@ -3,48 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    handler::Handler,
-    http::Method,
-    middleware::from_fn_with_state,
-    routing::{MethodFilter, MethodRouter, on},
-};
+use axum::{Json, Router, middleware::from_fn_with_state};
+use utoipa::openapi::OpenApi;
 
 use super::{
     ApiError, App, Role, Tokens, adapters,
-    admission::{Admission, admit},
+    admission::admit,
     content::Content,
-    cycles,
-    guard::changes_something,
-    health,
-    openapi::{self, Operation, operations as docs},
-    pin, quarantine, samples,
+    cycles, health, openapi, operations as docs, pin, quarantine,
+    route::{Route, get, post},
+    samples,
 };
-
-/// Something that can be asked.
-pub(super) struct Route {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    /// What a caller must be allowed, where tokens are asked for; `None` is open to whoever reaches the port.
-    pub(super) role: Option<Role>,
-    pub(super) content: Content,
-    /// What the reference says of it.
-    pub(super) operation: Operation,
-    handler: MethodRouter<App>,
-}
-
-impl Route {
-    /// What changes something takes a role and a body of a type, even if the table forgot to say so.
-    fn admission(&self, tokens: Option<Arc<Tokens>>) -> Admission {
-        let (role, content) = match (changes_something(&self.method), self.role, self.content) {
-            (true, role, Content::Nothing) => (role.or(Some(Role::Operate)), Content::Json),
-            (true, role, content) => (role.or(Some(Role::Operate)), content),
-            (false, role, content) => (role, content),
-        };
-        Admission { tokens, role, content }
-    }
-}
 
 /// Every route.
 pub(super) fn routes() -> Vec<Route> {
@@ -54,7 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/ready", None, health::ready, docs::ready()),
         get("/ready/training", read, health::training, docs::training()),
         get("/metrics", read, health::metrics, docs::metrics()),
-        get("/v1/openapi.json", read, openapi::answer, docs::reference()),
+        get("/v1/openapi.json", read, reference, docs::reference()),
         get("/v1/status", read, health::status, docs::status()),
         post("/v1/samples", ingest, Content::Rows, samples::take, docs::take_samples()),
         get("/v1/quarantine", read, quarantine::list, docs::quarantine()),
@@ -82,6 +51,16 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// The reference of them all.
+pub(crate) fn document() -> OpenApi {
+    openapi::document(routes())
+}
+
+/// `GET /v1/openapi.json`
+async fn reference() -> Json<OpenApi> {
+    Json(document())
+}
+
 /// The routes, each behind its admission. `tokens` is `None` where whoever reaches the listener may do everything.
 pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<App> {
     let add = |router: Router<App>, route: Route| {
@@ -95,26 +74,10 @@ pub(super) fn router(tokens: Option<Arc<Tokens>>) -> Router<App> {
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
 }
 
-fn get<H, T>(path: &'static str, role: Option<Role>, handler: H, operation: Operation) -> Route
-where
-    H: Handler<T, App>,
-    T: 'static,
-{
-    let handler = on(MethodFilter::GET, handler);
-    Route { method: Method::GET, path, role, content: Content::Nothing, operation, handler }
-}
-
-fn post<H, T>(path: &'static str, role: Option<Role>, content: Content, handler: H, operation: Operation) -> Route
-where
-    H: Handler<T, App>,
-    T: 'static,
-{
-    Route { method: Method::POST, path, role, content, operation, handler: on(MethodFilter::POST, handler) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::guard::changes_something;
 
     #[test]
     fn every_route_that_changes_something_takes_a_role_to_do_so_and_a_type_that_no_form_can_send() {

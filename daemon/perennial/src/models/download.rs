@@ -12,7 +12,7 @@ use reqwest::{
     header::RANGE,
 };
 
-use super::{known::PinnedFile, pull::Watch};
+use super::{known::PinnedFile, watch::Watch};
 
 /// A hub that does not answer within this time is out of reach: another source is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

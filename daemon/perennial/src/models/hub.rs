@@ -2,7 +2,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{download, known::HubModel, pull::Watch, sha256};
+use super::{download, known::HubModel, sha256, watch::Watch};
 
 /// The hub, unless the usual variable names a mirror.
 const HUB: &str = "https://huggingface.co";

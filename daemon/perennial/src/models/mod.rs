@@ -9,6 +9,7 @@ mod known;
 mod pull;
 mod pypi;
 mod sha256;
+mod watch;
 
 use std::{
     io,
@@ -23,7 +24,8 @@ use perennial_learn::{
 
 pub(crate) use self::{
     known::KNOWN,
-    pull::{Watch, link, pull},
+    pull::{link, pull},
+    watch::Watch,
 };
 use crate::config;
 

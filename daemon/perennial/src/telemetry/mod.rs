@@ -3,6 +3,7 @@
 
 mod activity;
 mod events;
+mod labels;
 mod log;
 mod metrics;
 mod progress;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub(crate) use self::{
     activity::ActivityBoard,
     events::*,
+    labels::{FileOutcome, Phase},
     log::{LogControl, init as init_log},
     metrics::Metrics,
     progress::ProgressBar,

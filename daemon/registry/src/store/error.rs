@@ -6,7 +6,7 @@ use std::{
 use perennial_durable::DurableError;
 use perennial_types::Fingerprint;
 
-use super::folder::FILE_BYTES_MAX;
+use super::FILE_BYTES_MAX;
 
 /// Why an adapter's folder could not be stored or read.
 #[derive(Debug, thiserror::Error)]

@@ -9,12 +9,10 @@ use perennial_durable::{create_folder_durably, failpoint, rename_durably, sync_f
 use perennial_types::{AdapterId, Fingerprint, Fingerprinter};
 
 use super::{
-    StoreError,
+    FILE_BYTES_MAX, StoreError,
     error::{changed, io_error},
 };
 
-/// The largest file of an adapter: each is read into memory to be fingerprinted.
-pub(super) const FILE_BYTES_MAX: u64 = 4 << 30;
 /// Readable for all, writable for none: production reads as another user.
 const FILE_MODE: u32 = 0o444;
 /// Production reads as a member of the group; nobody but the owner puts anything in.

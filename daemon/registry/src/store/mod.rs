@@ -6,3 +6,6 @@ mod folder;
 
 pub use error::StoreError;
 pub use folder::{copy_adapter, fingerprint_files, store_adapter, verify_adapter};
+
+/// The largest file of an adapter: each is read into memory to be fingerprinted.
+const FILE_BYTES_MAX: u64 = 4 << 30;

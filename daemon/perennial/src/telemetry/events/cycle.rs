@@ -3,65 +3,15 @@
 use std::time::Duration;
 
 use perennial_drift::Cause;
-use perennial_registry::Phase as State;
 use perennial_types::CycleId;
 use tracing::{error, info, warn};
 
 use crate::{
     answers::{Activity, CycleEnd},
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, Phase, Telemetry},
     told::sentence,
     told::told,
 };
-
-/// A cycle's phases as work under way. (The registry records the states that they end in: `train` ends in `trained`.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Choosing the new samples.
-    Collect,
-    /// Drawing and freezing the training set.
-    Mix,
-    /// Training the candidate.
-    Train,
-    /// Scoring champion and candidate.
-    Evaluate,
-    /// The gate's decision.
-    Decide,
-    /// Putting the new champion where production reads it.
-    Publish,
-}
-
-impl From<State> for Phase {
-    /// The work that ends in this state.
-    fn from(state: State) -> Self {
-        match state {
-            State::Collected => Self::Collect,
-            State::Mixed => Self::Mix,
-            State::Trained => Self::Train,
-            State::Evaluated => Self::Evaluate,
-            State::Decided => Self::Decide,
-            State::Published => Self::Publish,
-        }
-    }
-}
-
-impl Phase {
-    /// Every phase, in order.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Collect, Self::Mix, Self::Train, Self::Evaluate, Self::Decide, Self::Publish];
-
-    /// The name in logs, metrics and the status.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Collect => "collect",
-            Self::Mix => "mix",
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-            Self::Decide => "decide",
-            Self::Publish => "publish",
-        }
-    }
-}
 
 /// A cycle was begun, or goes on after a restart.
 pub(crate) struct CycleStarted {

@@ -8,36 +8,8 @@ use tracing::{debug, error, info, warn};
 use super::whole;
 use crate::{
     answers::{IntakeReport, SetAside, Untrained, Waiting},
-    telemetry::{Event, Telemetry},
+    telemetry::{Event, FileOutcome, Telemetry},
 };
-
-/// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileOutcome {
-    /// Taken in.
-    Taken,
-    /// Not rows at all: moved to quarantine.
-    Quarantined,
-    /// Could not be stored or moved; it is tried again.
-    Failed,
-    /// Failed too often: it is tried no more until it changes.
-    SetAside,
-}
-
-impl FileOutcome {
-    /// Every outcome.
-    pub(crate) const ALL: [Self; 4] = [Self::Taken, Self::Quarantined, Self::Failed, Self::SetAside];
-
-    /// The name in metrics.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Quarantined => "quarantined",
-            Self::Failed => "failed",
-            Self::SetAside => "set_aside",
-        }
-    }
-}
 
 /// Rows of a file or a request were taken in.
 pub(crate) struct RowsTaken<'a> {

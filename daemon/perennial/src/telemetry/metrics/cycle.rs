@@ -6,7 +6,7 @@ use prometheus::{
 };
 
 use super::{counters, register, zero};
-use crate::{failure::FailureKind, telemetry::events::Phase};
+use crate::{failure::FailureKind, telemetry::labels::Phase};
 
 /// Cycles and their phases.
 pub(crate) struct CycleMetrics {

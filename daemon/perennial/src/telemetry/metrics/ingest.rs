@@ -7,7 +7,7 @@ use prometheus::{
 };
 
 use super::{counters, register, zero};
-use crate::telemetry::events::FileOutcome;
+use crate::telemetry::labels::FileOutcome;
 
 /// The doors.
 pub(crate) struct HttpMetrics {

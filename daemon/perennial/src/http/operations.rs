@@ -2,50 +2,47 @@
 
 use perennial_types::{CycleId, Domain};
 
-use super::Operation;
-use crate::{
-    answers::{
-        Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins,
-        Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
-    },
-    http::{Code, health::METRICS_TYPE},
+use super::{Code, health::METRICS_TYPE, operation::Operation};
+use crate::answers::{
+    Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins,
+    Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
 };
 
 const ADAPTER: &str = "The adapter, as `GET /v1/adapters` names it.";
 const CYCLE: &str = "The cycle's number.";
 const FILE: &str = "The file, as `GET /v1/quarantine` names it.";
 
-pub(in crate::http) fn live() -> Operation {
+pub(super) fn live() -> Operation {
     Operation::new("The process answers.").says("text/plain; charset=utf-8", "live\n")
 }
 
-pub(in crate::http) fn ready() -> Operation {
+pub(super) fn ready() -> Operation {
     Operation::new("The daemon takes work.")
         .more("Training that is stuck is told to callers with the role `read`, and is no reason to send samples elsewhere.")
         .answers_such_as(&Ready { ready: true, stuck: None })
         .problems(&[Code::Unavailable])
 }
 
-pub(in crate::http) fn training() -> Operation {
+pub(super) fn training() -> Operation {
     Operation::new("Training gets on: it runs, or waits for nothing but samples.")
         .answers_such_as(&Ready { ready: true, stuck: None })
         .problems(&[Code::TrainingIsStuck])
 }
 
-pub(in crate::http) fn metrics() -> Operation {
+pub(super) fn metrics() -> Operation {
     Operation::new("Everything that is measured, in Prometheus's text format.")
         .says(METRICS_TYPE, "perennial_ingest_rows_total{outcome=\"accepted\"} 30\n")
 }
 
-pub(in crate::http) fn reference() -> Operation {
+pub(super) fn reference() -> Operation {
     Operation::new("This reference.").answers_any()
 }
 
-pub(in crate::http) fn status() -> Operation {
+pub(super) fn status() -> Operation {
     Operation::new("How things stand.").answers::<Status>()
 }
 
-pub(in crate::http) fn take_samples() -> Operation {
+pub(super) fn take_samples() -> Operation {
     let report = IntakeReport {
         accepted: 30,
         rejected: 1,
@@ -68,38 +65,38 @@ pub(in crate::http) fn take_samples() -> Operation {
         .problems(&[Code::OverBound, Code::Unreadable, Code::Damaged, Code::NothingTaken, Code::Unavailable])
 }
 
-pub(in crate::http) fn quarantine() -> Operation {
+pub(super) fn quarantine() -> Operation {
     Operation::new("What lies in quarantine: files of refused rows, and files that were refused as a whole.")
         .answers::<Listing>()
 }
 
-pub(in crate::http) fn quarantined_rows() -> Operation {
+pub(super) fn quarantined_rows() -> Operation {
     Operation::new("The first lines of a file of refused rows, each with its reason.")
         .of::<String>("name", FILE)
         .answers::<Lines>()
 }
 
-pub(in crate::http) fn requeue_rows() -> Operation {
+pub(super) fn requeue_rows() -> Operation {
     Operation::new("Takes the rows of a quarantine file in again, under the configuration of now.")
         .of::<String>("name", FILE)
         .answers_such_as(&RequeueReport { accepted: 4, rejected: 1, ..Default::default() })
 }
 
-pub(in crate::http) fn give_file_back() -> Operation {
+pub(super) fn give_file_back() -> Operation {
     Operation::new("Gives a file that was refused as a whole back to the inbox.").of::<String>("name", FILE)
 }
 
-pub(in crate::http) fn adapters() -> Operation {
+pub(super) fn adapters() -> Operation {
     Operation::new("All adapters, the newest first.").lists::<AdapterRow>()
 }
 
-pub(in crate::http) fn adapter() -> Operation {
+pub(super) fn adapter() -> Operation {
     Operation::new("All that is known of an adapter, and its cycle's report as Markdown.")
         .of::<schemas::AdapterId>("id", ADAPTER)
         .answers::<AdapterShown>()
 }
 
-pub(in crate::http) fn promote() -> Operation {
+pub(super) fn promote() -> Operation {
     Operation::new("Puts an adapter in service by hand, without the gate's word.")
         .of::<schemas::AdapterId>("id", ADAPTER)
         .takes(&Promote { reason: "the suite is out of date".to_owned() })
@@ -107,43 +104,43 @@ pub(in crate::http) fn promote() -> Operation {
         .problems(&[Code::Refused])
 }
 
-pub(in crate::http) fn roll_back() -> Operation {
+pub(super) fn roll_back() -> Operation {
     Operation::new("Puts an earlier champion back in service: the one before, or the one that is named.")
         .takes(&RollBack { to: None })
         .answers_such_as(&RollBack { to: None })
         .problems(&[Code::Refused])
 }
 
-pub(in crate::http) fn pins() -> Operation {
+pub(super) fn pins() -> Operation {
     Operation::new("The anchor, against which candidates are held beside the champion, and all before it.")
         .answers::<Pins>()
 }
 
-pub(in crate::http) fn pin() -> Operation {
+pub(super) fn pin() -> Operation {
     Operation::new("Pins the anchor: an adapter by its id, `champion` or `base`.")
         .takes(&SetPin { adapter: Whom::Champion, reason: "we looked at it".to_owned() })
         .answers::<Anchor>()
         .problems(&[Code::NotFound, Code::Refused])
 }
 
-pub(in crate::http) fn cycles() -> Operation {
+pub(super) fn cycles() -> Operation {
     Operation::new("The last cycles, the newest first.").lists::<CycleRow>()
 }
 
-pub(in crate::http) fn start_cycle() -> Operation {
+pub(super) fn start_cycle() -> Operation {
     Operation::new("Starts a cycle, or goes on with the unfinished one.")
         .accepts()
         .answers_such_as(&Started { cycle: CycleId(7) })
         .problems(&[Code::CycleUnderWay, Code::NothingToDo, Code::Refused, Code::Unavailable])
 }
 
-pub(in crate::http) fn cycle() -> Operation {
+pub(super) fn cycle() -> Operation {
     Operation::new("All that is known of a cycle, the samples that it set aside, and its report as Markdown.")
         .of::<schemas::CycleId>("id", CYCLE)
         .answers::<CycleShown>()
 }
 
-pub(in crate::http) fn gate() -> Operation {
+pub(super) fn gate() -> Operation {
     Operation::new(
         "What the gate says of an ended cycle under the configuration of now, from the scores that are kept.",
     )
@@ -152,7 +149,7 @@ pub(in crate::http) fn gate() -> Operation {
     .problems(&[Code::Refused])
 }
 
-pub(in crate::http) fn abort() -> Operation {
+pub(super) fn abort() -> Operation {
     Operation::new("Aborts a cycle at its next safe point; its samples wait for the next.")
         .of::<schemas::CycleId>("id", CYCLE)
         .takes(&Abort { reason: "wrong data".to_owned() })
@@ -161,7 +158,7 @@ pub(in crate::http) fn abort() -> Operation {
         .problems(&[Code::Refused])
 }
 
-pub(in crate::http) fn requeue() -> Operation {
+pub(super) fn requeue() -> Operation {
     Operation::new(
         "Gives an ended cycle's new samples back, and those that it set aside, so that a later one trains on them.",
     )

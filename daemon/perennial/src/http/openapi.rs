@@ -1,11 +1,8 @@
 //! The reference of the HTTP interface, as OpenAPI: made from the table of routes, so that it can leave none out.
 
-mod operation;
-pub(super) mod operations;
-
 use std::collections::BTreeMap;
 
-use axum::{Json, http::Method};
+use axum::http::Method;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -18,14 +15,7 @@ use utoipa::{
     },
 };
 
-pub(super) use self::operation::Operation;
-use super::{
-    Code, Problem,
-    content::Content as Taken,
-    error::PROBLEM_TYPE,
-    guard::changes_something,
-    routes::{Route, routes},
-};
+use super::{Code, Problem, content::Content as Taken, error::PROBLEM_TYPE, guard::changes_something, route::Route};
 
 /// How a token is shown, by the name that the routes refer to.
 const TOKEN: &str = "token";
@@ -38,13 +28,13 @@ address without tokens, needs none.
 
 Every error is problem details (RFC 9457) with a `code` that never changes. Requests of pages of other sites are refused.";
 
-/// The whole reference.
-pub(crate) fn document() -> OpenApi {
+/// The whole reference of these routes.
+pub(super) fn document(routes: Vec<Route>) -> OpenApi {
     let (mut paths, mut schemas) = (PathsBuilder::new(), BTreeMap::new());
     let mut problem = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut problem);
     schemas.extend(problem);
-    for route in routes() {
+    for route in routes {
         let method = if route.method == Method::POST { HttpMethod::Post } else { HttpMethod::Get };
         let operation = written(&route);
         schemas.extend(route.operation.schemas);
@@ -64,11 +54,6 @@ pub(crate) fn document() -> OpenApi {
         .paths(paths)
         .components(Some(components.build()))
         .build()
-}
-
-/// `GET /v1/openapi.json`
-pub(super) async fn answer() -> Json<OpenApi> {
-    Json(document())
 }
 
 fn written(route: &Route) -> Written {
@@ -136,11 +121,11 @@ fn problem(codes: &[Code]) -> ResponseBuilder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http::routes::{document, routes};
 
     #[test]
     fn the_committed_reference_is_what_the_routes_say() {
-        let committed = include_str!("../../../../../docs/openapi.json");
+        let committed = include_str!("../../../../docs/openapi.json");
         let own = serde_json::to_string_pretty(&document()).unwrap();
         assert!(committed.trim_end() == own, "write it anew: perennial openapi > docs/openapi.json");
     }

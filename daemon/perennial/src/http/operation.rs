@@ -10,10 +10,10 @@ use utoipa::{
     },
 };
 
-use super::super::Code;
+use super::Code;
 
 /// What the reference says of a route beside what the table of routes does.
-pub(in crate::http) struct Operation {
+pub(super) struct Operation {
     pub(super) summary: &'static str,
     pub(super) more: &'static str,
     pub(super) status: StatusCode,
@@ -32,7 +32,7 @@ pub(in crate::http) struct Operation {
 
 impl Operation {
     /// What the route does, in a sentence. Unless more is said, it answers with JSON's `null`.
-    pub(in crate::http) fn new(summary: &'static str) -> Self {
+    pub(super) fn new(summary: &'static str) -> Self {
         let null = ObjectBuilder::new().schema_type(Type::Null);
         Self {
             summary,
@@ -48,70 +48,70 @@ impl Operation {
     }
 
     /// What else there is to say.
-    pub(in crate::http) fn more(self, more: &'static str) -> Self {
+    pub(super) fn more(self, more: &'static str) -> Self {
         Self { more, ..self }
     }
 
     /// It answers with this type.
-    pub(in crate::http) fn answers<T: ToSchema>(mut self) -> Self {
+    pub(super) fn answers<T: ToSchema>(mut self) -> Self {
         let answer = ContentBuilder::new().schema(Some(self.named::<T>())).build();
         Self { answer, ..self }
     }
 
     /// It answers with a list of this type.
-    pub(in crate::http) fn lists<T: ToSchema>(mut self) -> Self {
+    pub(super) fn lists<T: ToSchema>(mut self) -> Self {
         let list = ArrayBuilder::new().items(self.named::<T>());
         let answer = ContentBuilder::new().schema(Some(list)).build();
         Self { answer, ..self }
     }
 
     /// It answers such as this.
-    pub(in crate::http) fn answers_such_as<T: ToSchema + Serialize>(mut self, example: &T) -> Self {
+    pub(super) fn answers_such_as<T: ToSchema + Serialize>(mut self, example: &T) -> Self {
         let answer = self.such_as(example);
         Self { answer, ..self }
     }
 
     /// It answers with a text of this type.
-    pub(in crate::http) fn says(self, kind: &'static str, example: &str) -> Self {
+    pub(super) fn says(self, kind: &'static str, example: &str) -> Self {
         let answer = ContentBuilder::new().schema(Some(String::schema())).example(Some(Value::from(example))).build();
         Self { kind, answer, ..self }
     }
 
     /// It answers with any JSON object.
-    pub(in crate::http) fn answers_any(self) -> Self {
+    pub(super) fn answers_any(self) -> Self {
         let answer = ContentBuilder::new().schema(Some(ObjectBuilder::new())).build();
         Self { answer, ..self }
     }
 
     /// It answers before it is done.
-    pub(in crate::http) fn accepts(self) -> Self {
+    pub(super) fn accepts(self) -> Self {
         Self { status: StatusCode::ACCEPTED, ..self }
     }
 
     /// It takes a body such as this.
-    pub(in crate::http) fn takes<T: ToSchema + Serialize>(mut self, example: &T) -> Self {
+    pub(super) fn takes<T: ToSchema + Serialize>(mut self, example: &T) -> Self {
         let body = Some(self.such_as(example));
         Self { body, ..self }
     }
 
     /// It takes rows such as these.
-    pub(in crate::http) fn takes_rows(self, example: &str) -> Self {
+    pub(super) fn takes_rows(self, example: &str) -> Self {
         let body = ContentBuilder::new().schema(Some(String::schema())).example(Some(Value::from(example))).build();
         Self { body: Some(body), ..self }
     }
 
     /// The part of its path that names something.
-    pub(in crate::http) fn of<T: PartialSchema>(self, name: &str, says: &str) -> Self {
+    pub(super) fn of<T: PartialSchema>(self, name: &str, says: &str) -> Self {
         self.parameter::<T>(name, ParameterIn::Path, Required::True, says)
     }
 
     /// What may stand behind its path.
-    pub(in crate::http) fn query<T: PartialSchema>(self, name: &str, says: &str) -> Self {
+    pub(super) fn query<T: PartialSchema>(self, name: &str, says: &str) -> Self {
         self.parameter::<T>(name, ParameterIn::Query, Required::False, says)
     }
 
     /// What may be wrong with it in particular.
-    pub(in crate::http) fn problems(self, codes: &[Code]) -> Self {
+    pub(super) fn problems(self, codes: &[Code]) -> Self {
         Self { problems: codes.to_vec(), ..self }
     }
 
