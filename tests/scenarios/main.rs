@@ -19,7 +19,6 @@ mod http_patience;
 mod inbox;
 mod ingest;
 mod intake;
-mod layers;
 mod lifecycle;
 mod loader;
 mod modes;

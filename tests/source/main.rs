@@ -10,3 +10,4 @@
 mod circles;
 mod file_length;
 mod imports;
+mod layers;

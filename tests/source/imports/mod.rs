@@ -82,6 +82,19 @@ fn circles_among(level: &[String], imports: &Imports<'_>) -> Vec<Circle> {
     circles
 }
 
+/// The modules at the top of the crate that begins in a file, each with the others that it imports, if any.
+pub(crate) fn at_the_top(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for import in Modules::read(root).imports() {
+        if let (Some(from), Some(to)) = (import.from.first(), import.to.first())
+            && from != to
+        {
+            found.entry(from.clone()).or_default().insert(to.clone());
+        }
+    }
+    found
+}
+
 /// All that a module imports, and what these import.
 fn reached_from<'a>(from: &str, imports: &Imports<'a>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
