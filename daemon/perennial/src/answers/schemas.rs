@@ -1,5 +1,7 @@
 //! How the types of other crates look in JSON, for the reference of the HTTP interface: they are sent as they are, and know
-//! nothing of it. That the two agree is checked on real answers (tests/src/reference.rs).
+//! nothing of it. What holds the two together are the black-box tests: every answer that one of them gets is held against the
+//! reference, whose objects are closed (tests/src/reference.rs), so a field that is new, or named or typed otherwise, fails the first
+//! test that gets it, as does one that is gone, unless it may be null. A variant or a type that no test gets is held by nothing.
 
 #![expect(dead_code, reason = "only their shape is read")]
 
