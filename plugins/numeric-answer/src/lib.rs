@@ -2,6 +2,7 @@
 
 mod find;
 mod number;
+mod plain;
 
 use perennial_reward_sdk::{export, prelude::*, text::Extract};
 

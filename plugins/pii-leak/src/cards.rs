@@ -1,6 +1,6 @@
 use crate::{
     digits::{Digits, Group, joined},
-    leaks::Found,
+    found::Found,
 };
 
 /// All payment cards' numbers, written in one or in groups of at least three digits with spaces or hyphens between.

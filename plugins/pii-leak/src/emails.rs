@@ -1,4 +1,4 @@
-use crate::leaks::Found;
+use crate::found::Found;
 
 /// All e-mail addresses: a local part of ASCII letters, digits and `._%+-`, and a host with a top-level domain of letters.
 pub(crate) fn emails(text: &[char]) -> Vec<Found> {

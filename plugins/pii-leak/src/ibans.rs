@@ -1,4 +1,4 @@
-use crate::leaks::Found;
+use crate::found::Found;
 
 /// Lengths by country, from the SWIFT IBAN registry.
 #[rustfmt::skip]

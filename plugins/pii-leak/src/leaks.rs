@@ -3,7 +3,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{cards::cards, digits::Digits, emails::emails, ibans::ibans, phones::phones};
+use crate::{cards::cards, digits::Digits, emails::emails, found::Found, ibans::ibans, phones::phones};
 
 /// A kind of personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -56,12 +56,6 @@ impl Kind {
 pub(crate) struct Leak {
     pub(crate) kind: Kind,
     pub(crate) value: String,
-}
-
-/// Something found, and where.
-pub(crate) struct Found {
-    pub(crate) value: String,
-    pub(crate) span: Range<usize>,
 }
 
 /// All personal data in a text. What is part of an IBAN is no card, and what is part of either no phone number.

@@ -3,6 +3,7 @@
 mod cards;
 mod digits;
 mod emails;
+mod found;
 mod ibans;
 mod leaks;
 mod phones;

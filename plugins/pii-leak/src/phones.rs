@@ -1,6 +1,6 @@
 use crate::{
     digits::{Digits, Group, joined},
-    leaks::Found,
+    found::Found,
 };
 
 /// Digits of an international number, after ITU-T E.164, with those that are in use at least.

@@ -54,6 +54,7 @@ mod fault;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+mod level;
 pub mod log;
 mod reward;
 mod task;

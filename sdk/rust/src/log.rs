@@ -2,16 +2,7 @@
 //!
 //! Natively they go nowhere but into [`testing::logged`](crate::testing::logged).
 
-/// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For the plugin's author.
-    Debug,
-    /// For who wonders.
-    Info,
-    /// Something is wrong with the data or the configuration.
-    Warn,
-}
+pub use crate::level::Level;
 
 /// Says something for the plugin's author.
 pub fn debug(message: impl AsRef<str>) {

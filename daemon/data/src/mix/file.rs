@@ -5,7 +5,7 @@ use perennial_durable as durable;
 use perennial_types::{Fingerprinter, Sample, SampleId};
 use serde_json::{Map, Value};
 
-use super::{Apart, Manifest, MixError, MixPlan, Origin, assert_nothing_held_out};
+use super::{Apart, Manifest, MixError, MixPlan, MixRow, Origin, assert_nothing_held_out};
 use crate::{
     columns::{self, ColumnError, SampleColumns},
     parquet_file::{self, ParquetFileError},
@@ -16,15 +16,6 @@ pub const MIX_FILE: &str = "mix.parquet";
 
 /// What is said of them, beside it.
 pub const MANIFEST_FILE: &str = "manifest.json";
-
-/// A sample of a mix.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MixRow {
-    /// The sample.
-    pub sample: Sample,
-    /// Where it comes from.
-    pub origin: Origin,
-}
 
 /// What the fingerprint of a mix is made of, row by row.
 const FINGERPRINTED_COLUMNS: [&str; 6] = ["id", "origin", "domain", "body", "reference", "metadata"];

@@ -4,6 +4,7 @@ mod draft;
 mod file;
 mod manifest;
 mod plan;
+mod row;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,10 @@ use perennial_types::{Fingerprint, Sample, SampleId};
 
 pub use self::{
     draft::Draft,
-    file::{MANIFEST_FILE, MIX_FILE, MixRow, freeze, read_manifest, read_mix},
+    file::{MANIFEST_FILE, MIX_FILE, freeze, read_manifest, read_mix},
     manifest::{DomainCounts, MANIFEST_VERSION, Manifest},
     plan::{MixConfig, MixPlan, NewSample, Origin},
+    row::MixRow,
 };
 use crate::parquet_file::ParquetFileError;
 

@@ -6,51 +6,21 @@ use perennial_reward_sdk::{
 };
 use regex_lite::Regex;
 
-use crate::schema::{
+use super::{
     document::{Document, walk},
-    equal, is_integer,
+    equal,
+    keyword::{count, elements, is_of_type, of_number},
+    report::Report,
 };
 
 /// How deeply schemas may call each other. The parser nests documents no deeper; only `$ref` in circles goes beyond.
 const DEPTH_MAX: usize = 128;
-/// How far a quotient may be from a whole number, relative to itself, for `multipleOf`: 0.3 is a multiple of 0.1.
-const QUOTIENT_SLACK: f64 = 1e-9;
 
 /// A schema, ready to check documents.
 #[derive(Debug)]
 pub(crate) struct Schema {
     root: Value,
     patterns: BTreeMap<String, Regex>,
-}
-
-/// How a document fared.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Report {
-    /// Demands of the schema that apply to something in the document.
-    pub(crate) demands: usize,
-    /// Those of them that are not met.
-    pub(crate) violations: usize,
-    /// The first of those, for people.
-    pub(crate) first: Option<String>,
-}
-
-impl Report {
-    /// The share of demands that are met; all of none.
-    pub(crate) fn share(&self) -> f64 {
-        if self.demands == 0 { 1.0 } else { 1.0 - self.violations as f64 / self.demands as f64 }
-    }
-
-    fn demand(&mut self, holds: bool, path: &str, what: impl FnOnce() -> String) {
-        self.demands += 1;
-        if holds {
-            return;
-        }
-        self.violations += 1;
-        if self.first.is_none() {
-            let place = if path.is_empty() { "the document" } else { path };
-            self.first = Some(format!("{place}: {}", what()));
-        }
-    }
 }
 
 /// What is checked, and where it is.
@@ -160,7 +130,7 @@ impl Schema {
         match at.value {
             Value::Number(number) => {
                 let value = number.as_f64().unwrap_or(f64::NAN);
-                number_keyword(keyword, demand, value, at, report);
+                of_number(keyword, demand, value, at.path, report);
             }
             Value::String(text) => self.text_keyword(keyword, demand, text, at, report),
             Value::Array(values) => self.array_keyword(keyword, demand, values, siblings, at, report),
@@ -282,49 +252,7 @@ impl Schema {
     }
 }
 
-fn number_keyword(keyword: &str, demand: &Value, value: f64, at: At<'_>, report: &mut Report) {
-    let Some(limit) = demand.as_f64() else { return };
-    match keyword {
-        "minimum" => report.demand(value >= limit, at.path, || format!("less than {demand}")),
-        "maximum" => report.demand(value <= limit, at.path, || format!("more than {demand}")),
-        "exclusiveMinimum" => report.demand(value > limit, at.path, || format!("not more than {demand}")),
-        "exclusiveMaximum" => report.demand(value < limit, at.path, || format!("not less than {demand}")),
-        "multipleOf" => {
-            let quotient = value / limit;
-            let is_whole = (quotient - quotient.round()).abs() <= QUOTIENT_SLACK * quotient.abs();
-            report.demand(is_whole, at.path, || format!("no multiple of {demand}"));
-        }
-        _ => {}
-    }
-}
-
-fn is_of_type(value: &Value, types: &Value) -> bool {
-    let is = |name: &Value| match (name.as_str(), value) {
-        (Some("number"), Value::Number(_))
-        | (Some("string"), Value::String(_))
-        | (Some("array"), Value::Array(_))
-        | (Some("object"), Value::Object(_))
-        | (Some("boolean"), Value::Bool(_))
-        | (Some("null"), Value::Null) => true,
-        (Some("integer"), Value::Number(number)) => is_integer(number),
-        _ => false,
-    };
-    match types {
-        Value::Array(names) => names.iter().any(is),
-        name => is(name),
-    }
-}
-
 // What `#` and `#/$defs/name` name. References to other documents are not followed.
 fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     root.pointer(reference.strip_prefix('#')?)
-}
-
-fn elements(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn count(value: &Value) -> usize {
-    // A limit that no memory can reach is as good as none.
-    value.as_f64().map_or(usize::MAX, |count| count as usize)
 }

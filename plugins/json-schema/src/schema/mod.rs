@@ -3,6 +3,8 @@
 mod check;
 mod document;
 mod equal;
+mod keyword;
+mod report;
 
 pub(crate) use check::Schema;
 pub(crate) use document::Document;

@@ -5,7 +5,7 @@ use perennial_reward_sdk::{
 };
 use proptest::prelude::*;
 
-use super::{check::Report, *};
+use super::{report::Report, *};
 
 fn schema(schema: Value) -> Schema {
     Schema::new(Document(schema)).unwrap()

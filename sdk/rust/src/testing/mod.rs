@@ -31,7 +31,7 @@ use std::cell::RefCell;
 pub use cases::{CaseError, run_cases};
 pub use task::task;
 
-use crate::{Fault, GroupReward, Task, Verdict, answer, log::Level};
+use crate::{Fault, GroupReward, Task, Verdict, answer, level::Level};
 
 /// Judges all completions of a task.
 ///

@@ -23,6 +23,7 @@ pub(super) const RUST_SDK: &[Source] = sources!["rust":
     "src/export.rs",
     "src/fault.rs",
     "src/guest.rs",
+    "src/level.rs",
     "src/lib.rs",
     "src/log.rs",
     "src/reward.rs",
