@@ -8,7 +8,7 @@ pub enum FamilyError {
     Key {
         /// The file.
         path: PathBuf,
-        /// The key.
+        /// With its tables, such as `rope_parameters.rope_theta`.
         key: String,
         /// What is wrong, as the rest of a sentence.
         problem: String,
@@ -20,7 +20,7 @@ pub enum FamilyError {
         path: PathBuf,
         /// Its `model_type`.
         model_type: String,
-        /// Those that are known.
+        /// The `model_type` of every family, with commas between.
         known: String,
     },
     /// The weights are not those of a model of this configuration.
@@ -42,7 +42,7 @@ pub enum FamilyError {
     /// A token that the model has no row for.
     #[error("the token {token} is none of the {vocab_size} that the model knows")]
     Token {
-        /// The token.
+        /// Its id.
         token: u32,
         /// The rows of its embeddings.
         vocab_size: usize,

@@ -34,7 +34,6 @@ pub(crate) enum LockError {
         /// The process that holds it, as it described itself.
         holder: String,
     },
-    /// It cannot be written.
     #[error(
         "the state directory {state} cannot be used: check that it may be written by this user, or choose another with --state"
     )]

@@ -19,7 +19,6 @@ pub(crate) fn told(error: impl AsRef<dyn Error>) -> String {
     text
 }
 
-/// Reason and remedy in one sentence.
 pub(crate) fn sentence(reason: &str, remedy: &str) -> String {
     if remedy.is_empty() { reason.to_owned() } else { format!("{reason}; to mend it: {remedy}") }
 }

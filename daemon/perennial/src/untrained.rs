@@ -38,7 +38,7 @@ pub(crate) fn among(counts: BTreeMap<Kind, u64>, config: &Config) -> Vec<Untrain
     untrained.map(|(kind, samples)| of(kind, samples)).collect()
 }
 
-/// Adds more to what was counted.
+/// The samples of a kind that is there already join its count.
 pub(crate) fn add(counted: &mut Vec<Untrained>, more: Vec<Untrained>) {
     for Untrained { kind, samples, key } in more {
         match counted.iter_mut().find(|known| known.kind == kind) {

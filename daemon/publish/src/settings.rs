@@ -10,7 +10,7 @@ pub trait Settings {
     /// What makes no sense by itself, by its key.
     fn faults(&self) -> Vec<Fault>;
 
-    /// The keys that are paths.
+    /// The keys that are paths: relative ones go from the folder of the configuration file.
     fn paths(&mut self) -> Vec<PathKey<'_>>;
 
     /// The target.

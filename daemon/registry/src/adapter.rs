@@ -36,7 +36,7 @@ impl AdapterState {
 /// What the gate said, and on what.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateRecord {
-    /// Whether the adapter passed.
+    /// Under the policy of its cycle; a person may have promoted it all the same.
     pub passed: bool,
     /// The fingerprints of the suites, by name.
     pub suites: BTreeMap<String, Fingerprint>,
@@ -53,7 +53,7 @@ pub struct Lineage {
     pub parent: Option<AdapterId>,
     /// The fingerprint of the base model's weights.
     pub base: Fingerprint,
-    /// The fingerprint of the mix.
+    /// Of the rows that it was trained on, in their order.
     pub mix: Fingerprint,
     /// The training configuration.
     pub config: Value,

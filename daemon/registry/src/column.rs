@@ -25,7 +25,6 @@ where
     row.get::<_, Option<String>>(column)?.map(|text| text.parse().map_err(conversion)).transpose()
 }
 
-/// A column of JSON.
 pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     serde_json::from_str(&row.get::<_, String>(column)?).map_err(conversion)
 }

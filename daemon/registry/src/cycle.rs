@@ -58,7 +58,7 @@ pub enum Product<'a> {
     Collected,
     /// [`Phase::Mixed`]
     Mixed {
-        /// The mix's fingerprint.
+        /// Of the rows that are trained on, in their order.
         mix: Fingerprint,
     },
     /// [`Phase::Trained`]
@@ -108,7 +108,7 @@ pub struct NewAdapter {
     pub parent: Option<AdapterId>,
     /// The fingerprint of the base model's weights.
     pub base: Fingerprint,
-    /// The fingerprint of the mix.
+    /// Of the rows that it was trained on, in their order.
     pub mix: Fingerprint,
     /// The training configuration.
     pub config: Value,

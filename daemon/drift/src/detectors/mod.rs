@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use perennial_types::Domain;
 
-/// All detectors.
+/// In the order in which the status tells of them.
 pub static DETECTORS: &[&dyn Detector] = &[&domain_mix::DomainMix];
 
 /// Tells how far one window of samples is from another.

@@ -45,7 +45,7 @@ impl ActivationStore {
         self.memory.row(decoder, adapter)
     }
 
-    /// What is kept of a prompt.
+    /// What is kept of a prompt, once for all of its completions.
     pub(crate) fn prompt(&self, rows: impl Iterator<Item = KeptRow>) -> Arc<[StoredRow]> {
         rows.map(|row| self.memory.store(row)).collect()
     }

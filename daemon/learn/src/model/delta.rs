@@ -48,7 +48,6 @@ pub(crate) trait DeltaIn<E: Stored> {
 
 /// The types of numbers that the passes of an adapter are over.
 pub(super) trait DeltaNumber: Stored {
-    /// Those passes.
     fn passes_of(delta: &dyn Delta) -> &dyn DeltaIn<Self>;
 }
 

@@ -40,7 +40,7 @@ impl Projection {
         }
     }
 
-    /// The projection of that name.
+    /// By the name in the tensors of a checkpoint, such as `q_proj`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|projection| projection.as_str() == name)
     }

@@ -55,7 +55,6 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
 
-/// All tensors of these files.
 pub(super) fn read(files: &[PathBuf], precision: Precision) -> Result<Tensors, ModelError> {
     Shards::open(files)?.read(precision)
 }

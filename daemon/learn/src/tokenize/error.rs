@@ -28,7 +28,7 @@ pub enum TokenizerError {
         token: String,
         /// At least `rows`.
         id: u32,
-        /// The rows that there are.
+        /// Of the model's embeddings.
         rows: usize,
     },
 }

@@ -89,7 +89,6 @@ pub(crate) struct SetPin {
 }
 
 impl Anchor {
-    /// The name of the anchor.
     pub(crate) fn name(&self) -> String {
         adapter_name(self.adapter.as_ref())
     }

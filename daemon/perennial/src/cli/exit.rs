@@ -5,7 +5,6 @@ use std::process::ExitCode;
 /// How a command ended. Where the files of one command differ, what stands later here counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exit {
-    /// All is done.
     Done,
     /// `ingest --strict`: rows were refused.
     RowsRefused,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::told::told;
 
-/// A line of data.
+/// To standard output, which carries nothing but data.
 pub(super) fn line(data: impl Display) {
     write(&mut io::stdout().lock(), format_args!("{data}\n"));
 }

@@ -25,7 +25,7 @@ pub(super) enum Shown {
 pub(super) struct Text {
     /// What it is of the body: its kind, or one of the two answers of a preference.
     what: &'static str,
-    /// All tokens.
+    /// Of the whole text, with the template's own.
     tokens: usize,
     /// Those that are learned.
     supervised: usize,

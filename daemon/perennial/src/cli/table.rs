@@ -38,7 +38,6 @@ impl fmt::Display for Table {
 /// What stands where there is nothing.
 pub(super) const NOTHING: &str = "-";
 
-/// A value, or [`NOTHING`].
 pub(super) fn or_nothing(value: Option<impl fmt::Display>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| value.to_string())
 }

@@ -40,7 +40,6 @@ impl From<compute::Precision> for Precision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TrainDevice {
-    /// The CPU.
     #[default]
     Cpu,
     /// The first NVIDIA GPU.

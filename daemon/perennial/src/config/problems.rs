@@ -3,7 +3,7 @@ use std::{fmt, ops::RangeInclusive};
 /// A value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// The key.
+    /// With its tables, such as `train.r`.
     pub(crate) key: String,
     /// What is wrong and what to write instead.
     pub(crate) problem: String,

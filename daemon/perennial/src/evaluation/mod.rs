@@ -41,7 +41,6 @@ pub(crate) struct Request {
 pub(crate) struct Evaluated {
     /// The adapters, by the names that the rest goes by.
     pub(crate) adapters: Vec<String>,
-    /// Suite by suite.
     pub(crate) suites: Vec<EvaluatedSuite>,
 }
 

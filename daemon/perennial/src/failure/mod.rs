@@ -60,7 +60,6 @@ pub(crate) enum FailureKind {
 }
 
 impl FailureKind {
-    /// Every kind.
     pub(crate) const ALL: [Self; 3] = [Self::Transient, Self::Final, Self::Panic];
 
     /// The name in logs and metrics.

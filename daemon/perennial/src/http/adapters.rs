@@ -16,12 +16,10 @@ use crate::{
     ports::Daemon,
 };
 
-/// All adapters.
 pub(super) async fn list(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<Vec<AdapterRow>>, ApiError> {
     Ok(Json(daemon.adapters().await?))
 }
 
-/// One adapter.
 pub(super) async fn show(
     State(daemon): State<Arc<dyn Daemon>>,
     Path(id): Path<String>,

@@ -5,7 +5,6 @@ use super::ApiError;
 /// What a route reads of a request's body. Each type is one that a page cannot send to another site without asking first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing.
     Nothing,
     /// A JSON object, which may be left out.
     Json,

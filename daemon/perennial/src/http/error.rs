@@ -48,7 +48,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// One of this code.
+    /// An example of this code, for the reference.
     pub(super) fn such_as(code: Code) -> Self {
         ApiError::new(code, code.says()).problem
     }

@@ -65,7 +65,7 @@ impl Operation {
         Self { answer, ..self }
     }
 
-    /// It answers such as this.
+    /// It answers with this type, and the reference shows this example.
     pub(super) fn answers_such_as<T: ToSchema + Serialize>(mut self, example: &T) -> Self {
         let answer = self.such_as(example);
         Self { answer, ..self }

@@ -13,7 +13,6 @@ pub(super) async fn show(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<P
     Ok(Json(daemon.pins().await?))
 }
 
-/// Pins an anchor.
 pub(super) async fn set(State(daemon): State<Arc<dyn Daemon>>, body: Bytes) -> Result<Json<Anchor>, ApiError> {
     let read = serde_json::from_slice(&body);
     let SetPin { adapter, reason } = read.map_err(|error| {

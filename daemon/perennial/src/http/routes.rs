@@ -15,7 +15,6 @@ use super::{
     samples,
 };
 
-/// Every route.
 pub(super) fn routes() -> Vec<Route> {
     let (read, ingest, operate) = (Some(Role::Read), Some(Role::Ingest), Some(Role::Operate));
     vec![

@@ -45,7 +45,7 @@ pub(crate) trait Daemon: Send + Sync {
     /// What lies in quarantine.
     fn quarantine(&self) -> Asked<Listing>;
 
-    /// The lines of one file of refused rows.
+    /// The first lines of a file of refused rows.
     fn quarantined_rows(&self, file: String) -> Asked<Lines>;
 
     /// Takes the rows of a quarantine file in again.
@@ -54,10 +54,9 @@ pub(crate) trait Daemon: Send + Sync {
     /// Gives a file that was refused as a whole back to the inbox.
     fn give_file_back(&self, file: String) -> Asked<()>;
 
-    /// All adapters.
+    /// The newest first.
     fn adapters(&self) -> Asked<Vec<AdapterRow>>;
 
-    /// One adapter.
     fn adapter(&self, id: AdapterId) -> Asked<AdapterShown>;
 
     /// Puts an adapter in service by hand.
@@ -69,13 +68,11 @@ pub(crate) trait Daemon: Send + Sync {
     /// The anchor, and those before it.
     fn pins(&self) -> Asked<Pins>;
 
-    /// Pins an anchor.
     fn pin(&self, whom: Whom, reason: String) -> Asked<Anchor>;
 
-    /// The last cycles.
+    /// The newest first, so many as fit an answer.
     fn cycles(&self) -> Asked<Vec<CycleRow>>;
 
-    /// One cycle.
     fn cycle(&self, id: CycleId) -> Asked<CycleShown>;
 
     /// What the gate says of an ended cycle under the configuration of now.

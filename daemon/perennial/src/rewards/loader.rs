@@ -42,7 +42,6 @@ pub(crate) struct ProcessLoader {
     limits: LoadLimits,
 }
 
-/// How the process ended.
 enum End {
     Itself(ExitStatus),
     OverTime,

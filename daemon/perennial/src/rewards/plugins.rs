@@ -73,7 +73,7 @@ impl Plugins {
         Ok(Self { members, _sandbox: sandbox })
     }
 
-    /// The plugin of this name.
+    /// By the name in the configuration.
     pub(crate) fn named(&self, name: &str) -> Option<&Plugin> {
         self.members.iter().find(|(known, _)| known.name == name).map(|(_, plugin)| plugin)
     }

@@ -24,7 +24,6 @@ pub(crate) struct RewardPrompt {
 /// What is asked of a mix, and what of it is not.
 #[derive(Default)]
 pub(crate) struct MixPrompts {
-    /// Those that are asked.
     pub(crate) asked: Vec<RewardPrompt>,
     /// The samples that each of them stands for.
     pub(crate) samples: Vec<BTreeSet<SampleId>>,

@@ -28,7 +28,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for one; `SIGINT` asks for the same as `SIGTERM`.
     pub(crate) async fn next(&mut self) -> Request {
         tokio::select! {
             _ = self.terminate.recv() => Request::Stop,

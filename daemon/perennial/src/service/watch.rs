@@ -26,7 +26,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches a folder.
+    /// Where the system refuses to watch the folder, the log says so, and nothing is ever told.
     pub(crate) fn new(folder: &Path) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let debouncer = watch(folder, sender).inspect_err(|error| {

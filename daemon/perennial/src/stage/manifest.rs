@@ -72,7 +72,7 @@ impl LossShares {
 }
 
 impl StageManifest {
-    /// As fields of the manifest.
+    /// In the mix's manifest, beside its own fields.
     pub(crate) fn fields(&self) -> anyhow::Result<Map<String, Value>> {
         match serde_json::to_value(self)? {
             Value::Object(fields) => Ok(fields),

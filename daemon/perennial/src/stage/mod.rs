@@ -133,7 +133,6 @@ fn drawn(objective: Objective) -> anyhow::Result<Run> {
     Ok(found.with_context(|| format!("{} has no run", objective.as_str()))?.1)
 }
 
-/// How one objective ended.
 enum ObjectiveEnd {
     /// It went through all its steps; `idle` says why they changed nothing, where they did not.
     Trained {
@@ -153,7 +152,6 @@ enum ObjectiveEnd {
 /// What an objective found among the samples.
 #[derive(Default)]
 struct Lessons {
-    /// Those that it learned from.
     learned_from: BTreeSet<SampleId>,
     /// Those that it should have learned from and could not.
     skipped: Reasons,

@@ -54,7 +54,7 @@ impl Phase {
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileOutcome {
-    /// Taken in.
+    /// All of its rows were read, and those that were refused are in quarantine.
     Taken,
     /// Not rows at all: moved to quarantine.
     Quarantined,
@@ -65,7 +65,6 @@ pub(crate) enum FileOutcome {
 }
 
 impl FileOutcome {
-    /// Every outcome.
     pub(crate) const ALL: [Self; 4] = [Self::Taken, Self::Quarantined, Self::Failed, Self::SetAside];
 
     /// The name in metrics.

@@ -15,10 +15,8 @@ pub(crate) enum LogError {
     /// The level is no filter.
     #[error(transparent)]
     Level(#[from] LevelError),
-    /// There is a log already.
     #[error("the log was set up before")]
     Again(#[from] tracing_subscriber::util::TryInitError),
-    /// The log is gone.
     #[error("the log's level cannot be changed any more")]
     Gone(#[from] reload::Error),
 }

@@ -60,7 +60,6 @@ impl Telemetry {
         self.board.beat();
     }
 
-    /// The metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }

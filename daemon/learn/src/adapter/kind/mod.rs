@@ -90,7 +90,7 @@ impl Kind {
     /// DoRA (arXiv 2402.09353): LoRA on the direction of each row of a weight, and a magnitude of its own.
     pub const DORA: Self = Self(&dora::Dora);
 
-    /// Every kind.
+    /// The first is the one that is meant where nothing is said.
     pub const ALL: [Self; 2] = [Self::LORA, Self::DORA];
 
     /// The name in configurations.

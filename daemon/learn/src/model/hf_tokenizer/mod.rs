@@ -17,7 +17,6 @@ use crate::{
     tokenize::{ChatTemplate, EndReason, Tokenizer, TokenizerError},
 };
 
-/// The tokenizer and the chat template of a folder.
 pub(super) fn read(folder: &Path) -> Result<(Tokenizer, ChatTemplate), ModelError> {
     let path = folder.join("tokenizer.json");
     let invalid =

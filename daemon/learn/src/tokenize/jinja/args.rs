@@ -13,7 +13,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// One value.
     pub(super) fn of(value: Value) -> Self {
         Self { positional: vec![value], named: Vec::new() }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget of one row.
+    /// For all renderings of one row.
     pub(crate) fn of_a_row() -> Self {
         Self { steps: Cell::new(STEPS_MAX), bytes: Cell::new(BYTES_MAX), depth: Cell::new(0) }
     }

@@ -58,7 +58,6 @@ impl Machine<'_> {
         self.call(&called, args)
     }
 
-    /// Calls a value.
     pub(super) fn call(&mut self, called: &Value, args: Args) -> Result<Value> {
         match called.require()? {
             Value::Function(name) => functions::call(self, name, args),

@@ -15,7 +15,7 @@ use super::{
 };
 
 impl Machine<'_> {
-    /// The value of an expression.
+    /// Counts as a step.
     pub(super) fn eval(&mut self, expression: &'static Expr<'static>, scope: &Rc<Scope>) -> Result<Value> {
         self.budget.steps(1)?;
         match expression {

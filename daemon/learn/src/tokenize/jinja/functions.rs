@@ -24,7 +24,6 @@ pub(super) fn named(name: &str) -> Option<Value> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(known, _)| Value::Function(known))
 }
 
-/// Calls one.
 pub(super) fn call(machine: &mut Machine<'_>, name: &str, args: Args) -> Result<Value> {
     match FUNCTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, function)) => function(machine, args),

@@ -39,7 +39,6 @@ struct Measured {
     memory_bytes_peak: u64,
 }
 
-/// One call.
 struct Call {
     took: Duration,
     samples: usize,

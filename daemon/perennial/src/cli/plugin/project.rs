@@ -88,9 +88,9 @@ impl Project {
 /// A plugin as the commands take it: its file, or the folder of its project.
 #[derive(Debug)]
 pub(super) struct Built {
-    /// The component.
+    /// The component, which is there.
     pub(super) file: PathBuf,
-    /// Where its cases are.
+    /// A folder, which may be missing.
     pub(super) cases: PathBuf,
 }
 

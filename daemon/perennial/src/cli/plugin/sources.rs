@@ -15,7 +15,6 @@ macro_rules! sources {
     };
 }
 
-/// The SDK for Rust.
 pub(super) const RUST_SDK: &[Source] = sources!["rust":
     "Cargo.toml",
     "README.md",
@@ -40,7 +39,6 @@ pub(super) const RUST_SDK: &[Source] = sources!["rust":
     "wit/reward.wit",
 ];
 
-/// The SDK for Python.
 pub(super) const PYTHON_SDK: &[Source] = sources!["python":
     "README.md",
     "perennial_component.py",

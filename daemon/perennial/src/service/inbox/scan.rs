@@ -23,7 +23,7 @@ const FUTURE_FILES_MAX: usize = 10_000;
 pub(super) struct Scan {
     /// Files to take, by name: the first [`SCAN_FILES_MAX`].
     pub(super) ready: Vec<PathBuf>,
-    /// Whether there are more.
+    /// Whether there are more than that.
     pub(super) more: bool,
     /// How long until the youngest other file has settled.
     pub(super) settles_in: Option<Duration>,

@@ -86,9 +86,7 @@ impl Event for CycleEnded<'_> {
 
 /// A phase of a cycle begins.
 pub(crate) struct PhaseStarted {
-    /// The cycle.
     pub(crate) cycle: CycleId,
-    /// The phase.
     pub(crate) phase: Phase,
 }
 
@@ -110,9 +108,7 @@ impl Event for PhaseStarted {
 
 /// A phase of a cycle is done and recorded.
 pub(crate) struct PhaseEnded {
-    /// The cycle.
     pub(crate) cycle: CycleId,
-    /// The phase.
     pub(crate) phase: Phase,
     /// How long it took in this run.
     pub(crate) took: Duration,

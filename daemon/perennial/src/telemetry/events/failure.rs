@@ -17,7 +17,6 @@ use crate::{
 
 /// A run of a cycle begins.
 pub(crate) struct AttemptBegun {
-    /// The cycle.
     pub(crate) cycle: CycleId,
     /// The number of the run since the cycle last got further, from 1.
     pub(crate) attempt: u32,
@@ -37,7 +36,6 @@ impl Event for AttemptBegun {
 
 /// A run of a cycle failed.
 pub(crate) struct RunFailed<'a> {
-    /// The cycle.
     pub(crate) cycle: CycleId,
     /// Why, and what that means.
     pub(crate) failure: &'a Failure,
@@ -143,7 +141,6 @@ impl Event for SamplesSetAside<'_> {
 
 /// What samples taught was refused by the gate.
 pub(crate) struct SamplesReturned<'a> {
-    /// The cycle.
     pub(crate) cycle: CycleId,
     /// How many are new again.
     pub(crate) again: usize,

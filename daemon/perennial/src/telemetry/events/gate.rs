@@ -172,7 +172,6 @@ impl Event for Decided<'_> {
 /// How far a domain's suite flatters the champion against its vault.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flattery {
-    /// The domain.
     pub(crate) domain: Domain,
     /// The champion's score on the suite less that on the vault; more than 0 flatters. For perplexity, in nats per token.
     pub(crate) by: f64,

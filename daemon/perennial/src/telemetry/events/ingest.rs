@@ -103,7 +103,7 @@ impl Event for StorageFull {
     }
 }
 
-/// The inbox was looked at.
+/// What a look at the inbox found that is not taken.
 pub(crate) struct InboxLooked {
     /// How many of its files are set aside.
     pub(crate) set_aside: u64,

@@ -17,7 +17,6 @@ use crate::{
 
 /// A step of an objective that learns from rows was taken.
 pub(crate) struct RowStep<'a> {
-    /// The objective.
     pub(crate) objective: Objective,
     /// What it says of the step.
     pub(crate) progress: &'a Progress,
@@ -102,7 +101,7 @@ impl Event for AdapterSpectrum<'_> {
 pub(crate) struct TrainStep {
     /// Steps taken, counted from 1.
     pub(crate) step: u64,
-    /// Steps in all.
+    /// Of the whole run.
     pub(crate) steps: u64,
     /// The step's mean loss over supervised tokens.
     pub(crate) loss: f64,
@@ -110,7 +109,6 @@ pub(crate) struct TrainStep {
     pub(crate) learning_rate: f64,
     /// Tokens in the step's batch.
     pub(crate) tokens: u64,
-    /// Tokens trained on in a second.
     pub(crate) tokens_per_second: f64,
 }
 
