@@ -15,8 +15,6 @@ use crate::{
     weights::Weights,
 };
 
-/// The most tokens of a sequence, whatever the model takes: caches and tables of positions are made for as many.
-pub const POSITIONS_MAX: usize = 8192;
 /// Tokens that are taken in at once, since a table of each token by each token before it is made of them.
 const ROWS_MAX: usize = 256;
 
@@ -65,8 +63,7 @@ impl Decoder {
     /// Takes tokens in behind those before them, and gives the logits of the vocabulary after the last of them.
     ///
     /// # Errors
-    /// Where the sequence becomes too long, there is no token or one that the model does not know, or an operation fails: the sequence
-    /// is lost then.
+    /// Where the sequence becomes too long, the model does not know a token, or an operation fails: the sequence is lost then.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, FamilyError> {
         self.check(tokens)?;
         let mut forward = match self.forward.take() {

@@ -116,11 +116,16 @@ impl<'a> Keys<'a> {
 
     /// A number above 0; none where it is null or not there.
     pub(crate) fn real(&self, key: &'static str) -> Result<Option<f64>, FamilyError> {
+        self.real_of(key, self.value(key))
+    }
+
+    /// The same of a value that does not stand at the top; `name` is its place.
+    pub(crate) fn real_of(&self, name: &str, value: Option<&Value>) -> Result<Option<f64>, FamilyError> {
         let real = |value: &Value| {
             let number = value.as_f64().filter(|number| *number > 0.0 && number.is_finite());
-            number.ok_or_else(|| self.problem(key, "must be a number above 0"))
+            number.ok_or_else(|| self.problem(name, "must be a number above 0"))
         };
-        self.value(key).map(real).transpose()
+        value.filter(|value| !value.is_null()).map(real).transpose()
     }
 
     /// A number above 0; `absent` where the key is not there, and none where it is null.

@@ -14,7 +14,8 @@ mod rope;
 mod sizes;
 mod weights;
 
-pub use decoder::{Decoder, POSITIONS_MAX};
+pub use decoder::Decoder;
 pub use error::FamilyError;
 pub use family::{claims, model_types};
+pub use sizes::POSITIONS_MAX;
 pub use weights::{SourceError, TensorSource};

@@ -25,17 +25,14 @@ impl<'a> Keys<'a> {
             (Some(scaling), _) => (SCALING, Some(scaling)),
             (None, parameters) => (PARAMETERS, parameters),
         };
-        let among = |key: &'static str| parameters.and_then(|parameters| parameters.get(key));
         if let Some((key, _)) = parameters.into_iter().flatten().find(|(_, value)| value.is_object()) {
             return Err(self.problem(&format!("{place}.{key}"), "differs from layer to layer, which is not supported"));
         }
         self.unscaled(place, parameters)?;
         let (theta, share) = (self.real("rope_theta")?, self.real(FACTOR)?);
         let real = |key: &'static str| {
-            let value = among(key).filter(|value| !value.is_null());
-            let number = |value: &Value| value.as_f64().filter(|number| *number > 0.0 && number.is_finite());
-            let wrong = || self.problem(&format!("{place}.{key}"), "must be a number above 0");
-            value.map(|value| number(value).ok_or_else(wrong)).transpose()
+            let value = parameters.and_then(|parameters| parameters.get(key));
+            self.real_of(&format!("{place}.{key}"), value)
         };
         let share = real(FACTOR)?.or(share).unwrap_or(absent.share);
         if share > 1.0 {

@@ -1,4 +1,7 @@
-use crate::{FamilyError, POSITIONS_MAX, keys::Keys};
+use crate::{FamilyError, keys::Keys};
+
+/// The most tokens of a sequence, whatever the model takes: caches and tables of positions are made for as many.
+pub const POSITIONS_MAX: usize = 8192;
 
 // What is built before the first tensor shows that a size was not meant: tables of positions and lists of layers.
 const LAYERS_MAX: usize = 512;
@@ -77,6 +80,18 @@ impl Keys<'_> {
     /// Where it is 0 or makes no sense.
     pub(crate) fn experts(&self, key: &'static str) -> Result<usize, FamilyError> {
         self.bounded(self.needed(key)?, key, EXPERTS_MAX)
+    }
+
+    /// The number of them that each token goes to.
+    ///
+    /// # Errors
+    /// Where it is 0, makes no sense, or is more than there are.
+    pub(crate) fn experts_per_token(&self, experts: usize) -> Result<usize, FamilyError> {
+        const KEY: &str = "num_experts_per_tok";
+        match self.experts(KEY)? {
+            chosen if chosen > experts => Err(self.problem(KEY, "is more than there are")),
+            chosen => Ok(chosen),
+        }
     }
 
     fn bounded(&self, number: usize, key: &str, most: usize) -> Result<usize, FamilyError> {

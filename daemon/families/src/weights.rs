@@ -59,7 +59,9 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    pub(crate) fn new(source: Box<dyn TensorSource>, tied: bool, factors: Vec<Factor>) -> Arc<Self> {
+    pub(crate) fn new(source: Box<dyn TensorSource>, tied: bool, mut factors: Vec<Factor>) -> Arc<Self> {
+        // It would make a copy of the weights, and nothing else.
+        factors.retain(|factor| factor.factor != 1.0);
         Arc::new(Self { source, tied, factors, read: Mutex::default() })
     }
 

@@ -1,8 +1,12 @@
 use candle_nn::Activation;
 use candle_transformers::models::gemma::{Config, Model};
 
-use super::{Family, Feed, Forward, Plan};
-use crate::{FamilyError, keys::Keys, sizes::HeadDim};
+use super::{Family, Feed, Plan, network};
+use crate::{
+    FamilyError,
+    keys::Keys,
+    sizes::{HeadDim, Sizes},
+};
 
 /// Gemma.
 pub(super) struct Gemma;
@@ -13,9 +17,7 @@ impl Family for Gemma {
     }
 
     fn plan(&self, keys: &Keys<'_>) -> Result<Plan, FamilyError> {
-        let sizes = keys.sizes(HeadDim::Own(256))?;
-        keys.only("tie_word_embeddings", true, true)?;
-        keys.only("use_bidirectional_attention", false, false)?;
+        let sizes = sizes(keys)?;
         // transformers goes by `hidden_act`, and takes the first files' `gelu` for its approximation.
         keys.unread(&["hidden_activation"]);
         let hidden_act = match keys.activation("hidden_act", "gelu_pytorch_tanh")? {
@@ -37,10 +39,23 @@ impl Family for Gemma {
             vocab_size: sizes.vocab,
             max_position_embeddings: sizes.positions,
         };
-        let build = move |weights| {
-            let mut model = Model::new(false, &config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied: true, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, |config, weights| Model::new(false, config, weights), Model::forward);
+        Ok(Plan { sizes, tied: true, factors: Vec::new(), feed: Feed::Any, build })
     }
+}
+
+/// The sizes of any Gemma, each of which is tied and looks back alone.
+pub(super) fn sizes(keys: &Keys<'_>) -> Result<Sizes, FamilyError> {
+    keys.only("tie_word_embeddings", true, true)?;
+    keys.only("use_bidirectional_attention", false, false)?;
+    keys.sizes(HeadDim::Own(256))
+}
+
+/// What the queries of Gemma 2 and 3 are multiplied by: candle divides the scores of attention by the root of `head_dim` and not of
+/// `query_pre_attn_scalar`.
+pub(super) fn query_factor(keys: &Keys<'_>, sizes: &Sizes) -> Result<f64, FamilyError> {
+    /// What transformers takes where the file does not say.
+    const SCALAR_DEFAULT: f64 = 256.0;
+    let scalar = keys.real("query_pre_attn_scalar")?.unwrap_or(SCALAR_DEFAULT);
+    Ok((sizes.head_dim as f64 / scalar).sqrt())
 }

@@ -1,20 +1,18 @@
 use candle_transformers::models::gemma3::{Config, Model};
 use serde_json::{Map, Value};
 
-use super::{Family, Feed, Forward, Plan};
-use crate::{FamilyError, keys::Keys, sizes::HeadDim, weights::Factor};
+use super::{Family, Feed, Plan, gemma, network};
+use crate::{FamilyError, keys::Keys, weights::Factor};
 
 /// What transformers takes where the file does not say.
-const SCALAR_DEFAULT: f64 = 256.0;
 const WINDOW_DEFAULT: usize = 4096;
 const PATTERN_DEFAULT: usize = 6;
 const THETA_DEFAULT: f64 = 1_000_000.0;
 const LOCAL_THETA_DEFAULT: f64 = 10_000.0;
 const PARAMETERS: &str = "rope_parameters";
 
-/// Gemma 3, text. Every so many layers one attends to all; the others have a window, with a position encoding of their own. Candle divides
-/// the scores of attention by the root of `head_dim` and not of `query_pre_attn_scalar`; the difference is put into the norm of the
-/// queries.
+/// Gemma 3, text. Every so many layers one attends to all; the others have a window, with a position encoding of their own. What
+/// [`gemma::query_factor`] says is put into the norm of the queries.
 pub(super) struct Gemma3;
 
 impl Family for Gemma3 {
@@ -23,22 +21,16 @@ impl Family for Gemma3 {
     }
 
     fn plan(&self, keys: &Keys<'_>) -> Result<Plan, FamilyError> {
-        let sizes = keys.sizes(HeadDim::Own(256))?;
+        let sizes = gemma::sizes(keys)?;
         let window = keys.number("sliding_window")?.unwrap_or(WINDOW_DEFAULT);
         if window == 0 {
             return Err(keys.problem("sliding_window", "is 0"));
         }
-        keys.only("tie_word_embeddings", true, true)?;
-        keys.only("use_bidirectional_attention", false, false)?;
         // transformers goes by `hidden_activation`.
         keys.unread(&["hidden_act"]);
         let (theta, local_theta) = thetas(keys)?;
-        let scalar = keys.real("query_pre_attn_scalar")?.unwrap_or(SCALAR_DEFAULT);
-        let factor = (sizes.head_dim as f64 / scalar).sqrt();
-        let factors = match factor == 1.0 {
-            true => Vec::new(),
-            false => vec![Factor { weights: "q_norm.weight", factor, above_one: true }],
-        };
+        let factor = gemma::query_factor(keys, &sizes)?;
+        let factors = vec![Factor { weights: "q_norm.weight", factor, above_one: true }];
         let config = Config {
             attention_bias: keys.flag("attention_bias", false)?,
             head_dim: sizes.head_dim,
@@ -60,13 +52,10 @@ impl Family for Gemma3 {
             sliding_window_pattern: pattern(keys, sizes.layers)?,
             max_position_embeddings: sizes.positions,
         };
-        let build = move |weights| {
-            let mut model = Model::new(false, &config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
         // Its cache takes the values of several tokens and several heads in only where nobody attends to all.
         let feed = if sizes.kv_heads == 1 { Feed::Window(window) } else { Feed::Single };
-        Ok(Plan { sizes, tied: true, factors, feed, build: Box::new(build) })
+        let build = network(config, |config, weights| Model::new(false, config, weights), Model::forward);
+        Ok(Plan { sizes, tied: true, factors, feed, build })
     }
 }
 
@@ -104,10 +93,8 @@ fn thetas(keys: &Keys<'_>) -> Result<(f64, f64), FamilyError> {
         let Some(own) = parameters.and_then(|parameters| parameters.get(layer_type)) else { return Ok(None) };
         let own: Option<&Map<String, Value>> = own.as_object();
         keys.unscaled(&format!("{PARAMETERS}.{layer_type}"), own)?;
-        let theta = own.and_then(|own| own.get("rope_theta")).filter(|theta| !theta.is_null());
-        let number = |theta: &Value| theta.as_f64().filter(|theta| *theta > 0.0 && theta.is_finite());
-        let wrong = || keys.problem(&format!("{PARAMETERS}.{layer_type}.rope_theta"), "must be a number above 0");
-        theta.map(|theta| number(theta).ok_or_else(wrong)).transpose()
+        let theta = own.and_then(|own| own.get("rope_theta"));
+        keys.real_of(&format!("{PARAMETERS}.{layer_type}.rope_theta"), theta)
     };
     if let Some((key, _)) = parameters.into_iter().flatten().find(|(_, value)| !value.is_object()) {
         let problem = "must hold `full_attention` and `sliding_attention`, each with parameters of its own";

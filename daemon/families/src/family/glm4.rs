@@ -1,6 +1,6 @@
 use candle_transformers::models::glm4_new::{Config, ModelForCausalLM};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// GLM-4 (0414).
@@ -34,10 +34,7 @@ impl Family for Glm4 {
             hidden_act: keys.activation("hidden_act", "silu")?,
             eos_token_id: None,
         };
-        let build = move |weights| {
-            let mut model = ModelForCausalLM::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, ModelForCausalLM::new, ModelForCausalLM::forward);
+        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

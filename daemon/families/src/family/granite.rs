@@ -1,7 +1,7 @@
 use candle_core::{DType, Device};
 use candle_transformers::models::granite::{Cache, Config, Granite as Model};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, sizes::HeadDim, weights::Factor};
 
 /// Granite. Candle has none of its four multipliers; each is put into the weights that it multiplies.
@@ -46,11 +46,11 @@ impl Family for Granite {
             rope_scaling: None,
             max_position_embeddings: sizes.positions,
         };
-        let build = move |weights| {
-            let model = Model::load(weights, &config)?;
-            let mut cache = Cache::new(true, DType::F32, &config, &Device::Cpu)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at, &mut cache)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors, feed: Feed::Any, build: Box::new(build) })
+        let build = network(
+            config,
+            |config, weights| Ok((Model::load(weights, config)?, Cache::new(true, DType::F32, config, &Device::Cpu)?)),
+            |(model, cache), tokens, at| model.forward(tokens, at, cache),
+        );
+        Ok(Plan { sizes, tied, factors, feed: Feed::Any, build })
     }
 }

@@ -1,6 +1,6 @@
 use candle_transformers::models::helium::{Config, Model};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, sizes::HeadDim};
 
 /// Helium.
@@ -35,10 +35,7 @@ impl Family for Helium {
             vocab_size: sizes.vocab,
             use_flash_attn: false,
         };
-        let build = move |weights| {
-            let mut model = Model::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, Model::new, Model::forward);
+        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

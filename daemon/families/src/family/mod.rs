@@ -118,7 +118,33 @@ pub fn model_types() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.model_type())
 }
 
-/// A configuration of candle's whose fields are its own.
-fn config<T: serde::de::DeserializeOwned>(values: Value) -> std::result::Result<T, FamilyError> {
-    Ok(serde_json::from_value(values).map_err(candle_core::Error::wrap)?)
+/// A configuration of candle's whose fields are its own, by the keys of `config.json`: the sizes that all have, and those of its own.
+fn config<T: serde::de::DeserializeOwned, const OWN: usize>(
+    sizes: &Sizes,
+    own: [(&str, Value); OWN],
+) -> std::result::Result<T, FamilyError> {
+    let sizes = [
+        ("vocab_size", sizes.vocab),
+        ("hidden_size", sizes.hidden),
+        ("intermediate_size", sizes.intermediate),
+        ("num_hidden_layers", sizes.layers),
+        ("num_attention_heads", sizes.heads),
+        ("num_key_value_heads", sizes.kv_heads),
+        ("max_position_embeddings", sizes.positions),
+    ];
+    let sizes = sizes.map(|(key, size)| (key, size.into()));
+    let all: Map<String, Value> = sizes.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect();
+    Ok(serde_json::from_value(all.into()).map_err(candle_core::Error::wrap)?)
+}
+
+/// Puts a network of candle's together by its configuration, as often as one is wanted.
+fn network<C: Send + Sync + 'static, M: Send + 'static>(
+    config: C,
+    new: fn(&C, VarBuilder<'static>) -> Result<M>,
+    forward: fn(&mut M, &Tensor, usize) -> Result<Tensor>,
+) -> Build {
+    Box::new(move |weights| {
+        let mut model = new(&config, weights)?;
+        Ok(Box::new(move |tokens, at| forward(&mut model, tokens, at)))
+    })
 }

@@ -1,6 +1,6 @@
 use candle_transformers::models::olmo::{Config, Model};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, sizes::HeadDim};
 
 /// OLMo.
@@ -28,10 +28,7 @@ impl Family for Olmo {
             tie_word_embeddings: tied,
             clip_qkv: keys.real("clip_qkv")?,
         };
-        let build = move |weights| {
-            let mut model = Model::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, Model::new, Model::forward);
+        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

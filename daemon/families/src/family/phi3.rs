@@ -1,6 +1,6 @@
 use candle_transformers::models::phi3::{Config, Model};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, rope::Rope, sizes::HeadDim};
 
 /// Phi 3. Candle has no window, so one bounds the context; its `longrope` is not that of transformers, and refused.
@@ -37,10 +37,7 @@ impl Family for Phi3 {
             partial_rotary_factor: (rope.share != 1.0).then_some(rope.share),
             tie_word_embeddings: tied,
         };
-        let build = move |weights| {
-            let mut model = Model::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, Model::new, Model::forward);
+        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

@@ -1,7 +1,7 @@
 use candle_transformers::models::qwen3_moe::{Config, ModelForCausalLM};
 use serde_json::Value;
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, sizes::HeadDim};
 
 /// Qwen 3 with experts.
@@ -30,10 +30,7 @@ impl Family for Qwen3Moe {
             _ => keys.experts("num_local_experts")?,
         };
         keys.unread(&["num_local_experts"]);
-        let per_token = keys.experts("num_experts_per_tok")?;
-        if per_token > experts {
-            return Err(keys.problem("num_experts_per_tok", "is more than there are"));
-        }
+        let per_token = keys.experts_per_token(experts)?;
         let config = Config {
             vocab_size: sizes.vocab,
             hidden_size: sizes.hidden,
@@ -57,10 +54,7 @@ impl Family for Qwen3Moe {
             num_experts: experts,
             norm_topk_prob: keys.flag("norm_topk_prob", false)?,
         };
-        let build = move |weights| {
-            let mut model = ModelForCausalLM::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let build = network(config, ModelForCausalLM::new, ModelForCausalLM::forward);
+        Ok(Plan { sizes, tied, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

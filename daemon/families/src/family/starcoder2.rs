@@ -1,7 +1,7 @@
 use candle_transformers::models::starcoder2::{Config, Model};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Family, Feed, Forward, Plan};
+use super::{Family, Feed, Plan, network};
 use crate::{FamilyError, keys::Keys, sizes::HeadDim};
 
 /// StarCoder 2. A sliding window bounds the context, since candle forgets it behind the first tokens.
@@ -18,25 +18,15 @@ impl Family for StarCoder2 {
         // transformers' class has one form of each, and reads none.
         keys.unread(&["norm_type", "mlp_type", "layer_norm_epsilon"]);
         keys.unread(&["attention_softmax_in_fp32", "scale_attention_softmax_in_fp32", "scale_attn_weights"]);
-        let config = json!({
-            "vocab_size": sizes.vocab,
-            "hidden_size": sizes.hidden,
-            "intermediate_size": sizes.intermediate,
-            "num_hidden_layers": sizes.layers,
-            "num_attention_heads": sizes.heads,
-            "num_key_value_heads": sizes.kv_heads,
-            "hidden_act": keys.activation("hidden_act", "gelu_pytorch_tanh")?,
-            "max_position_embeddings": sizes.positions,
-            "norm_epsilon": keys.needed_real("norm_epsilon")?,
-            "rope_theta": keys.rope_theta(10_000.0)?,
-            "use_bias": keys.flag("use_bias", true)?,
-            "sliding_window": null,
-        });
-        let config: Config = super::config(config)?;
-        let build = move |weights| {
-            let mut model = Model::new(&config, weights)?;
-            Ok(Box::new(move |tokens: &_, at| model.forward(tokens, at)) as Forward)
-        };
-        Ok(Plan { sizes, tied: true, factors: Vec::new(), feed: Feed::Any, build: Box::new(build) })
+        let own = [
+            ("hidden_act", json!(keys.activation("hidden_act", "gelu_pytorch_tanh")?)),
+            ("norm_epsilon", keys.needed_real("norm_epsilon")?.into()),
+            ("rope_theta", keys.rope_theta(10_000.0)?.into()),
+            ("use_bias", keys.flag("use_bias", true)?.into()),
+            ("sliding_window", Value::Null),
+        ];
+        let config: Config = super::config(&sizes, own)?;
+        let build = network(config, Model::new, Model::forward);
+        Ok(Plan { sizes, tied: true, factors: Vec::new(), feed: Feed::Any, build })
     }
 }

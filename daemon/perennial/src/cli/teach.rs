@@ -74,7 +74,7 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
 impl Told {
     fn answer(&mut self, voice: &mut Voice, questions: Vec<Question>, options: &GenerateOptions) -> anyhow::Result<()> {
         let Some(first) = questions.first() else { return Ok(()) };
-        // Each row draws by its own place in the file.
+        // By the place of their first row in the file, so that no two rows draw alike.
         let options = GenerateOptions { seed: options.seed.wrapping_add(first.line), ..options.clone() };
         let (rows, prompts): (Vec<_>, Vec<_>) =
             questions.into_iter().map(|Question { line, row, prompt, tokens }| ((line, row, prompt), tokens)).unzip();
