@@ -61,6 +61,9 @@ fn kill_in_the_second_cycle(mut running: Child, run: &Path) -> Result<()> {
 fn a_stream_shows_what_is_forgotten_and_goes_on_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    let general = perennial_tests::repository().join("tests/goldens/tiny/tasks/zun_suite.jsonl");
+    let mut other = stream(&whole, "default").unwrap();
+    assert!(other.arg("--plan").arg("--general").arg(general).status().unwrap().success(), "a plan claims no folder");
     assert!(stream(&whole, "default,naive").unwrap().status().unwrap().success());
     let all = results(&whole).unwrap();
     let (default, naive) = (arm(&all, "default"), arm(&all, "naive"));

@@ -13,9 +13,11 @@ mod output;
 mod plugins;
 mod progress;
 mod random;
+mod running;
 mod shell;
 mod stream;
 mod test;
+mod tickets;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -108,6 +108,15 @@ impl Shell {
     }
 }
 
+/// The folder that cargo builds to, where this program lies in a folder of its own.
+///
+/// # Errors
+/// Where it lies elsewhere.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let own = env::current_exe().context("finding the running executable")?;
+    own.ancestors().nth(2).map(Path::to_owned).context("the executable lies in no target folder")
+}
+
 /// Paths as one types them in the repository's root.
 pub(crate) fn from_root(text: impl Display) -> String {
     text.to_string().replace(&format!("{}/", repository().display()), "")

@@ -1,13 +1,10 @@
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use perennial_tests::{Program, repository};
 
 use super::{figure::Contender, tool::Tool};
-use crate::shell::Shell;
+use crate::shell::{Shell, target_folder};
 
 impl Contender {
     /// The command of a self.
@@ -46,7 +43,5 @@ pub(super) fn program() -> Result<Program> {
 
 /// A path in the folder that cargo builds to.
 fn built(path: &str) -> Result<PathBuf> {
-    let own = env::current_exe().context("finding the running executable")?;
-    let target = own.ancestors().nth(2).context("the executable lies in no target folder")?;
-    Ok(target.join(Path::new(path)))
+    Ok(target_folder()?.join(path))
 }

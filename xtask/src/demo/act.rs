@@ -1,6 +1,6 @@
 //! The demo's second act: small tasks one after the other, learned by the shipped configuration and by naive tuning.
 
-use std::{env, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use perennial_tests::repository;
@@ -8,7 +8,7 @@ use perennial_tests::repository;
 use crate::{
     bench::table::table,
     output,
-    shell::from_root,
+    shell::{from_root, target_folder},
     stream::{
         self,
         results::{ArmKept, Results},
@@ -29,9 +29,14 @@ const ITEMS: usize = 20;
 /// Plays it, or what is left of it, and shows what each arm kept.
 pub(super) fn second(tiny: bool) -> Result<()> {
     let folder = folder(tiny)?;
-    let mut options = stream::Options::with_arms(&ARMS);
-    options.tiny = tiny;
-    (options.orders, options.seeds, options.out) = (Some(1), Some(1), Some(folder.clone()));
+    let mut options = stream::Options {
+        tiny,
+        arms: ARMS.map(str::to_owned).to_vec(),
+        orders: Some(1),
+        seeds: Some(1),
+        out: Some(folder.clone()),
+        ..stream::Options::default()
+    };
     if !tiny {
         options.config = Some(repository().join(CONFIG));
         options.tasks = TASKS.map(str::to_owned).to_vec();
@@ -49,9 +54,7 @@ pub(super) fn second(tiny: bool) -> Result<()> {
 
 /// A folder for it. One whose steps are all done is emptied: the act is to be seen again.
 fn folder(tiny: bool) -> Result<PathBuf> {
-    let own = env::current_exe().context("finding the running executable")?;
-    let target = own.ancestors().nth(2).context("the executable lies in no target folder")?;
-    let folder = target.join("demo").join(if tiny { "stream-tiny" } else { "stream" });
+    let folder = target_folder()?.join("demo").join(if tiny { "stream-tiny" } else { "stream" });
     let is_done = Results::read(&folder.join(stage::RESULTS_FILE)).is_ok_and(|results| results.is_whole());
     if is_done {
         fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;

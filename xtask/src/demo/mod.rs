@@ -1,23 +1,23 @@
 mod act;
 mod scene;
 mod show;
-pub(crate) mod tickets;
 mod watch;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use perennial_tests::{Daemon, Http, Program, repository};
+use perennial_tests::{Daemon, Program, repository};
 use serde_json::Value;
 
 use self::scene::{Question, Scene};
 use crate::{
-    output,
-    shell::{Shell, from_root},
+    output, running,
+    shell::{Shell, from_root, target_folder},
+    tickets,
 };
 
 /// How to run the demo.
@@ -92,9 +92,7 @@ fn lines(rows: &[Value]) -> String {
 }
 
 fn fresh_state_directory(name: &str) -> Result<PathBuf> {
-    let own = env::current_exe().context("finding the running executable")?;
-    let target = own.ancestors().nth(2).context("the executable lies in no target folder")?;
-    let state = target.join("demo").join(name);
+    let state = target_folder()?.join("demo").join(name);
     ensure_unused(&state)?;
     if state.exists() {
         fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
@@ -105,14 +103,12 @@ fn fresh_state_directory(name: &str) -> Result<PathBuf> {
 
 /// No daemon of an earlier `--keep`, or of a demo in another terminal, answers where this state directory says.
 fn ensure_unused(state: &Path) -> Result<()> {
-    let daemon = fs::read(state.join("daemon.json")).ok();
-    let daemon: Option<Value> = daemon.and_then(|json| serde_json::from_slice(&json).ok());
-    let Some(daemon) = daemon else { return Ok(()) };
-    let address = daemon["address"].as_str().and_then(|address| address.parse().ok());
-    if address.is_some_and(|address| Http::new(address).get("/live").is_ok()) {
-        bail!("another demo's daemon runs on {}: stop it first, with `kill {}`", state.display(), daemon["pid"]);
+    match running::daemon(state) {
+        None => Ok(()),
+        Some(process) => {
+            bail!("another demo's daemon runs on {}: stop it first, with `kill {process}`", state.display())
+        }
     }
-    Ok(())
 }
 
 fn answers(program: &Program, questions: &[Question], adapter: Option<&str>) -> Result<Vec<String>> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use perennial_tests::repository;
 use serde_json::Value;
 
-use super::tickets;
+use crate::tickets;
 
 const QUESTIONS: usize = 3;
 

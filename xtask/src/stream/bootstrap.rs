@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observed::Observed, statistics::STATISTICS};
+use super::{
+    formulas::mean,
+    observed::{Observed, Weights},
+    statistics::STATISTICS,
+};
 use crate::random::Random;
 
 /// How often everything is drawn anew.
@@ -79,7 +83,7 @@ impl Bootstrap {
     }
 
     fn of_run(&self, run: &Observed) -> OfRun {
-        let statistics = |weights: super::observed::Weights<'_>| {
+        let statistics = |weights: Weights<'_>| {
             let means = run.means(weights);
             STATISTICS.iter().map(|statistic| (statistic.of)(&means)).collect()
         };
@@ -135,12 +139,6 @@ fn counts(random: &mut Random, items: usize) -> Vec<f64> {
         counts[random.below(items)] += 1.0;
     }
     counts
-}
-
-/// The mean over runs; nothing where one does not have it.
-fn mean(runs: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = runs.collect::<Option<_>>()?;
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// The value below which this share of the sorted ones lies.

@@ -16,7 +16,7 @@ use super::{
     journal::{Entry, Scored, Scores},
     norm,
 };
-use crate::{output, progress::Progress};
+use crate::{output, progress::Progress, running};
 
 /// Far more than a cycle of any stream takes.
 const CYCLE_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
@@ -110,14 +110,7 @@ pub(super) fn carry_out(work: &Work<'_>, number: usize, tasks: Vec<String>) -> R
 
 /// A daemon of a run that was killed goes on alone, and holds the state directory.
 fn stop_forgotten(state: &Path) -> Result<()> {
-    let Ok(json) = fs::read(state.join("daemon.json")) else { return Ok(()) };
-    let daemon: Value = serde_json::from_slice(&json).context("daemon.json")?;
-    let address = daemon["address"].as_str().and_then(|address| address.parse().ok());
-    let (Some(address), Some(process)) = (address, daemon["pid"].as_u64()) else { return Ok(()) };
-    let http = Http::new(address);
-    if http.get("/live").is_err() {
-        return Ok(());
-    }
+    let Some(process) = running::daemon(state) else { return Ok(()) };
     output::note(format!("Stopping the daemon that an earlier run left behind, process {process}"));
     let status = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {process}")]).status()?;
     ensure!(status.success(), "process {process} was not told to stop");

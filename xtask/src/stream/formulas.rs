@@ -56,7 +56,7 @@ pub(super) fn intransigence(reference: Option<f64>, learned: Option<f64>) -> Opt
 }
 
 /// The mean; nothing where there is nothing, or where one is missing.
-fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+pub(super) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

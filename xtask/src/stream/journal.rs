@@ -1,13 +1,9 @@
 //! What is done of a run, a line for each step. A step that has its line is not done twice, however often the program was killed.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use anyhow::{Context, Result, ensure};
+use perennial_durable::write_durably;
 use serde::{Deserialize, Serialize};
 
 /// An item's score, and the tokens that it is of where it is a likelihood.
@@ -82,12 +78,7 @@ pub(super) fn base(journals: &[Vec<Entry>]) -> Result<Option<Scores>> {
 
 /// Writes a file as a whole: what is killed on the way leaves the old one.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let written = File::create(&unfinished).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&unfinished, path)).with_context(|| format!("writing {}", path.display()))
+    write_durably(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

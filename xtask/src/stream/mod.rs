@@ -23,7 +23,7 @@ mod task;
 mod tasks;
 
 use std::{
-    env,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -37,10 +37,13 @@ use self::{
     stage::Stage,
     task::{Suite, Task},
 };
-use crate::{output, shell::Shell};
+use crate::{
+    output,
+    shell::{Shell, from_root, target_folder},
+};
 
 /// How to stream.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
     /// The tiny test model and tasks that it can learn: a few minutes, and nothing is downloaded
     #[arg(long, conflicts_with_all = ["model", "data"])]
@@ -104,10 +107,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if play(options)?.is_none() {
         return Ok(());
     }
-    let report = std::fs::read_to_string(folder.join(stage::REPORT_FILE)).context("the report")?;
+    let report = fs::read_to_string(folder.join(stage::REPORT_FILE)).context("the report")?;
     let head: Vec<&str> = report.lines().take_while(|line| !line.starts_with("- **")).collect();
     output::result(head.join("\n").trim_end());
-    output::note(format!("All of it: {}", crate::shell::from_root(folder.join(stage::REPORT_FILE).display())));
+    output::note(format!("All of it: {}", from_root(folder.join(stage::REPORT_FILE).display())));
     Ok(())
 }
 
@@ -117,32 +120,11 @@ pub(crate) fn play(options: &Options) -> Result<Option<Results>> {
     let _lock = stage::lock(&folder)?;
     let arms = arm::load_all(&options.arms)?;
     let stage = options.stage(folder)?;
-    stage.claim()?;
+    stage.check()?;
     play::play(&stage, arms, options)
 }
 
 impl Options {
-    /// The defaults of the command line, with these arms.
-    pub(crate) fn with_arms(arms: &[&str]) -> Self {
-        Self {
-            tiny: false,
-            model: None,
-            data: Vec::new(),
-            tasks: Vec::new(),
-            general: Vec::new(),
-            config: None,
-            arms: arms.iter().map(|arm| (*arm).to_owned()).collect(),
-            rows: None,
-            items: None,
-            orders: None,
-            seeds: None,
-            out: None,
-            plan: false,
-            report: false,
-            built: true,
-        }
-    }
-
     fn small<T>(&self, given: Option<T>, real: T, tiny: T) -> T {
         given.unwrap_or(if self.tiny { tiny } else { real })
     }
@@ -151,14 +133,12 @@ impl Options {
         if let Some(out) = &self.out {
             return std::path::absolute(out).context("--out");
         }
-        let own = env::current_exe().context("finding the running executable")?;
-        let target = own.ancestors().nth(2).context("the executable lies in no target folder")?;
         let name = match (self.tiny, self.data.is_empty()) {
             (true, _) => "tiny",
             (false, true) => "own",
             (false, false) => "data",
         };
-        Ok(target.join("stream").join(name))
+        Ok(target_folder()?.join("stream").join(name))
     }
 
     fn stage(&self, folder: PathBuf) -> Result<Stage> {
@@ -231,7 +211,7 @@ mod tests {
     fn tasks_are_chosen_by_name_in_the_order_given() {
         let named = |names: &[&str]| {
             let tasks = names.iter().map(|name| (*name).to_owned()).collect();
-            let options = Options { tasks, tiny: true, ..Options::with_arms(&["naive"]) };
+            let options = Options { tasks, tiny: true, ..Options::default() };
             Ok(options.tasks(10, 5)?.into_iter().map(|task| task.name).collect::<Vec<_>>())
         };
         let error = |names: &[&str]| named(names).map_err(|error: anyhow::Error| error.to_string()).unwrap_err();

@@ -2,6 +2,7 @@
 
 use super::{
     arm::Shape,
+    formulas,
     journal::{Entry, Scored, Scores},
     matrix::Matrix,
 };
@@ -96,11 +97,11 @@ impl Observed {
         }
         let general = self.over_rows(|scores| {
             let of = |suite: &String| mean(scores.get(suite)?, weights(suite));
-            average(self.suites.general.iter().map(of))
+            formulas::mean(self.suites.general.iter().map(of))
         });
         let risen = |scores: &Scores, suite: &str| rise(self.base()?.get(suite)?, scores.get(suite)?, weights(suite));
         let likelihood =
-            self.over_rows(|scores| average(self.suites.likelihoods.iter().map(|suite| risen(scores, suite))));
+            self.over_rows(|scores| formulas::mean(self.suites.likelihoods.iter().map(|suite| risen(scores, suite))));
         let divergence = self.over_rows(|scores| risen(scores, LIKENESS).map(|rise| -rise));
         Means { matrix, general, likelihood, divergence }
     }
@@ -133,12 +134,6 @@ fn weighted(items: impl Iterator<Item = Option<(f64, f64)>>, weights: Option<&[f
         all += weight;
     }
     (all > 0.0).then(|| sum / all)
-}
-
-/// The mean over suites; nothing where there are none, or where one is missing.
-fn average(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.collect::<Option<_>>()?;
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]

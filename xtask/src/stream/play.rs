@@ -57,6 +57,7 @@ pub(super) fn play(stage: &Stage, arms: Vec<Arm>, options: &Options) -> Result<O
     if options.plan {
         return Ok(None);
     }
+    stage.claim()?;
     if let Some(model) = &stage.scene.pull {
         output::note(format!("Downloads {model}, unless it is there already."));
         Shell::program(&program, &["model", "pull", model]).run()?;

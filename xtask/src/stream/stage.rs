@@ -44,25 +44,28 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Writes down what the folder is for, or sees that it is for the same.
-    pub(super) fn claim(&self) -> Result<()> {
-        fs::create_dir_all(self.suites()).with_context(|| format!("making {}", self.folder.display()))?;
+    /// That the folder was begun with the same, or not begun yet.
+    pub(super) fn check(&self) -> Result<()> {
         let path = self.folder.join(PLAN_FILE);
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let begun: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         let plan = self.plan();
-        if let Ok(text) = fs::read_to_string(&path) {
-            let begun: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-            let other: Vec<&str> = ["model", "settings", "rows", "tasks", "general"]
-                .into_iter()
-                .filter(|key| begun[key] != plan[key])
-                .collect();
-            ensure!(
-                other.is_empty(),
-                "{} was begun with other {}: name another folder with --out, or remove this one",
-                self.folder.display(),
-                other.join(", ")
-            );
-        }
-        journal::write(&path, &serde_json::to_string_pretty(&plan)?)?;
+        let other: Vec<&str> = ["model", "settings", "rows", "tasks", "general"]
+            .into_iter()
+            .filter(|key| begun[key] != plan[key])
+            .collect();
+        ensure!(
+            other.is_empty(),
+            "{} was begun with other {}: name another folder with --out, or remove this one",
+            self.folder.display(),
+            other.join(", ")
+        );
+        Ok(())
+    }
+
+    /// Writes down what the folder is for, and what is asked.
+    pub(super) fn claim(&self) -> Result<()> {
+        journal::write(&self.folder.join(PLAN_FILE), &serde_json::to_string_pretty(&self.plan())?)?;
         let suites = self.tasks.iter().map(|task| &task.suite).chain(&self.general);
         for suite in suites {
             journal::write(&self.suite_file(&suite.name), &lines(suite.rows.iter()))?;
@@ -84,12 +87,8 @@ impl Stage {
         })
     }
 
-    fn suites(&self) -> PathBuf {
-        self.folder.join("suites")
-    }
-
     fn suite_file(&self, suite: &str) -> PathBuf {
-        self.suites().join(format!("{suite}.jsonl"))
+        self.folder.join("suites").join(format!("{suite}.jsonl"))
     }
 
     pub(super) fn journal(&self, run: &Run<'_>) -> PathBuf {
