@@ -173,6 +173,9 @@ fn keys_that_make_no_sense_are_named() {
     assert!(problem(json!({"batch_size": 0})).contains("batch_size"));
     let unknown = dpo.complete(json!({"label_smoothing": 0.1}).as_object().unwrap()).unwrap_err().to_string();
     assert!(unknown.starts_with("unknown field `label_smoothing`"), "{unknown}");
+    let grpo = objective_of("grpo").unwrap();
+    let wrong = grpo.complete(json!({"loss_type": "ppo"}).as_object().unwrap()).unwrap_err().to_string();
+    assert!(wrong.starts_with("`loss_type`: unknown variant `ppo`, expected one of `grpo`, `bnpo`"), "{wrong}");
     let dir = tempfile::tempdir().unwrap();
     let refused = run(dir.path(), &json!({"beta": -1.0}), None, &mut |_, _| ());
     assert!(matches!(refused, Err(TrainError::Config { key: "beta", .. })));

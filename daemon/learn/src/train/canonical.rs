@@ -1,6 +1,6 @@
 use perennial_types::{Fingerprint, Fingerprinter};
 
-use super::{Schedule, TrainConfig, TrainDevice};
+use super::{TrainConfig, TrainDevice};
 use crate::adapter::{Adapter, AdapterError, Kind, LoraConfig};
 
 /// What a run's name begins with, and the version of what follows it.
@@ -107,12 +107,7 @@ impl Canonical {
         self.real("epochs", *epochs);
         self.optional("steps_max", *steps_max, Self::count);
         self.real("learning_rate", *learning_rate);
-        let schedule = match schedule {
-            Schedule::Linear => "linear",
-            Schedule::Cosine => "cosine",
-            Schedule::Constant => "constant",
-        };
-        self.word("schedule", schedule);
+        self.word("schedule", schedule.as_str());
         self.real("warmup_ratio", *warmup_ratio);
         self.real("weight_decay", *weight_decay);
         self.real("beta1", *beta1);
@@ -151,7 +146,7 @@ impl Canonical {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Schedule, *};
 
     fn named(change: impl FnOnce(&mut TrainConfig)) -> String {
         let mut config = TrainConfig::default();

@@ -1,19 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{TrainDevice, TrainError};
+use super::{Schedule, TrainDevice, TrainError};
 use crate::adapter::LoraConfig;
-
-/// How the learning rate goes on after the warm-up, as transformers names and defines it (`optimization.py`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Falls to zero along a line.
-    Linear,
-    /// Falls to zero along half a cosine.
-    Cosine,
-    /// Stays.
-    Constant,
-}
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,11 +24,7 @@ fn factor(schedule: Schedule, step: u64, warmup: u64, steps: u64) -> f64 {
         return step as f64 / warmup.max(1) as f64;
     }
     let progress = (step - warmup) as f64 / steps.saturating_sub(warmup).max(1) as f64;
-    match schedule {
-        Schedule::Linear => (1.0 - progress).max(0.0),
-        Schedule::Cosine => (0.5 * (1.0 + (std::f64::consts::PI * progress).cos())).max(0.0),
-        Schedule::Constant => 1.0,
-    }
+    schedule.way().factor(progress)
 }
 
 #[cfg(test)]
@@ -59,7 +55,7 @@ mod tests {
 
     #[test]
     fn only_a_single_step_of_warm_up_never_learns() {
-        for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Constant] {
+        for schedule in Schedule::ALL.iter().copied() {
             let config = TrainConfig { warmup_ratio: 0.05, schedule, ..TrainConfig::default() };
             assert!(never_learns(&config, 1), "{schedule:?}");
             assert!(!never_learns(&config, 2), "{schedule:?}");

@@ -2,10 +2,10 @@
 
 use perennial_learn::{
     rollout::RolloutOptions,
-    train::{self, TrainConfig, grpo::GrpoConfig},
+    train::{TrainConfig, grpo::GrpoConfig},
 };
 
-use super::{Rollout, Schedule, Train};
+use super::{Rollout, Train};
 
 /// The warm-up of a run that goes on from an adapter, as a share of its steps. AdamW knows nothing of the gradients yet, so its first
 /// step moves every number by the whole rate in whatever direction the first batch says: what a fresh adapter does not mind, and
@@ -35,11 +35,7 @@ impl Train {
             epochs: self.epochs,
             steps_max: self.steps_max,
             learning_rate: self.learning_rate,
-            schedule: match self.schedule {
-                Schedule::Linear => train::Schedule::Linear,
-                Schedule::Cosine => train::Schedule::Cosine,
-                Schedule::Constant => train::Schedule::Constant,
-            },
+            schedule: self.schedule,
             warmup_ratio: self.warmup_ratio.unwrap_or(0.0),
             weight_decay: self.weight_decay,
             gradient_norm_max: self.max_grad_norm,

@@ -34,7 +34,7 @@ mod sections;
 mod shipped;
 mod sources;
 mod stages;
-mod train_choices;
+mod start;
 mod validate;
 mod validation;
 
@@ -63,7 +63,7 @@ pub(crate) use self::{
     sections::*,
     sources::Sources,
     stages::stages_of,
-    train_choices::{Schedule, Start},
+    start::Start,
 };
 
 /// The configuration in force. Cheap to clone; SIGHUP changes what [`SharedConfig::current`] returns.

@@ -7,13 +7,13 @@ use std::{
 
 use perennial_learn::{
     adapter::{Kind, LoraConfig},
-    train::{LossWeighting, grpo::GrpoConfig},
+    train::{LossWeighting, Schedule, grpo::GrpoConfig},
 };
 use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, Schedule, SocketMode, Start, TrainDevice,
+    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, Start, TrainDevice,
     TrainStage,
 };
 

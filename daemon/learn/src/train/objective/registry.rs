@@ -127,7 +127,7 @@ fn complete<C: DeserializeOwned + Serialize>(keys: &Keys) -> Result<Keys, KeyErr
         let alone = Keys::from_iter([(key.clone(), value.clone())]);
         if let Err(error) = read::<C>(&alone) {
             let error = error.to_string();
-            let problem = if error.starts_with("unknown") { error } else { format!("`{key}`: {error}") };
+            let problem = if error.starts_with("unknown field") { error } else { format!("`{key}`: {error}") };
             return Err(KeyError(problem));
         }
     }

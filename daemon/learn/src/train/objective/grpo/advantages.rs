@@ -1,7 +1,5 @@
-use super::{Estimator, ScaleRewards};
+use super::{Estimator, ScaleRewards, scales::Deviations};
 
-/// What keeps a small standard deviation from blowing advantages up, as in TRL.
-const SCALE_EPSILON: f64 = 1e-4;
 /// A standard deviation up to this is none (`torch.isclose`).
 const DEVIATION_MIN: f64 = 1e-8;
 
@@ -14,9 +12,9 @@ pub struct Advantages {
     pub varied: bool,
 }
 
-/// Turns the rewards of a generation into advantages, group by group: A = (r − b) / (s + 1e-4), with the baseline b by
-/// `estimator` and the deviation s by `scale` (TRL, `GRPOTrainer._generate_and_score_completions`). A reward that is `None`
-/// is in neither baseline nor deviation. Deviations have Bessel's correction.
+/// Turns the rewards of a generation into advantages, group by group: A = (r − b) / s, with the baseline b by `estimator` and
+/// the divisor s by `scale` (TRL, `GRPOTrainer._generate_and_score_completions`). A reward that is `None` is in neither
+/// baseline nor deviation. Deviations have Bessel's correction.
 pub fn advantages(rewards: &[Vec<Option<f64>>], estimator: Estimator, scale: ScaleRewards) -> Vec<Advantages> {
     let batch: Vec<f64> = rewards.iter().flatten().copied().flatten().collect();
     let batch_deviation = deviation(&batch);
@@ -26,11 +24,7 @@ pub fn advantages(rewards: &[Vec<Option<f64>>], estimator: Estimator, scale: Sca
         if !varied {
             return Advantages { values: vec![0.0; group.len()], varied };
         }
-        let divisor = match scale {
-            ScaleRewards::Group => own_deviation + SCALE_EPSILON,
-            ScaleRewards::Batch => batch_deviation + SCALE_EPSILON,
-            ScaleRewards::None => 1.0,
-        };
+        let divisor = scale.way().divisor(Deviations { group: own_deviation, batch: batch_deviation });
         let (count, mean) = (scored.len() as f64, mean(&scored));
         let lead = match estimator {
             Estimator::Grpo => 1.0,
@@ -111,7 +105,7 @@ mod tests {
 
     #[test]
     fn groups_that_do_not_vary_teach_nothing() {
-        for scale in [ScaleRewards::Group, ScaleRewards::Batch, ScaleRewards::None] {
+        for scale in ScaleRewards::ALL.iter().copied() {
             let groups = [all(&[0.1; 8]), vec![None, Some(3.0), None], vec![None; 2], all(&[1.0, 2.0])];
             let got = advantages(&groups, Estimator::Grpo, scale);
             assert!(got[..3].iter().all(|group| !group.varied && group.values.iter().all(|value| *value == 0.0)));
@@ -122,7 +116,7 @@ mod tests {
     proptest! {
         #[test]
         fn advantages_sum_to_zero_and_keep_the_order(rewards in prop::collection::vec(prop::option::of(-5.0_f64..5.0), 2..12)) {
-            for scale in [ScaleRewards::Group, ScaleRewards::Batch, ScaleRewards::None] {
+            for scale in ScaleRewards::ALL.iter().copied() {
                 for estimator in [Estimator::Grpo, Estimator::Rloo] {
                     let got = values(std::slice::from_ref(&rewards), estimator, scale).concat();
                     prop_assert!(got.iter().sum::<f64>().abs() < 1e-6);

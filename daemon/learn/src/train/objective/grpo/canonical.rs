@@ -1,4 +1,4 @@
-use super::{Estimator, GrpoConfig, ImportanceSamplingLevel, LossType, SamplingCorrection, ScaleRewards};
+use super::GrpoConfig;
 use crate::train::canonical::Canonical;
 
 impl GrpoConfig {
@@ -35,47 +35,20 @@ impl GrpoConfig {
         canonical.real("temperature", *temperature);
         canonical.count("steps_per_generation", *steps_per_generation);
         canonical.count("num_iterations", *num_iterations);
-        let loss_type = match loss_type {
-            LossType::Grpo => "grpo",
-            LossType::Bnpo => "bnpo",
-            LossType::Dapo => "dapo",
-            LossType::DrGrpo => "dr_grpo",
-            LossType::Cispo => "cispo",
-        };
-        canonical.word("loss_type", loss_type);
-        let level = match importance_sampling_level {
-            ImportanceSamplingLevel::Token => "token",
-            ImportanceSamplingLevel::Sequence => "sequence",
-        };
-        canonical.word("importance_sampling_level", level);
+        canonical.word("loss_type", loss_type.as_str());
+        canonical.word("importance_sampling_level", importance_sampling_level.as_str());
         canonical.real("epsilon", *epsilon);
         canonical.optional("epsilon_high", *epsilon_high, Canonical::real);
         canonical.real("beta", *beta);
         canonical.flag("use_bias_correction_kl", *use_bias_correction_kl);
         canonical.flag("measure_kl", *measure_kl);
-        let estimator = match estimator {
-            Estimator::Grpo => "grpo",
-            Estimator::Rloo => "rloo",
-        };
-        canonical.word("estimator", estimator);
-        let scale = match scale_rewards {
-            ScaleRewards::Group => "group",
-            ScaleRewards::Batch => "batch",
-            ScaleRewards::None => "none",
-        };
-        canonical.word("scale_rewards", scale);
+        canonical.word("estimator", estimator.as_str());
+        canonical.word("scale_rewards", scale_rewards.as_str());
         canonical.flag("mask_truncated_completions", *mask_truncated_completions);
         canonical.count("dynamic_sampling_rounds_max", u64::from(*dynamic_sampling_rounds_max));
         // Which completions are kept changes the rounding of a step.
         canonical.count("rollout_activation_bytes_max", *rollout_activation_bytes_max);
-        let correction = match sampling_correction {
-            SamplingCorrection::None => "none",
-            SamplingCorrection::TokenTruncate => "token_truncate",
-            SamplingCorrection::TokenMask => "token_mask",
-            SamplingCorrection::SequenceTruncate => "sequence_truncate",
-            SamplingCorrection::SequenceMask => "sequence_mask",
-        };
-        canonical.word("sampling_correction", correction);
+        canonical.word("sampling_correction", sampling_correction.as_str());
         canonical.real("sampling_correction_min", *sampling_correction_min);
         canonical.real("sampling_correction_max", *sampling_correction_max);
     }

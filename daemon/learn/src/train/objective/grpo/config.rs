@@ -1,24 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::{LossType, SamplingCorrection, ScaleRewards};
 use crate::train::{TrainConfig, TrainError};
-
-/// How the losses of tokens become the loss of a step, by TRL's names (`GRPOTrainer._compute_loss`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossType {
-    /// The mean over completions of the mean over tokens (arXiv 2402.03300). Prefers short completions where they are
-    /// good, and long ones where they are not.
-    Grpo,
-    /// The sum divided by the tokens of the step.
-    Bnpo,
-    /// The sum divided by the tokens of the generation, shared out among its steps (arXiv 2503.14476).
-    Dapo,
-    /// The sum divided by completions · `max_completion_length` (arXiv 2503.20783).
-    DrGrpo,
-    /// Divided as [`Dapo`](Self::Dapo), but the importance weight is what is clipped, from above at `epsilon_high`, and no
-    /// token loses its gradient (arXiv 2506.13585).
-    Cispo,
-}
 
 /// What one importance weight belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,16 +13,14 @@ pub enum ImportanceSamplingLevel {
     Sequence,
 }
 
-/// What advantages are divided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScaleRewards {
-    /// The standard deviation of the group's rewards.
-    Group,
-    /// That of all rewards of the generation.
-    Batch,
-    /// Nothing.
-    None,
+impl ImportanceSamplingLevel {
+    /// The name, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Sequence => "sequence",
+        }
+    }
 }
 
 /// What a reward is compared with.
@@ -52,22 +33,14 @@ pub enum Estimator {
     Rloo,
 }
 
-/// How rollouts are corrected that another engine sampled, whose log-probabilities differ from the training forward's: by
-/// the names of TRL's `vllm_importance_sampling_mode`. The weight is p(training, before the generation's first step) /
-/// p(engine), of a token or, as a product, of a whole completion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SamplingCorrection {
-    /// Not at all: right for rollouts by this crate, which agree with its training forward.
-    None,
-    /// A token's weight is clipped into the bounds.
-    TokenTruncate,
-    /// A token whose weight is outside of the bounds is left out.
-    TokenMask,
-    /// A completion's weight is clipped into the bounds.
-    SequenceTruncate,
-    /// A completion whose weight is outside of the bounds is left out. TRL's default for vLLM.
-    SequenceMask,
+impl Estimator {
+    /// The name, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpo => "grpo",
+            Self::Rloo => "rloo",
+        }
+    }
 }
 
 /// How to learn from rewards. Names and defaults are those of TRL 1.16's `GRPOConfig`, but for the learning rate, which is
@@ -173,7 +146,7 @@ impl GrpoConfig {
     pub fn check(&self) -> Result<(), TrainError> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let not_negative = |value: f64| value.is_finite() && value >= 0.0;
-        let cispo_is_bounded = self.loss_type != LossType::Cispo || self.epsilon_high.is_some();
+        let unset = self.loss_type.way().rule_of_epsilon_high().filter(|_| self.epsilon_high.is_none());
         let bounds = self.sampling_correction_min <= self.sampling_correction_max;
         let checks = [
             ("learning_rate", positive(self.learning_rate), "is a positive number"),
@@ -187,7 +160,7 @@ impl GrpoConfig {
             ("num_iterations", self.num_iterations > 0, "is at least 1"),
             ("epsilon", not_negative(self.epsilon), "is at least 0"),
             ("epsilon_high", self.epsilon_high.is_none_or(not_negative), "is at least 0 where it is set"),
-            ("epsilon_high", cispo_is_bounded, "must be set with loss_type \"cispo\"; 5.0 is usual"),
+            ("epsilon_high", unset.is_none(), unset.unwrap_or_default()),
             ("beta", not_negative(self.beta), "is at least 0"),
             ("sampling_correction_min", not_negative(self.sampling_correction_min), "is at least 0"),
             ("sampling_correction_max", positive(self.sampling_correction_max), "is a positive number"),

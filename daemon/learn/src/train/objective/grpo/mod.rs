@@ -16,23 +16,29 @@
 mod advantages;
 mod canonical;
 mod config;
-mod correction;
+mod corrections;
 mod earlier;
 mod environment;
 mod generation;
+mod loss_types;
 mod objective;
 mod progress;
 mod prompts;
 mod run;
 mod sample;
+mod sampling_weights;
+mod scales;
 mod step;
 
 pub use advantages::{Advantages, advantages};
-pub use config::{Estimator, GrpoConfig, ImportanceSamplingLevel, LossType, SamplingCorrection, ScaleRewards};
+pub use config::{Estimator, GrpoConfig, ImportanceSamplingLevel};
+pub use corrections::SamplingCorrection;
 pub use environment::{Completion, Environment, GrpoPrompt, ScoredGroup};
+pub use loss_types::LossType;
 pub use progress::{GrpoProgress, PolicyStats, RolloutStats};
 pub use run::train_grpo;
 pub use sample::{GrpoSample, completion_logprobs};
+pub use scales::ScaleRewards;
 pub use step::grpo_loss_and_gradients;
 
 pub use crate::train::error::EnvironmentError;

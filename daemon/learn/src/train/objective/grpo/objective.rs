@@ -1,4 +1,4 @@
-use super::{GrpoConfig, ImportanceSamplingLevel, LossType};
+use super::{GrpoConfig, ImportanceSamplingLevel, loss_types::TokenLoss};
 
 /// What is known of the tokens of one completion; all lists are equally long.
 pub(super) struct Tokens<'a> {
@@ -26,18 +26,9 @@ pub(super) struct SequenceLoss {
     pub(super) clipped: [usize; 2],
 }
 
-/// The loss of one token.
-struct TokenLoss {
-    value: f64,
-    /// Its derivative by the token's own log-probability, the importance weight held fast.
-    direct: f64,
-    /// Its derivative by the logarithm of the importance weight.
-    through_weight: f64,
-}
-
 /// The losses of the tokens of one completion before they are averaged (TRL, `GRPOTrainer._compute_loss`):
 ///
-/// −min(ρA, clip(ρ, 1 − ε, 1 + ε_high)A) · w + β · k3 · ρ, with CISPO −sg(min(ρ, ε_high)) · A · log p · w + β · k3 · ρ.
+/// L · w + β · k3 · ρ, with L as the type of loss has it.
 ///
 /// ρ is the importance weight p / p_old of the token, or its geometric mean over the completion; k3 = e^d − d − 1 with
 /// d = log p_ref − log p (the factor ρ behind it is `use_bias_correction_kl`); w corrects for the engine that sampled.
@@ -48,12 +39,14 @@ pub(super) fn sequence_loss(tokens: &Tokens<'_>, config: &GrpoConfig) -> Sequenc
         ImportanceSamplingLevel::Token => log_ratios.collect(),
         ImportanceSamplingLevel::Sequence => vec![log_ratios.sum::<f64>() / count.max(1) as f64; count],
     };
+    let kind = config.loss_type.way();
+    let bounds = kind.bounds(config.epsilon, config.epsilon_high.unwrap_or(config.epsilon));
     let mut result = SequenceLoss { slopes: Vec::with_capacity(count), ..SequenceLoss::default() };
     let mut through_weights = Vec::with_capacity(count);
     for (at, log_weight) in log_weights.into_iter().enumerate() {
         let (ratio, logprob) = (log_weight.exp(), f64::from(tokens.logprobs[at]));
-        let policy = policy_loss(ratio, logprob, tokens.advantage, config);
-        let (mut value, mut direct, mut through_weight) = (policy.value, policy.direct, policy.through_weight);
+        let TokenLoss { mut value, mut direct, mut through_weight } =
+            kind.of_token(ratio, logprob, tokens.advantage, bounds);
         for part in [&mut value, &mut direct, &mut through_weight] {
             *part *= tokens.weights[at];
         }
@@ -67,7 +60,7 @@ pub(super) fn sequence_loss(tokens: &Tokens<'_>, config: &GrpoConfig) -> Sequenc
         result.value += value;
         result.slopes.push(direct);
         through_weights.push(through_weight);
-        for (count, clipped) in result.clipped.iter_mut().zip(clipped(ratio, tokens.advantage, config)) {
+        for (count, clipped) in result.clipped.iter_mut().zip(clipped(ratio, tokens.advantage, bounds)) {
             *count += usize::from(clipped);
         }
     }
@@ -86,17 +79,6 @@ fn add(slopes: &mut [f64], more: impl IntoIterator<Item = f64>) {
     slopes.iter_mut().zip(more).for_each(|(slope, more)| *slope += more);
 }
 
-fn policy_loss(ratio: f64, logprob: f64, advantage: f64, config: &GrpoConfig) -> TokenLoss {
-    let (lowest, highest) = bounds(config);
-    if config.loss_type == LossType::Cispo {
-        let slope = -ratio.min(highest) * advantage;
-        return TokenLoss { value: slope * logprob, direct: slope, through_weight: 0.0 };
-    }
-    let (free, clipped) = (ratio * advantage, ratio.clamp(lowest, highest) * advantage);
-    let through_weight = if free <= clipped { -free } else { 0.0 };
-    TokenLoss { value: -free.min(clipped), direct: 0.0, through_weight }
-}
-
 /// k3 (<http://joschu.net/blog/kl-approx.html>), `difference` being log p_ref − log p.
 fn divergence(ratio: f64, difference: f64, config: &GrpoConfig) -> TokenLoss {
     let (value, direct) = (difference.exp() - difference - 1.0, 1.0 - difference.exp());
@@ -106,51 +88,16 @@ fn divergence(ratio: f64, difference: f64, config: &GrpoConfig) -> TokenLoss {
     TokenLoss { value: value * ratio, direct: direct * ratio, through_weight: value * ratio }
 }
 
-/// Where importance weights are clipped.
-fn bounds(config: &GrpoConfig) -> (f64, f64) {
-    let epsilon_high = config.epsilon_high.unwrap_or(config.epsilon);
-    match config.loss_type {
-        LossType::Cispo => (0.0, epsilon_high),
-        _ => (1.0 - config.epsilon, 1.0 + epsilon_high),
-    }
-}
-
 /// Whether the lower and the upper bound change anything.
-fn clipped(ratio: f64, advantage: f64, config: &GrpoConfig) -> [bool; 2] {
-    let (lowest, highest) = bounds(config);
+fn clipped(ratio: f64, advantage: f64, [lowest, highest]: [f64; 2]) -> [bool; 2] {
     [ratio < lowest && advantage < 0.0, ratio > highest && advantage > 0.0]
-}
-
-/// What divides the summed losses of a step's completions.
-pub(super) struct Divisor {
-    /// Completions of the step, those that are left out included.
-    pub(super) completions: usize,
-    /// Their tokens, without those that are left out.
-    pub(super) step_tokens: usize,
-    /// The same of the whole generation.
-    pub(super) generation_tokens: usize,
-}
-
-impl Divisor {
-    /// For a completion of so many tokens.
-    pub(super) fn of(&self, tokens: usize, config: &GrpoConfig) -> f64 {
-        let completions = self.completions as f64;
-        match config.loss_type {
-            LossType::Grpo => completions * tokens.max(1) as f64,
-            LossType::Bnpo => self.step_tokens.max(1) as f64,
-            LossType::Dapo | LossType::Cispo => {
-                self.generation_tokens.max(1) as f64 / config.steps_per_generation as f64
-            }
-            LossType::DrGrpo => completions * config.max_completion_length as f64,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::LossType, *};
 
     const LEVELS: [ImportanceSamplingLevel; 2] = [ImportanceSamplingLevel::Token, ImportanceSamplingLevel::Sequence];
 
@@ -181,21 +128,6 @@ mod tests {
         assert_eq!(far(-0.5, -1.0), (false, [0, 0]));
         assert_eq!(far(-1.5, -1.0), (true, [1, 0]));
         assert_eq!(far(-1.5, 1.0), (false, [0, 0]));
-    }
-
-    #[test]
-    fn divisors_are_those_of_the_loss_types() {
-        let divisor = Divisor { completions: 4, step_tokens: 30, generation_tokens: 70 };
-        let of = |loss_type| {
-            let config =
-                GrpoConfig { loss_type, steps_per_generation: 2, max_completion_length: 9, ..GrpoConfig::default() };
-            divisor.of(5, &config)
-        };
-        assert_eq!(of(LossType::Grpo), 20.0);
-        assert_eq!(of(LossType::Bnpo), 30.0);
-        assert_eq!(of(LossType::Dapo), 35.0);
-        assert_eq!(of(LossType::Cispo), 35.0);
-        assert_eq!(of(LossType::DrGrpo), 36.0);
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 use super::{
     GrpoConfig, GrpoSample, PolicyStats,
-    correction::{difference, sampling_weights},
-    objective::{Divisor, Tokens, sequence_loss},
+    loss_types::Step,
+    objective::{Tokens, sequence_loss},
+    sampling_weights::{difference, sampling_weights},
 };
 use crate::{
     adapter::Adapter,
@@ -44,7 +45,7 @@ pub fn grpo_loss_and_gradients(
 pub(super) struct PolicyLoss<'s> {
     /// Those that are learned from, each with its place in the generation.
     samples: Vec<(usize, &'s GrpoSample)>,
-    divisor: Divisor,
+    step: Step,
     config: &'s GrpoConfig,
     sums: Sums,
 }
@@ -59,8 +60,14 @@ impl<'s> PolicyLoss<'s> {
     ) -> Self {
         let step_tokens = chosen.iter().map(|at| samples[*at].tokens(config)).sum();
         let learned = chosen.iter().map(|at| (*at, &samples[*at])).filter(|(_, sample)| sample.is_learned_from(config));
-        let divisor = Divisor { completions: chosen.len(), step_tokens, generation_tokens };
-        Self { samples: learned.collect(), divisor, config, sums: Sums::default() }
+        let step = Step {
+            completions: chosen.len(),
+            step_tokens,
+            generation_tokens,
+            steps_per_generation: config.steps_per_generation,
+            max_completion_length: config.max_completion_length,
+        };
+        Self { samples: learned.collect(), step, config, sums: Sums::default() }
     }
 
     pub(super) fn units(&self) -> Vec<Unit<'s>> {
@@ -95,7 +102,7 @@ impl PolicyLoss<'_> {
             advantage: sample.advantage,
         };
         let loss = sequence_loss(&tokens, self.config);
-        let divisor = self.divisor.of(targets.logprobs.len(), self.config);
+        let divisor = self.config.loss_type.way().divisor(&self.step, targets.logprobs.len());
         slopes.extend(loss.slopes.iter().map(|slope| (slope / divisor) as f32));
 
         self.sums.tokens += targets.logprobs.len();

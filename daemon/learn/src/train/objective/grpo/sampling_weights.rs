@@ -1,22 +1,13 @@
-use super::{GrpoConfig, SamplingCorrection};
+use super::{GrpoConfig, corrections::Bounds};
 
 /// The weight of each token of a completion that another engine sampled: p(training) / p(engine), bounded, as TRL computes it
 /// (`vllm_importance_sampling_mode`). A token whose log-probability the engine could not say (NaN) counts as sampled by the
 /// training forward.
 pub(super) fn sampling_weights(training: &[f32], engine: &[f32], config: &GrpoConfig) -> Vec<f64> {
-    let (min, max) = (config.sampling_correction_min, config.sampling_correction_max);
-    let truncate = |weight: f64| weight.clamp(min, max);
-    let mask = |weight: f64| if (min..=max).contains(&weight) { weight } else { 0.0 };
-    let differences = || training.iter().zip(engine).map(|(training, engine)| difference(*training, *engine));
-    let per_token = |bound: &dyn Fn(f64) -> f64| differences().map(|difference| bound(difference.exp())).collect();
-    let whole = |bound: &dyn Fn(f64) -> f64| vec![bound(differences().sum::<f64>().exp()); training.len()];
-    match config.sampling_correction {
-        SamplingCorrection::None => vec![1.0; training.len()],
-        SamplingCorrection::TokenTruncate => per_token(&truncate),
-        SamplingCorrection::TokenMask => per_token(&mask),
-        SamplingCorrection::SequenceTruncate => whole(&truncate),
-        SamplingCorrection::SequenceMask => whole(&mask),
-    }
+    let pairs = training.iter().zip(engine);
+    let differences: Vec<f64> = pairs.map(|(training, engine)| difference(*training, *engine)).collect();
+    let bounds = Bounds { min: config.sampling_correction_min, max: config.sampling_correction_max };
+    config.sampling_correction.way().weights(&differences, bounds)
 }
 
 /// log p(training) − log p(engine); 0 where the engine could not say.
@@ -26,7 +17,7 @@ pub(super) fn difference(training: f32, engine: f32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::SamplingCorrection, *};
 
     #[test]
     fn weights_are_bounded_by_token_or_by_completion() {
