@@ -17,7 +17,7 @@ pub struct AnchorAnswers<'a> {
     pub suite: &'a Suite,
     /// The candidate's scores on them.
     pub candidate: &'a SuiteScores,
-    /// The anchor's.
+    /// The same of the anchor.
     pub anchor: &'a SuiteScores,
 }
 

@@ -15,7 +15,7 @@ pub enum CompareError {
     /// The scores are of another suite, or of another state of it.
     #[error("suite {suite}: the {side}'s scores were taken on other items; evaluate it again")]
     Fingerprint {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// `candidate`, `champion` or `anchor`.
         side: &'static str,
@@ -23,7 +23,7 @@ pub enum CompareError {
     /// The anchor was asked by another metric.
     #[error("suite {suite}: the anchor's items are scored otherwise; evaluate them again")]
     Metric {
-        /// The suite.
+        /// By its name.
         suite: String,
     },
 }
@@ -31,9 +31,9 @@ pub enum CompareError {
 /// The answers to one suite.
 #[derive(Clone, Copy, Debug)]
 pub struct Answers<'a> {
-    /// The candidate's.
+    /// Scores of the candidate.
     pub candidate: &'a SuiteScores,
-    /// The champion's, on the same items.
+    /// Those of the champion, on the same items.
     pub champion: &'a SuiteScores,
     /// Candidate's and anchor's, where one is pinned.
     pub anchor: Option<AnchorAnswers<'a>>,

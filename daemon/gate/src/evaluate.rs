@@ -146,7 +146,7 @@ pub enum EvaluateError {
     /// The judge failed.
     #[error("suite {suite}: {source}")]
     Judge {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The judge's reason.
         source: JudgeError,
@@ -154,7 +154,7 @@ pub enum EvaluateError {
     /// The judge lost or invented an answer.
     #[error("suite {suite}: {items} items went in, {answers} answers came back")]
     Count {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The items asked.
         items: usize,

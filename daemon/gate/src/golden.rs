@@ -37,7 +37,7 @@ pub enum GoldenError {
     /// The items make no suite.
     #[error("{file}: {source}")]
     Suite {
-        /// The file.
+        /// Its path, as configured.
         file: String,
         /// What is wrong.
         source: SuiteError,

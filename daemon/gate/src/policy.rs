@@ -115,17 +115,17 @@ pub enum PolicyError {
     /// Not a share.
     #[error("gate.{key} must be from 0 to 1, not {value}")]
     Share {
-        /// The key.
+        /// Below `gate`.
         key: &'static str,
-        /// Its value.
+        /// What stands there.
         value: f64,
     },
     /// Not a chance to live with.
     #[error("gate.{key} must be above 0 and at most 0.5, not {value}")]
     Chance {
-        /// The key.
+        /// Below `gate`.
         key: &'static str,
-        /// Its value.
+        /// What stands there.
         value: f64,
     },
     /// Not a loss.

@@ -32,7 +32,7 @@ pub struct PoolReport {
     pub pool: String,
     /// Whom the candidate was compared with.
     pub against: Against,
-    /// The suites.
+    /// By their names.
     pub suites: Vec<String>,
     /// Their items.
     pub n: usize,

@@ -10,7 +10,7 @@ mod display;
 pub enum Reason {
     /// A suite that must not fall is shown to have fallen.
     Regressed {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The mean difference.
         difference: f64,
@@ -39,7 +39,7 @@ pub enum Reason {
     },
     /// A suite that must not fall fell below the anchor.
     BelowAnchor {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The mean difference.
         difference: f64,
@@ -50,13 +50,13 @@ pub enum Reason {
     },
     /// One side could not be judged on too many items that the other could be judged on.
     Faulty {
-        /// The suite.
+        /// By its name.
         suite: String,
-        /// Which side.
+        /// Whose answers they are.
         side: Side,
         /// How many items.
         faults: usize,
-        /// All items.
+        /// All that the suite has.
         items: usize,
         /// The share that is let pass.
         ratio_max: f64,
@@ -70,7 +70,7 @@ pub enum Reason {
     },
     /// A suite that must not fall cannot show that it did not.
     Uncertain {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The mean difference.
         difference: f64,
@@ -91,11 +91,11 @@ pub enum Reason {
     },
     /// Too few items of a suite that must not fall could be judged.
     Void {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The items that one side or both could not be judged on.
         unjudged: usize,
-        /// All its items.
+        /// All that the suite has.
         items: usize,
         /// The share that is let pass.
         ratio_max: f64,
@@ -104,12 +104,12 @@ pub enum Reason {
     },
     /// Suites that decide were not asked to their end, since harm was shown before.
     NotAsked {
-        /// The suites.
+        /// By their names.
         suites: Vec<String>,
     },
     /// A suite that must not fall has too few items to have a say, in reports of older versions.
     TooSmall {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// Its items.
         n: usize,
@@ -118,12 +118,12 @@ pub enum Reason {
     },
     /// None of the suites that must not fall has items enough to vouch for the candidate, in reports of older versions.
     NothingLargeEnough {
-        /// The suites.
+        /// By their names.
         suites: Vec<String>,
     },
     /// A target suite improved.
     Improved {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The mean difference.
         difference: f64,
@@ -146,7 +146,7 @@ pub enum Reason {
     },
     /// Suspicion of reward hacking: the reward rose while a suite that it does not score fell.
     RewardAgainstSuite {
-        /// The suite.
+        /// By its name.
         suite: String,
         /// The mean reward when training began.
         first: f64,

@@ -8,7 +8,7 @@ use crate::{Against, Decision, Pinned, Policy, PoolReport, RewardTraining, Suite
 pub struct Report {
     /// The cycle that trained the candidate.
     pub cycle: CycleId,
-    /// The candidate.
+    /// By the fingerprint of its files.
     pub candidate: AdapterId,
     /// The champion that it was compared against; `None` for the base model without an adapter.
     pub champion: Option<AdapterId>,

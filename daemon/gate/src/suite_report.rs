@@ -13,7 +13,7 @@ pub const WORST_ITEM_CHARS_MAX: usize = 2000;
 /// An item on which the candidate lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorstItem {
-    /// The item's id.
+    /// As its suite has it.
     pub id: String,
     /// What was asked, cut to [`WORST_ITEM_CHARS_MAX`].
     pub question: String,
@@ -21,18 +21,18 @@ pub struct WorstItem {
     pub reference: String,
     /// What the candidate answered, cut likewise; `None` where the metric is a likelihood.
     pub candidate_answer: Option<String>,
-    /// What the champion answered.
+    /// What the champion answered, likewise.
     pub champion_answer: Option<String>,
-    /// The candidate's item score.
+    /// More is better, whatever the metric.
     pub candidate_score: f64,
-    /// The champion's item score.
+    /// Likewise.
     pub champion_score: f64,
 }
 
 /// An item that says nothing of the candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnjudgedItem {
-    /// The item's id.
+    /// As its suite has it.
     pub id: String,
     /// Whose answer could not be judged; `None` where nobody was asked, or neither could be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,18 +66,18 @@ impl Side {
 pub struct CutAnswers {
     /// The limit, in tokens.
     pub max_new_tokens: usize,
-    /// The candidate's.
+    /// On the side of the candidate.
     pub candidate: usize,
-    /// The champion's.
+    /// On the side of the champion.
     pub champion: usize,
 }
 
 /// The items that one side could not be judged on while the other could.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults {
-    /// The candidate's.
+    /// On the side of the candidate.
     pub candidate: usize,
-    /// The champion's.
+    /// On the side of the champion.
     pub champion: usize,
 }
 
@@ -86,14 +86,14 @@ pub struct Faults {
 pub struct SuiteReport {
     /// The suite's name.
     pub suite: String,
-    /// Its domain.
+    /// Whose held-out samples it was made of, or that it stands for.
     pub domain: Option<Domain>,
     /// Its metric.
     pub metric: Metric,
     /// The reward plugin that judged, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// Its fingerprint.
+    /// Of all that a score on it depends on but the adapter.
     pub fingerprint: Fingerprint,
     /// Whether a loss here rejects.
     pub protected: bool,
@@ -135,7 +135,7 @@ pub struct SuiteReport {
     pub cut: Option<CutAnswers>,
     /// The candidate's score as people read it ([`Metric::shown`]): a mean in `[0, 1]`, or a perplexity.
     pub candidate: f64,
-    /// The champion's.
+    /// The same of the champion.
     pub champion: f64,
     /// The mean difference of the item scores and its bounds; positive is better, for perplexity too (nats per token).
     pub difference: Interval,

@@ -45,7 +45,7 @@ impl<'a> Pool<'a> {
         Self { cycle, repeats_max: repeats_max.max(1), signals, ..self }
     }
 
-    /// The rows.
+    /// In the order of their ids.
     pub fn rows(&self) -> &[&'a ReplayRow] {
         &self.rows
     }

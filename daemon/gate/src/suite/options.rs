@@ -73,7 +73,7 @@ pub enum SuiteError {
     /// The margin is no tolerated loss.
     #[error("suite {name}: the margin must be a number not below 0, not {margin}")]
     Margin {
-        /// The suite.
+        /// Of the suite.
         name: String,
         /// What was given.
         margin: f64,
@@ -81,7 +81,7 @@ pub enum SuiteError {
     /// A metric without its plugin, or a plugin beside another metric.
     #[error("suite {name}: the metric {metric} and a reward plugin go together: give both or neither")]
     Plugin {
-        /// The suite.
+        /// Of the suite.
         name: String,
         /// The metric.
         metric: Metric,

@@ -79,7 +79,7 @@ pub enum AdapterError {
     /// The adapter is of a kind that cannot be combined with another.
     #[error("adapters of the kind {kind} cannot be combined into one: only lora can")]
     NotCombined {
-        /// The kind.
+        /// By its name, such as `dora`.
         kind: &'static str,
     },
     /// A computation on the weights failed.

@@ -40,7 +40,6 @@ pub(super) struct Found {
     pub(super) prompt_differs: bool,
 }
 
-/// Where a turn starts.
 enum Start {
     /// Where the model is asked to go on.
     Asked(usize),

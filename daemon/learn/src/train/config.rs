@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Schedule, TrainDevice, TrainError};
 use crate::adapter::LoraConfig;
 
-/// How to train.
+/// How to train: what every objective takes alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {

@@ -49,7 +49,7 @@ pub(super) fn unseen_told(scope: &Scope<'_>) -> anyhow::Result<Option<String>> {
     }))
 }
 
-/// The new samples that were learned from.
+/// The new samples that were learned from, without those that are set aside.
 pub(super) fn new_samples(scope: &Scope<'_>) -> anyhow::Result<Vec<SampleId>> {
     let mut new: Vec<SampleId> = seen(&scope.folder)?.remove(&Origin::New).into_iter().flatten().collect();
     let aside = scope.parts.context.registry.set_aside_among(&new)?;

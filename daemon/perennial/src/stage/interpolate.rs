@@ -24,7 +24,6 @@ pub(crate) struct Interpolation {
     pub(crate) tried: Vec<(f64, f64)>,
 }
 
-/// How an interpolation ended.
 pub(super) enum End {
     /// With an adapter, which may be the one that was trained.
     Chosen {

@@ -102,7 +102,7 @@ pub trait RowTrainer: Sync {
     ) -> Result<(LossAndGradients, BTreeMap<String, f64>), TrainError>;
 }
 
-/// The objective of a name.
+/// By its name in the configuration.
 pub fn objective_of(name: &str) -> Option<&'static dyn ObjectiveKind> {
     OBJECTIVES.iter().copied().find(|objective| objective.name() == name)
 }

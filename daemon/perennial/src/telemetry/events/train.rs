@@ -43,7 +43,6 @@ impl Event for RowStep<'_> {
 
 /// The loss on what is not trained on was computed.
 pub(crate) struct ValidationStep<'a> {
-    /// The objective.
     pub(crate) objective: Objective,
     /// What it says.
     pub(crate) validation: &'a Validation,
