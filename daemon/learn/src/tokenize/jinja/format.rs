@@ -51,6 +51,9 @@ pub(super) fn percent(pattern: &str, args: &Args, budget: &Budget) -> Result<Str
             layout.precision = Some(digits(&mut rest));
         }
         layout.kind = rest.next();
+        if layout.kind.is_none() {
+            return error("incomplete format");
+        }
         let value = match name {
             Some(name) => named(args, &name)?,
             None => match values.next() {
@@ -60,6 +63,11 @@ pub(super) fn percent(pattern: &str, args: &Args, budget: &Budget) -> Result<Str
         };
         layout.align = layout.align.or(Some(if layout.fill == Some('0') { '=' } else { '>' }));
         write(&value, &layout, &mut out, budget)?;
+    }
+    // A mapping may hold more than the pattern names.
+    let is_mapping = matches!(args.positional.as_slice(), [Value::Dict(_) | Value::List(_)]);
+    if values.next().is_some() && !is_mapping {
+        return error("not all arguments converted during string formatting");
     }
     budget.text(pattern.len())?;
     Ok(out)
@@ -157,7 +165,7 @@ fn write(value: &Value, layout: &Layout, out: &mut String, budget: &Budget) -> R
     };
     let missing = layout.width.saturating_sub(text.chars().count());
     let fill = layout.fill.unwrap_or(' ');
-    let blanks = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+    let blanks = |count: usize| fill.to_string().repeat(count);
     match layout.align.unwrap_or(if is_number { '>' } else { '<' }) {
         '<' => out.extend([text, blanks(missing)]),
         '^' => out.extend([blanks(missing / 2), text, blanks(missing - missing / 2)]),

@@ -56,6 +56,11 @@ fn nested_sources_are_refused_and_long_ones_too() {
 }
 
 #[test]
+fn a_pattern_may_leave_of_a_mapping_what_it_does_not_name() {
+    assert_eq!(run("{{ 'a' % {} }}{{ 'b' % [1] }}{{ '%(c)s' % {'c': 'c', 'd': 1} }}"), Ok("abc".to_owned()));
+}
+
+#[test]
 fn what_is_given_is_not_changed_and_nothing_else_is_loaded() {
     for source in [
         "{{ [].append(1) }}",
@@ -70,6 +75,9 @@ fn what_is_given_is_not_changed_and_nothing_else_is_loaded() {
         "{{ 1 | nope }}",
         "{{ 1 is nope }}",
         "{{ 'a' + 1 }}",
+        "{{ '%5' % 'a' }}",
+        "{{ 'a' % 'b' }}",
+        "{{ '%s' | format('a', 'b') }}",
         "{{ 1 // 0 }}",
         "{{ [] | tojson(nope=1) }}",
         "{{ nope | tojson }}",
