@@ -23,6 +23,7 @@ mod lifecycle;
 mod loader;
 mod modes;
 mod one_build;
+mod penalties;
 mod plugin;
 mod preferences;
 mod publish;

@@ -12,6 +12,7 @@
 //! | [`swiglu()`] | [`swiglu_backward()`] |
 //! | [`Attention::forward`] | [`Attention::backward`] |
 //! | [`token_logprobs()`] | [`token_logprobs_and_gradients()`]: in one pass |
+//! | [`divergences_and_gradients()`] | in the same pass |
 //! | [`cached_attention()`] | [`Attention::backward`], over whole sequences |
 //!
 //! Results depend on the inputs and on the instruction set ([`Isa`]), never on the number of threads: work is cut into pieces
@@ -23,6 +24,7 @@ mod attention;
 mod cache;
 mod cached_attention;
 mod convert;
+mod divergence;
 mod element;
 mod exp;
 mod gemm;
@@ -49,6 +51,7 @@ pub use attention::{Attended, Attention, AttentionGradients, Heads};
 pub use cache::{KvCache, Span};
 pub use cached_attention::cached_attention;
 pub use convert::convert;
+pub use divergence::divergences_and_gradients;
 pub use element::{Element, Precision};
 pub use gemm::{Into, Shared, Threads, gemm};
 pub use isa::{Isa, IsaError, choose as choose_isa, current as current_isa};

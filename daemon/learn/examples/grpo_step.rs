@@ -13,7 +13,7 @@ use perennial_learn::{
     model::Model,
     rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
-        StopFlag, TrainConfig,
+        Past, StopFlag, TrainConfig,
         grpo::{Environment, EnvironmentError, GrpoConfig, GrpoPrompt, ScoredGroup, train_grpo},
     },
 };
@@ -86,6 +86,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Failure> {
         &model,
         None,
         None,
+        Past::default(),
         &prompts,
         &config,
         &train,

@@ -17,7 +17,7 @@ use perennial_learn::{
     adapter::{Adapter, LoraConfig},
     tokenize::Encoded,
     train::{
-        Outcome, Progress, StopFlag, TrainConfig, TrainError, Trained,
+        Outcome, Past, Progress, StopFlag, TrainConfig, TrainError, Trained,
         objective::{RowRun, objective_of},
     },
 };
@@ -66,6 +66,8 @@ fn run(
         model: &model,
         parent: champion.cloned(),
         reference: champion,
+        past: Past::default(),
+        held_to: Vec::new(),
         units: pairs(),
         shares: None,
         validation: None,
@@ -149,6 +151,8 @@ fn the_reference_is_the_champion_where_there_is_one() {
             model: &model,
             parent: Some(champion.clone()),
             reference,
+            past: Past::default(),
+            held_to: Vec::new(),
             units: pairs(),
             shares: None,
             validation: None,

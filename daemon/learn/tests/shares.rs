@@ -17,8 +17,8 @@ use perennial_learn::{
     adapter::{Adapter, LoraConfig},
     tokenize::Encoded,
     train::{
-        LossAndGradients, LossWeighting, Outcome, Progress, Shares, StopFlag, TrainConfig, TrainDevice, TrainError,
-        loss_and_gradients,
+        LossAndGradients, LossWeighting, Outcome, Past, Progress, Shares, StopFlag, TrainConfig, TrainDevice,
+        TrainError, loss_and_gradients,
         objective::{Keys, RowRun, objective_of},
     },
 };
@@ -123,6 +123,8 @@ fn run(
         model: &model,
         parent: None,
         reference: None,
+        past: Past::default(),
+        held_to: Vec::new(),
         units: examples().0,
         validation: None,
         shares,

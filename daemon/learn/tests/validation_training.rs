@@ -19,8 +19,8 @@ use perennial_learn::{
     model::Model,
     tokenize::Encoded,
     train::{
-        METRICS_FILE, Outcome, StopFlag, TrainConfig, TrainDevice, TrainError, Validating, Validation, ValidationUnit,
-        loss_and_gradients,
+        METRICS_FILE, Outcome, Past, StopFlag, TrainConfig, TrainDevice, TrainError, Validating, Validation,
+        ValidationUnit, loss_and_gradients,
         objective::{Keys, RowRun, ValidationRun, objective_of},
     },
 };
@@ -80,6 +80,8 @@ fn run(
         model: &model,
         parent: None,
         reference: None,
+        past: Past::default(),
+        held_to: Vec::new(),
         units: examples(22, 0, 1).into_iter().map(|example| vec![example]).collect(),
         shares: None,
         validation: validation.then(|| Validating { units: validated(), on_loss }),

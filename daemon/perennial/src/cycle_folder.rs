@@ -31,6 +31,16 @@ impl CycleFolder {
         self.0.join("parent")
     }
 
+    /// How much each number of the parent matters, where that was measured.
+    pub(crate) fn parent_fisher(&self) -> PathBuf {
+        self.0.join("parent-fisher.safetensors")
+    }
+
+    /// The same of the candidate.
+    pub(crate) fn fisher(&self) -> PathBuf {
+        self.0.join("fisher.safetensors")
+    }
+
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
     }

@@ -1,6 +1,6 @@
 use perennial_types::{Fingerprint, Fingerprinter};
 
-use super::{TrainConfig, TrainDevice};
+use super::{Past, PenaltyConfig, TrainConfig, TrainDevice};
 use crate::adapter::{Adapter, AdapterError, Kind, LoraConfig};
 
 /// What a run's name begins with, and the version of what follows it.
@@ -98,6 +98,7 @@ impl Canonical {
             eval_steps,
             early_stopping_patience,
             load_best_model_at_end,
+            penalty,
             checkpoint_interval_steps: _,
         } = config;
         self.lora(lora);
@@ -129,6 +130,33 @@ impl Canonical {
             self.optional("early_stopping_patience", *early_stopping_patience, Self::count);
             self.flag("load_best_model_at_end", *load_best_model_at_end);
         }
+        self.penalty(penalty);
+    }
+
+    /// Those that are on. What is measured for later runs changes nothing in this one.
+    fn penalty(&mut self, config: &PenaltyConfig) {
+        let PenaltyConfig { l2_sp, ewc, distillation } = config;
+        if l2_sp.weight > 0.0 {
+            self.real("penalty.l2_sp.weight", l2_sp.weight);
+        }
+        if ewc.weight > 0.0 {
+            self.real("penalty.ewc.weight", ewc.weight);
+        }
+        if !distillation.is_off() {
+            self.real("penalty.distillation.champion", distillation.champion);
+            self.real("penalty.distillation.base", distillation.base);
+        }
+    }
+
+    /// What penalties hold the run to, where one looks at it.
+    pub(super) fn past(&mut self, past: Past<'_>, config: &TrainConfig) -> Result<(), AdapterError> {
+        if config.penalty.holds_to_parameters() {
+            self.adapter("penalty.champion", past.champion)?;
+        }
+        if let Some(fisher) = past.fisher.filter(|_| config.penalty.ewc.weight > 0.0) {
+            self.bytes("penalty.fisher", fisher.fingerprint().as_bytes());
+        }
+        Ok(())
     }
 
     fn lora(&mut self, config: &LoraConfig) {
@@ -168,7 +196,7 @@ mod tests {
         assert_eq!(named(|config| config.checkpoint_interval_steps = 7), plain);
         assert_eq!(named(|config| config.eval_steps = Some(7)), plain);
         type Change = fn(&mut TrainConfig);
-        let changes: [Change; 9] = [
+        let changes: [Change; 11] = [
             |config| config.lora.r = 8,
             |config| config.seed = 1,
             |config| config.steps_max = Some(1),
@@ -178,6 +206,8 @@ mod tests {
             |config| config.early_stopping_patience = Some(2),
             |config| config.ema_decay = Some(0.9),
             |config| config.load_best_model_at_end = true,
+            |config| config.penalty.l2_sp.weight = 0.1,
+            |config| config.penalty.distillation.base = 0.1,
         ];
         for change in changes {
             assert_ne!(named(change), plain);

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, TrainDevice, TrainError};
+use super::{PenaltyConfig, Schedule, TrainDevice, TrainError};
 use crate::adapter::LoraConfig;
 
 /// How to train: what every objective takes alike.
@@ -59,6 +59,9 @@ pub struct TrainConfig {
     /// End with the adapter of the least validation loss instead of the last one. Default: the last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub load_best_model_at_end: bool,
+    /// What holds the run back besides its objective. Default: nothing.
+    #[serde(skip_serializing_if = "PenaltyConfig::is_off")]
+    pub penalty: PenaltyConfig,
     /// Optimiser steps between checkpoints. Default 20. Has no influence on the result.
     pub checkpoint_interval_steps: u64,
 }
@@ -87,6 +90,7 @@ impl Default for TrainConfig {
             eval_steps: None,
             early_stopping_patience: None,
             load_best_model_at_end: false,
+            penalty: PenaltyConfig::default(),
             checkpoint_interval_steps: 20,
         }
     }
@@ -138,7 +142,7 @@ impl TrainConfig {
             ("early_stopping_patience", self.early_stopping_patience != Some(0), "is at least 1 where it is set"),
             ("checkpoint_interval_steps", self.checkpoint_interval_steps > 0, "is at least 1"),
         ];
-        match checks.into_iter().find(|(_, holds, _)| !holds) {
+        match checks.into_iter().chain(self.penalty.checks()).find(|(_, holds, _)| !holds) {
             Some((key, _, rule)) => Err(TrainError::Config { key, rule }),
             None => Ok(()),
         }

@@ -123,6 +123,16 @@ pub enum TrainError {
     /// A checkpoint could not be put into its format.
     #[error("cannot serialize a checkpoint: {0}")]
     Checkpoint(String),
+    /// What is known of the importance of an adapter's numbers is not whole.
+    #[error(
+        "{path} is damaged: {problem}; remove it, and elastic weight consolidation begins anew", path = path.display()
+    )]
+    DamagedFisher {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A GPU is asked for, and this build cannot use one.
     #[error("training: the device cuda takes a build with `--features cuda`; build again, or set device to cpu")]
     NotBuiltForCuda,

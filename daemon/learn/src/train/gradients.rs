@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     TrainError,
+    distillation::{Divergences, Taught, Teacher},
     micro_batch::{MicroBatch, split, targets_of},
     parameters::{Parameter, Parameters},
     passes::{Passes, Policy},
@@ -63,6 +64,8 @@ pub(super) struct Batch<'a> {
     pub(super) units: &'a [Unit<'a>],
     /// Divides the logits.
     pub(super) temperature: f64,
+    /// The frozen policies that some of the units are held to.
+    pub(super) teachers: &'a [Teacher<'a>],
     pub(super) tokens_per_micro_batch: usize,
     /// The optimiser step, from 1, for error messages.
     pub(super) step: u64,
@@ -76,6 +79,8 @@ pub(super) struct BatchResult {
     pub(super) logprobs: Vec<Vec<f32>>,
     /// Per matrix of the parameters.
     pub(super) gradients: Vec<Vec<f32>>,
+    /// How far the policy is from its teachers: a part of the loss already.
+    pub(super) divergences: Divergences,
 }
 
 impl BatchResult {
@@ -102,6 +107,9 @@ impl Batch<'_> {
         loss: &mut dyn Loss,
         stop: &StopFlag,
     ) -> Result<Option<BatchResult>, TrainError> {
+        let units: Vec<&[&Encoded]> = self.units.iter().map(|unit| unit.sequences.as_slice()).collect();
+        let taught = Taught::of(self.teachers, &units, self.tokens_per_micro_batch, passes, stop)?;
+        let Some(mut taught) = taught else { return Ok(None) };
         let mut policy = passes.policy(Some(parameters))?;
         let sequences = || self.units.iter().flat_map(|unit| &unit.sequences);
         let mut result = BatchResult {
@@ -110,13 +118,15 @@ impl Batch<'_> {
             supervised_tokens: self.units.iter().map(Unit::targets).sum(),
             logprobs: vec![Vec::new(); sequences().count()],
             gradients: parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect(),
+            divergences: Divergences::default(),
         };
         for row in self.micro_batches() {
             if stop.is_raised() {
                 return Ok(None);
             }
-            self.add_micro_batch(&row, &mut *policy, loss, &mut result)?;
+            self.add_micro_batch(&row, &mut *policy, loss, &mut taught, &mut result)?;
         }
+        result.divergences = taught.finish();
         Ok(Some(result))
     }
 
@@ -143,6 +153,7 @@ impl Batch<'_> {
         row: &[usize],
         policy: &mut dyn Policy,
         loss: &mut dyn Loss,
+        taught: &mut Taught,
         result: &mut BatchResult,
     ) -> Result<(), TrainError> {
         let units: Vec<&Unit<'_>> = row.iter().map(|at| &self.units[*at]).collect();
@@ -171,8 +182,13 @@ impl Batch<'_> {
         let activations: Vec<Option<&RolloutActivations>> =
             units.iter().flat_map(|unit| unit.sequences.iter().map(|_| unit.activations)).collect();
         let micro_batch = MicroBatch::recalling(&chosen, &activations);
-        policy.learn(&micro_batch, self.temperature, &mut slopes, &mut result.gradients)?;
-        result.loss += value;
+        let held = taught.held(row);
+        let divergences =
+            policy.learn(&micro_batch, self.temperature, held.as_ref(), &mut slopes, &mut result.gradients)?;
+        result.loss += value + taught.take(row, &divergences);
+        if !result.loss.is_finite() {
+            return Err(not_finite("the divergence from a teacher"));
+        }
         if result.gradients.iter().flatten().any(|value| !value.is_finite()) {
             return Err(not_finite("a gradient"));
         }

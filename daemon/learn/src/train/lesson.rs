@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     TrainError,
     checkpoint::Checkpoints,
+    distillation::Teacher,
     gradients::{Loss, Unit},
     metrics::Line,
     passes::Passes,
@@ -62,6 +63,8 @@ pub(super) struct Round {
 /// What a step learns from.
 pub(super) struct Lesson<'s> {
     pub(super) units: Vec<Unit<'s>>,
+    /// What some of the units are held to.
+    pub(super) teachers: Vec<Teacher<'s>>,
     /// Divides the logits.
     pub(super) temperature: f64,
 }
@@ -78,6 +81,8 @@ pub(super) struct Taken {
     pub(super) supervised_tokens: u64,
     /// Wall time of the step itself.
     pub(super) seconds: f64,
+    /// What penalties came to, by the names of metrics.jsonl.
+    pub(super) penalties: BTreeMap<String, f64>,
     /// Wall time that its round took to be made ready; 0 but in the round's first step.
     pub(super) round_seconds: f64,
 }

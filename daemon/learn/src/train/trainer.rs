@@ -1,4 +1,4 @@
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use super::{
     Outcome, TrainConfig, TrainError,
@@ -6,7 +6,8 @@ use super::{
     gradients::Batch,
     lesson::{Lesson, Objective, Round, Taken},
     passes::Passes,
-    run::{Run, start_of},
+    penalty::{Past, Penalty, penalties},
+    run::{Run, check_shape, start_of},
     validation::Validation,
 };
 use crate::{adapter::Adapter, model::Model, stop::StopFlag};
@@ -15,6 +16,7 @@ use crate::{adapter::Adapter, model::Model, stop::StopFlag};
 pub(super) struct Begin<'a> {
     pub(super) model: &'a Model,
     pub(super) parent: Option<Adapter>,
+    pub(super) past: Past<'a>,
     pub(super) names: Names,
     /// With the length and the rate of the objective.
     pub(super) config: &'a TrainConfig,
@@ -31,10 +33,14 @@ pub(super) fn run<O: Objective>(
     objective: &mut O,
     on_step: &mut dyn FnMut(&O::Line),
 ) -> Result<Outcome, TrainError> {
-    let Begin { model, parent, names, config, checkpoint_dir, stop, on_validation } = begin;
+    let Begin { model, parent, past, names, config, checkpoint_dir, stop, on_validation } = begin;
     let (start, steps) = (start_of(model, parent, config)?, objective.steps());
     let mut run = Run::<O::Line>::open(start, names, steps, config, checkpoint_dir)?;
     let mut passes = Passes::new(model, config)?;
+    if let Some(champion) = past.champion.filter(|_| config.penalty.holds_to_parameters()) {
+        check_shape(champion.config(), &config.lora)?;
+    }
+    let penalties = penalties(&config.penalty, past)?;
     let awaits_validation = objective.validator().is_some_and(|validator| run.awaits_validation(validator));
     let more = awaits_validation || !run.is_through();
     if more && !objective.prepare(&mut passes, run.checkpoints(), stop)? {
@@ -51,7 +57,7 @@ pub(super) fn run<O: Objective>(
         }
         let started = Instant::now();
         let Some(round) = objective.round(&mut passes, &run.state, stop)? else { return run.stop() };
-        if !take(&mut run, objective, &mut passes, &round, started, config, stop, on_step)? {
+        if !take(&mut run, objective, &mut passes, &round, started, config, &penalties, stop, on_step)? {
             return run.stop();
         }
         run.state.drawn = round.drawn;
@@ -85,6 +91,7 @@ fn take<O: Objective>(
     round: &Round,
     round_started: Instant,
     config: &TrainConfig,
+    penalties: &[Box<dyn Penalty>],
     stop: &StopFlag,
     on_step: &mut dyn FnMut(&O::Line),
 ) -> Result<bool, TrainError> {
@@ -96,14 +103,21 @@ fn take<O: Objective>(
             break;
         }
         let (step, started) = (run.step() + 1, Instant::now());
-        let (Lesson { units, temperature }, mut loss) = objective.step(update);
-        let batch = Batch { units: &units, temperature, tokens_per_micro_batch: config.tokens_per_micro_batch, step };
-        let Some(result) = batch.run(passes, &run.state.parameters, &mut loss, stop)? else {
+        let (Lesson { units, teachers, temperature }, mut loss) = objective.step(update);
+        let tokens_per_micro_batch = config.tokens_per_micro_batch;
+        let batch = Batch { units: &units, temperature, teachers: &teachers, tokens_per_micro_batch, step };
+        let Some(mut result) = batch.run(passes, &run.state.parameters, &mut loss, stop)? else {
             if let Some(border) = border {
                 run.state = border;
             }
             return Ok(false);
         };
+        let mut told: BTreeMap<String, f64> = result.divergences.figures().collect();
+        for penalty in penalties {
+            let value = penalty.add(&run.state.parameters, &mut result.gradients);
+            result.loss += value;
+            told.insert(penalty.figure().to_owned(), value);
+        }
         let names: Vec<usize> = units.iter().map(|unit| unit.name).collect();
         let taken = Taken {
             step,
@@ -113,6 +127,7 @@ fn take<O: Objective>(
             tokens: result.tokens as u64,
             supervised_tokens: result.supervised_tokens as u64,
             seconds: started.elapsed().as_secs_f64(),
+            penalties: told,
             round_seconds: std::mem::take(&mut round_seconds),
         };
         let line = objective.line(taken, loss);

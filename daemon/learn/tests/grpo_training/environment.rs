@@ -5,7 +5,7 @@ use perennial_learn::{
     model::Model,
     rollout::{ActivationMemory, Rollout, RolloutOptions, rollouts},
     train::{
-        Outcome, StopFlag, TrainConfig, TrainError, Trained,
+        Outcome, Past, StopFlag, TrainConfig, TrainError, Trained,
         grpo::{Environment, EnvironmentError, GrpoConfig, GrpoProgress, GrpoPrompt, ScoredGroup, train_grpo},
     },
 };
@@ -119,7 +119,7 @@ pub(crate) fn run(
 ) -> Result<Outcome, TrainError> {
     let (model, prompts, stop) = (environment.model, environment.prompts, environment.stop.clone());
     let on_step = &mut |progress: &GrpoProgress| on_step(progress, &stop);
-    train_grpo(model, None, None, prompts, config, &train_config(), dir, &stop, environment, on_step)
+    train_grpo(model, None, None, Past::default(), prompts, config, &train_config(), dir, &stop, environment, on_step)
 }
 
 pub(crate) fn finish(dir: &Path, config: &GrpoConfig, reward: Reward) -> (Trained, Vec<GrpoProgress>) {

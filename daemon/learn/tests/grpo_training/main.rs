@@ -21,7 +21,7 @@ use environment::{EVEN, Reward, Rewarded, config, environment, finish, prompts, 
 use perennial_learn::{
     adapter::Adapter,
     train::{
-        Outcome, StopFlag,
+        Outcome, Past, StopFlag,
         grpo::{GrpoConfig, GrpoProgress, train_grpo},
     },
 };
@@ -197,8 +197,20 @@ fn a_run_goes_on_from_its_parent_and_is_held_to_its_reference() {
         let dir = second.path().join(steps.len().to_string());
         let (stop, on_step) = (StopFlag::new(), &mut |step: &GrpoProgress| steps.push(step.clone()));
         let (parent, train) = (Some(parent.clone()), &train_config());
-        train_grpo(&model, parent, reference, &prompts, &config, train, &dir, &stop, &mut environment, on_step)
-            .unwrap();
+        train_grpo(
+            &model,
+            parent,
+            reference,
+            Past::default(),
+            &prompts,
+            &config,
+            train,
+            &dir,
+            &stop,
+            &mut environment,
+            on_step,
+        )
+        .unwrap();
     }
     let kl = |at: usize| steps[at].policy.kl.unwrap();
     assert!(kl(0) > 1e-4, "{}", kl(0));

@@ -44,6 +44,7 @@ impl Train {
             eval_steps: self.eval_steps,
             early_stopping_patience: self.early_stopping_patience,
             load_best_model_at_end: self.load_best_model_at_end,
+            penalty: self.penalty.clone(),
             ..TrainConfig::default()
         }
     }

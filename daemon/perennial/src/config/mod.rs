@@ -21,6 +21,7 @@ mod nearest;
 mod objective;
 mod overrides;
 mod paths;
+mod penalty;
 mod place;
 mod problems;
 mod publish;

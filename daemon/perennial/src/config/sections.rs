@@ -7,7 +7,7 @@ use std::{
 
 use perennial_learn::{
     adapter::{Kind, LoraConfig},
-    train::{LossWeighting, Schedule, grpo::GrpoConfig},
+    train::{LossWeighting, PenaltyConfig, Schedule, grpo::GrpoConfig},
 };
 use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
@@ -140,6 +140,8 @@ pub(crate) struct Train {
     pub(crate) load_best_model_at_end: bool,
     /// Shares of the way from the champion to what was trained; none: all of it.
     pub(crate) interpolate: Vec<f64>,
+    /// `[train.penalty]`
+    pub(crate) penalty: PenaltyConfig,
     /// `[[train.stage]]`; stands above `objectives` and what goes with them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) stage: Vec<TrainStage>,
@@ -174,6 +176,7 @@ impl Default for Train {
             early_stopping_patience: None,
             load_best_model_at_end: false,
             interpolate: vec![0.25, 0.5, 0.75, 1.0],
+            penalty: PenaltyConfig::default(),
             stage: Vec::new(),
         }
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, de};
 
 use perennial_gate::HackingPolicy;
-use perennial_learn::train::{grpo::GrpoConfig, objective::Keys};
+use perennial_learn::train::{
+    DistillationConfig, EwcConfig, L2SpConfig, PenaltyConfig, grpo::GrpoConfig, objective::Keys,
+};
 use perennial_publish::{FolderConfig, WebhookConfig};
 
 use super::gate::{AutoDomain, AutoSuites, GateAnchor, SequentialTest};
@@ -31,6 +33,10 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("replay.base_answers", keys::<BaseAnswers>()),
         ("cycle", keys::<Cycle>()),
         ("train", keys::<Train>()),
+        ("train.penalty", keys::<PenaltyConfig>()),
+        ("train.penalty.l2_sp", keys::<L2SpConfig>()),
+        ("train.penalty.ewc", keys::<EwcConfig>()),
+        ("train.penalty.distillation", keys::<DistillationConfig>()),
         ("grpo", keys::<GrpoConfig>()),
         ("rollout", keys::<Rollout>()),
         ("rollout.server", keys::<RolloutServer>()),
@@ -72,6 +78,10 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         "gate.auto.domain",
         "reward.plugin",
         "rollout.server",
+        "train.penalty",
+        "train.penalty.l2_sp",
+        "train.penalty.ewc",
+        "train.penalty.distillation",
         "train.stage",
     ] {
         assert!(expected.remove(table), "{table}");

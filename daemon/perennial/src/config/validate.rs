@@ -9,6 +9,7 @@ use perennial_learn::{
 use super::{
     Config, Embedding, Objective, Ratio, Rollout, Train,
     ceilings::{self, SECONDS_MAX},
+    penalty,
     problems::{Problem, Problems},
     publish, validation,
 };
@@ -123,7 +124,7 @@ fn training(config: &Config, found: &mut Problems) {
     if let Err(TrainError::Config { key, rule }) = train.learner(config.cycle.seed).check() {
         found.add(&format!("train.{}", Train::key(key)), &format!("makes no sense: it {rule}"));
     }
-    for (key, problem) in validation::problems(train) {
+    for (key, problem) in validation::problems(train).into_iter().chain(penalty::problems(config)) {
         found.add(&key, &problem);
     }
     found.at_least("train.max_length", train.max_length as f64, 8.0);

@@ -1,14 +1,15 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, io};
 
 use anyhow::Context as _;
 use perennial_data::{
     mix::{self, MixPlan, NewSample, Origin},
     replay::{ReplayRow, Signals, Space},
 };
+use perennial_durable as durable;
 use perennial_registry::{Product, SampleRecord, store};
-use perennial_types::{AdapterId, SampleId};
+use perennial_types::{AdapterId, CycleId, SampleId};
 use serde_json::json;
 
 use super::{Scope, Step, collect, draw, leaks, losses, notes, ratio, twins};
@@ -16,6 +17,7 @@ use crate::{
     base_answers::{self, BaseAnswer, Wanted},
     clock,
     config::{self, Config, Start},
+    cycle_folder::CycleFolder,
     models,
     rewards::{self, GrpoStage, Sandbox},
     stage::{LossShares, StageManifest},
@@ -186,5 +188,18 @@ fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
     if !to.exists() {
         store::copy_adapter(&adapters.join(parent.as_str()), &to)?;
     }
+    if scope.config.train.penalty.ewc.weight > 0.0 {
+        copy_fisher(scope, known.lineage.cycle)?;
+    }
     Ok(())
+}
+
+/// What the cycle that trained the parent measured at it, where it did.
+fn copy_fisher(scope: &Scope<'_>, of: CycleId) -> anyhow::Result<()> {
+    let from = CycleFolder::new(scope.parts.context.state.cycle(of)).fisher();
+    match fs::read(&from) {
+        Ok(bytes) => Ok(durable::write_durably(&scope.folder.parent_fisher(), &bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| from.display().to_string()),
+    }
 }

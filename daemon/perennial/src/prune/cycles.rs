@@ -14,8 +14,10 @@ use crate::{config::Config, cycle_folder::CycleFolder, pin, ports::Context};
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
     let served = |state| matches!(state, AdapterState::Champion | AdapterState::Retired);
     let anchor = pin::anchor(&context.registry)?.adapter;
-    let adapters = context.registry.adapters()?.into_iter();
-    let adapters = adapters.filter(|adapter| served(adapter.state) || Some(&adapter.id) == anchor.as_ref());
+    let adapters = context.registry.adapters()?;
+    let champion = adapters.iter().find(|adapter| adapter.state == AdapterState::Champion);
+    let champion = champion.map(|adapter| adapter.lineage.cycle);
+    let adapters = adapters.into_iter().filter(|adapter| served(adapter.state) || Some(&adapter.id) == anchor.as_ref());
     let kept: BTreeSet<CycleId> = adapters.map(|adapter| adapter.lineage.cycle).collect();
     let keep = usize::try_from(config.cycle.keep).unwrap_or(usize::MAX);
     // The one that may be under way is the last. Before there are so many, none is old.
@@ -25,7 +27,9 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
     for cycle in folders(context)?.into_iter().filter(|cycle| *cycle < oldest_kept) {
         let folder = CycleFolder::new(context.state.cycle(cycle));
         let gone = match kept.contains(&cycle) {
-            true => vec![folder.checkpoints(), folder.rollouts(), folder.candidate()],
+            // The next cycle goes on from what was measured at the champion.
+            true if champion == Some(cycle) => vec![folder.checkpoints(), folder.rollouts(), folder.candidate()],
+            true => vec![folder.checkpoints(), folder.rollouts(), folder.candidate(), folder.fisher()],
             false => vec![folder.path().to_owned()],
         };
         for path in gone.iter().filter(|path| path.exists()) {

@@ -67,6 +67,7 @@ pub(super) fn run(
         model,
         adapter,
         reference,
+        stage.past,
         &asked,
         &grpo.config,
         &train,

@@ -3,9 +3,11 @@
 //! registry, so a stage can be run by hand (`perennial train --cycle DIR`), years later, or on another machine.
 
 mod begin;
+mod fisher;
 mod grpo;
 mod interpolate;
 mod manifest;
+mod penalty;
 mod rows;
 mod shares;
 mod spectrum;
@@ -17,7 +19,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use perennial_data::mix;
-use perennial_learn::{adapter::Adapter, compute::Precision, model::Model, train as learner};
+use perennial_learn::{
+    adapter::Adapter,
+    compute::Precision,
+    model::Model,
+    train::{self as learner, Past},
+};
 use perennial_types::{Kind, SampleId};
 use serde_json::Value;
 
@@ -113,6 +120,8 @@ struct Stage<'a> {
     seed: u64,
     /// What is trained on.
     rows: &'a [mix::MixRow],
+    /// What penalties hold to.
+    past: Past<'a>,
     /// What is validated on; nothing where that is off.
     validation: &'a [mix::MixRow],
     model: &'a Model,
@@ -204,9 +213,13 @@ pub(crate) fn run(
     let stages = manifest.stages();
     let Divided { training, validation, note: undivided } = divide(rows, &manifest, &stages);
     let (seed, rows, validation) = (frozen.seed, training.as_slice(), validation.as_slice());
-    let stage = Stage { folder, manifest: &manifest, seed, rows, validation, model, stop, telemetry, plugin_cache };
     let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
-    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).collect());
+    let fisher = fisher::of_parent(folder, &manifest, first.as_ref())?;
+    let past = Past { champion: first.as_ref(), fisher: fisher.as_ref() };
+    let stage =
+        Stage { folder, manifest: &manifest, seed, rows, past, validation, model, stop, telemetry, plugin_cache };
+    let unheld = penalty::unheld(&stage);
+    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).chain(unheld).collect());
     for own in &stages {
         let (objective, adapter) = (own.objective, run.adapter.clone());
         let end = match objective.kind().rows() {
@@ -220,7 +233,7 @@ pub(crate) fn run(
     if run.interpolate(&stage, &stages, parent.as_ref())? == Progress::Stopped {
         return Ok(StageEnd::Stopped);
     }
-    run.finish(&stage, first.as_ref())
+    run.finish(&stage, &stages, parent.as_ref())
 }
 
 /// Sets apart what is validated on, of the kinds that an objective learns from as they are.

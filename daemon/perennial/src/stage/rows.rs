@@ -16,7 +16,7 @@ use perennial_types::SampleId;
 use serde_json::Value;
 use tracing::warn;
 
-use super::{Lessons, ObjectiveEnd, Reasons, Stage, Trained, shares, validation};
+use super::{Lessons, ObjectiveEnd, Reasons, Stage, Trained, penalty, shares, validation};
 use crate::{
     config::{Objective, TrainStage},
     failure::{Final, caught},
@@ -55,7 +55,9 @@ pub(super) fn run(
         model,
         parent: adapter,
         reference,
+        past: stage.past,
         units,
+        held_to: origins.iter().map(|origin| penalty::held_to(stage, *origin)).collect(),
         shares,
         validation: (!validated.is_empty()).then_some(Validating { units: validated, on_loss }),
         keys: &own.keys,
@@ -98,11 +100,11 @@ fn nothing_to_learn(objective: Objective, lessons: &Lessons) -> Final {
 /// The rows of an objective.
 #[derive(Default)]
 pub(super) struct Read<'r> {
-    units: Vec<Vec<Encoded>>,
+    pub(super) units: Vec<Vec<Encoded>>,
     /// The sample of each unit.
     samples: Vec<BTreeSet<SampleId>>,
     /// The row of each unit.
-    rows: Vec<&'r MixRow>,
+    pub(super) rows: Vec<&'r MixRow>,
     skipped: Reasons,
     told: Told,
 }

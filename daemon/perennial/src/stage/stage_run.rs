@@ -6,7 +6,7 @@ use perennial_learn::adapter::Adapter;
 use perennial_types::SampleId;
 
 use super::{
-    Idle, Interpolation, ObjectiveEnd, Reasons, Stage, StageEnd, Trained, TrainedStage, interpolate, spectrum,
+    Idle, Interpolation, ObjectiveEnd, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate, spectrum,
 };
 use crate::{
     config::{Objective, TrainStage},
@@ -59,6 +59,13 @@ impl StageRun {
         Progress::GoesOn
     }
 
+    /// The stages that had something to learn from.
+    fn learned(&self, stages: &[TrainStage]) -> Vec<TrainStage> {
+        let has_learned =
+            |own: &&TrainStage| self.trained.iter().any(|run| run.learned && run.objective == own.objective);
+        stages.iter().filter(has_learned).cloned().collect()
+    }
+
     /// Goes as far from the champion towards what was learned as validates best.
     pub(super) fn interpolate(
         &mut self,
@@ -66,9 +73,7 @@ impl StageRun {
         stages: &[TrainStage],
         champion: Option<&Adapter>,
     ) -> anyhow::Result<Progress> {
-        let has_learned =
-            |own: &&TrainStage| self.trained.iter().any(|run| run.learned && run.objective == own.objective);
-        let learned: Vec<TrainStage> = stages.iter().filter(has_learned).cloned().collect();
+        let learned = self.learned(stages);
         let Some(trained) = self.adapter.as_ref().filter(|_| !learned.is_empty()) else { return Ok(Progress::GoesOn) };
         match interpolate::run(stage, &learned, champion, trained)? {
             interpolate::End::Stopped => return Ok(Progress::Stopped),
@@ -81,7 +86,13 @@ impl StageRun {
         Ok(Progress::GoesOn)
     }
 
-    pub(super) fn finish(mut self, stage: &Stage<'_>, first: Option<&Adapter>) -> anyhow::Result<StageEnd> {
+    pub(super) fn finish(
+        mut self,
+        stage: &Stage<'_>,
+        stages: &[TrainStage],
+        champion: Option<&Adapter>,
+    ) -> anyhow::Result<StageEnd> {
+        let learned = self.learned(stages);
         let (learned_from, unseen) = (&self.learned_from, &mut self.unseen);
         unseen.retain(|id| !learned_from.contains(id));
         self.skipped.retain(|id, _| !learned_from.contains(id) && !unseen.contains(id));
@@ -98,7 +109,7 @@ impl StageRun {
             Some(adapter) if self.trained.iter().any(|trained| trained.learned) => adapter,
             _ => return Ok(StageEnd::Idle(idle(self.idle, self.skipped, stage))),
         };
-        let unchanged = match first {
+        let unchanged = match stage.past.champion {
             Some(first) => first.fingerprint()? == candidate.fingerprint()?,
             None => candidate.has_no_effect(stage.model)?,
         };
@@ -111,6 +122,9 @@ impl StageRun {
         }
         let spectrum::Told { record: spectrum, notes: of_spectrum } = spectrum::tell(&candidate, stage.telemetry)?;
         notes.extend(of_spectrum);
+        if !fisher::measure(stage, &learned, champion, &candidate)? {
+            return Ok(StageEnd::Stopped);
+        }
         candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
         let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
         let (trained, interpolation) = (self.trained, self.interpolation);

@@ -15,6 +15,14 @@ pub(crate) struct Targets {
     pub(crate) d_logprobs: Tensor,
 }
 
+/// How far the head's distributions are from those of other hidden states.
+pub(crate) struct Divergences {
+    /// KL(other ‖ own) of each row, in nats.
+    pub(crate) divergences: Vec<f32>,
+    /// Its derivative by the own hidden state: `[rows, hidden]`.
+    pub(crate) slopes: Tensor,
+}
+
 /// Some of the targets, on the device.
 struct Block {
     logprobs: Tensor,
@@ -56,6 +64,30 @@ impl Decoder {
             entropies: values(&entropies)?,
             d_logprobs: Tensor::cat(&d_logprobs, 0)?,
         })
+    }
+
+    /// Σᵥ qᵥ · (log qᵥ − log pᵥ) of each row, p and q being the distributions that rows of h and of the reference say, and its derivative
+    /// Σᵥ (pᵥ − qᵥ) · head\[v\]. Both are `[rows, hidden]` in f32.
+    ///
+    /// # Errors
+    /// Where shapes do not fit together, or the device has no room.
+    pub(crate) fn divergences(&self, h: &Tensor, reference: &Tensor) -> Result<Divergences> {
+        let (rows, together) = (h.dim(0)?, (LOGITS_MAX / self.head.dim(0)?).max(1));
+        let (mut divergences, mut slopes) = (Vec::new(), Vec::new());
+        for start in (0..rows).step_by(together) {
+            let part = |h: &Tensor| h.narrow(0, start, together.min(rows - start))?.to_dtype(self.dtype);
+            let (p, q) = (self.log_softmax(&part(h)?)?, self.log_softmax(&part(reference)?)?);
+            let of_q = q.exp()?;
+            divergences.push((&of_q * (&q - &p)?)?.sum(D::Minus1)?);
+            slopes.push((p.exp()? - of_q)?.to_dtype(self.dtype)?.matmul(&self.head)?.to_dtype(DType::F32)?);
+        }
+        Ok(Divergences { divergences: Tensor::cat(&divergences, 0)?.to_vec1()?, slopes: Tensor::cat(&slopes, 0)? })
+    }
+
+    fn log_softmax(&self, h: &Tensor) -> Result<Tensor> {
+        let logits = h.matmul(&self.head.t()?)?.to_dtype(DType::F32)?;
+        let above = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
+        above.broadcast_sub(&above.exp()?.sum_keepdim(D::Minus1)?.log()?)
     }
 
     /// The rows and targets of each block.

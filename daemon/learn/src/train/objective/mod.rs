@@ -7,14 +7,17 @@
 
 mod dpo;
 mod evaluate;
+mod fisher;
 pub mod grpo;
 mod reference;
 mod registry;
+mod row_loss;
 mod row_objective;
 mod row_run;
 pub mod rows;
 mod sft;
 
+pub use fisher::FisherRun;
 pub use registry::{KeyError, ObjectiveKind, RowTrainer, objective_of};
 pub use row_run::{Keys, RowRun, ValidationRun};
 pub use sft::{loss_and_gradients, train};

@@ -6,22 +6,24 @@ use serde_json::Value;
 
 use super::{
     OBJECTIVES, evaluate,
+    fisher::{self, FisherRun},
     grpo::GrpoConfig,
     reference,
+    row_loss::RowLoss,
     row_objective::{ObjectiveConfig, RowObjective},
     row_run::{Keys, RowRun, ValidationRun},
-    rows::{self, RowLoss},
+    rows,
 };
 use crate::{
     adapter::Adapter,
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},
     train::{
-        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, ValidationLoss,
+        Fisher, LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError, ValidationLoss,
         gradients::{Batch, Unit},
         parameters::Parameters,
         passes::Passes,
-        shares::{Shares, Weights},
+        shares::{MeanOf, Shares, Weights},
     },
 };
 
@@ -71,6 +73,15 @@ pub trait RowTrainer: Sync {
     /// # Errors
     /// [`TrainError`], notably where the loss is no longer finite, or where the folder holds a checkpoint of another run.
     fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError>;
+
+    /// Whether its units can be held to what a frozen policy says: where its loss is a mean over targets.
+    fn distils(&self) -> bool;
+
+    /// How much each number of an adapter matters for what it was trained on. `None` where it was asked to stop.
+    ///
+    /// # Errors
+    /// [`TrainError`]
+    fn fisher(&self, run: &FisherRun<'_>) -> Result<Option<Fisher>, TrainError>;
 
     /// The validation loss under each of some adapters, or under the base model for `None`, by forward passes alone. `None` where it
     /// was asked to stop.
@@ -197,9 +208,17 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         R::encode(model, body, length_max)
     }
 
+    fn distils(&self) -> bool {
+        R::MEAN_OF == MeanOf::Targets
+    }
+
     fn train(&self, run: RowRun<'_>, on_step: &mut dyn FnMut(&Progress)) -> Result<Outcome, TrainError> {
         let config = read(run.keys)?;
         rows::train::<R>(run, &config, on_step)
+    }
+
+    fn fisher(&self, run: &FisherRun<'_>) -> Result<Option<Fisher>, TrainError> {
+        fisher::measured::<R>(run, &read(run.keys)?)
     }
 
     fn validation_losses(
@@ -252,7 +271,7 @@ impl<R: RowObjective> RowTrainer for OfRows<R> {
         let (weights, all) = (Weights::of(units, shares, R::MEAN_OF)?, (0..units.len()).collect::<Vec<_>>());
         let mut loss = RowLoss::<R>::new(&config, &named, compared.iter().map(Vec::as_slice).collect())
             .weighted(weights.as_ref(), &all);
-        let batch = Batch { units: &named, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+        let batch = Batch { units: &named, temperature: 1.0, teachers: &[], tokens_per_micro_batch, step: 1 };
         let result = batch.run(&mut passes, &parameters, &mut loss, &never)?.ok_or(TrainError::NoExamples)?;
         Ok((result.named(&parameters)?, loss.figures()))
     }

@@ -8,7 +8,8 @@ use crate::{
     stop::StopFlag,
     tokenize::Encoded,
     train::{
-        Shares, TrainConfig, TrainError, Validating, ValidationUnit, canonical::Canonical, micro_batch::targets_of,
+        HeldTo, Past, Shares, TrainConfig, TrainError, Validating, ValidationUnit, canonical::Canonical,
+        micro_batch::targets_of,
     },
 };
 
@@ -23,8 +24,13 @@ pub struct RowRun<'a> {
     pub parent: Option<Adapter>,
     /// What objectives that compare compare with: the champion's adapter, or the base model without one.
     pub reference: Option<&'a Adapter>,
+    /// What penalties hold it to.
+    pub past: Past<'a>,
     /// The encoded rows: the sequences of each.
     pub units: Vec<Vec<Encoded>>,
+    /// Which policy each unit is held to by distillation, the champion being `reference`; empty for none. A unit of the champion's is
+    /// held to nothing where there is no reference.
+    pub held_to: Vec<Option<HeldTo>>,
     /// What share of the loss each group of units has; all count the same without it.
     pub shares: Option<Shares>,
     /// What it validates on; `None` for no validation.
@@ -80,6 +86,26 @@ impl RowRun<'_> {
             canonical.word("validation.domain", &unit.domain);
             write_unit(canonical, &unit.sequences);
         }
+    }
+
+    /// Who teaches which unit, where that has a say in what the run ends with.
+    pub(super) fn write_held(
+        &self,
+        canonical: &mut Canonical,
+        train: &TrainConfig,
+        is_compared: bool,
+    ) -> Result<(), TrainError> {
+        let weighs =
+            |held: &Option<HeldTo>| held.is_some_and(|teacher| train.penalty.distillation.weight(teacher) > 0.0);
+        if !self.held_to.iter().any(weighs) {
+            return Ok(());
+        }
+        if !is_compared {
+            canonical.adapter("reference", self.reference)?;
+        }
+        let held: Vec<u8> = self.held_to.iter().map(|held| held.map_or(0, |teacher| 1 + teacher as u8)).collect();
+        canonical.bytes("penalty.held_to", &held);
+        Ok(())
     }
 
     fn validated(&self) -> impl Iterator<Item = &ValidationUnit> {

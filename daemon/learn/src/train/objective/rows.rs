@@ -1,13 +1,14 @@
 //! Objectives that learn from the rows of a mix, all in one way: a row becomes a unit of one or more sequences, a shuffle per epoch
 //! deals units out to the steps, and the loss of a step is a sum over its units.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     RowRun,
     evaluate::Validated as Evaluated,
     reference,
-    row_objective::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss},
+    row_loss::RowLoss,
+    row_objective::{ObjectiveConfig, RowObjective},
 };
 use crate::{
     adapter::Adapter,
@@ -17,11 +18,13 @@ use crate::{
         batches::Batches,
         canonical::{Canonical, Names},
         checkpoint::Checkpoints,
-        gradients::{Loss, Targets, Unit},
+        distillation::Teacher,
+        gradients::Unit,
         lesson::{Lesson, Objective, Round, Taken},
         parameters::Parameters,
         passes::Passes,
-        shares::Weights,
+        penalty::{DistillationConfig, HeldTo},
+        shares::{MeanOf, Weights},
         state::State,
         trainer::{self, Begin},
         validation::Validator,
@@ -39,60 +42,16 @@ struct Rows<'a, R: RowObjective> {
     /// Of each sequence of each unit.
     reference: Vec<Vec<Vec<f32>>>,
     weights: Option<Weights>,
+    distillation: DistillationConfig,
+    /// The teacher of each unit; empty where there are none.
+    held_to: Vec<Option<HeldTo>>,
+    /// The champion, where units are held to it.
+    champion: Option<Parameters>,
     /// The same of the units that are validated on.
     validation_reference: Vec<Vec<Vec<f32>>>,
     batches: Batches,
     /// The units of the step.
     chosen: Vec<usize>,
-}
-
-/// The loss of one step.
-pub(in crate::train) struct RowLoss<'s, R: RowObjective> {
-    config: &'s R::Config,
-    step: StepSize,
-    /// Of each unit of the step; empty where the objective does not compare.
-    reference: Vec<&'s [Vec<f32>]>,
-    /// What the loss of each unit is multiplied by; empty where that is nothing.
-    factors: Vec<f64>,
-    /// Summed over the units so far.
-    figures: Vec<f64>,
-}
-
-impl<'s, R: RowObjective> RowLoss<'s, R> {
-    pub(in crate::train) fn new(config: &'s R::Config, units: &[Unit<'_>], reference: Vec<&'s [Vec<f32>]>) -> Self {
-        let step = StepSize { units: units.len(), targets: units.iter().map(Unit::targets).sum() };
-        Self { config, step, reference, factors: Vec::new(), figures: vec![0.0; R::FIGURES.len()] }
-    }
-
-    /// With the units, which are these of a run, weighted.
-    pub(in crate::train) fn weighted(self, weights: Option<&Weights>, chosen: &[usize]) -> Self {
-        let factors = weights.map(|weights| weights.of_step(chosen, self.step.targets)).unwrap_or_default();
-        Self { factors, ..self }
-    }
-
-    /// The means over the units.
-    pub(in crate::train) fn figures(&self) -> BTreeMap<String, f64> {
-        let mean = |sum: &f64| sum / self.step.units.max(1) as f64;
-        R::FIGURES.iter().zip(&self.figures).map(|(name, sum)| ((*name).to_owned(), mean(sum))).collect()
-    }
-}
-
-impl<R: RowObjective> Loss for RowLoss<'_, R> {
-    fn add(&mut self, at: usize, sequences: &[Targets<'_>], slopes: &mut Vec<f32>) -> f64 {
-        let reference = self.reference.get(at).copied().unwrap_or_default();
-        let references = reference.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-        let unit: Vec<Sequence<'_>> = sequences
-            .iter()
-            .zip(references)
-            .map(|(targets, reference)| Sequence { logprobs: targets.logprobs, reference })
-            .collect();
-        let first = slopes.len();
-        let UnitLoss { value, figures } = R::loss(self.config, &self.step, &unit, slopes);
-        self.figures.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
-        let Some(factor) = self.factors.get(at) else { return value };
-        slopes.iter_mut().skip(first).for_each(|slope| *slope = (f64::from(*slope) * factor) as f32);
-        value * factor
-    }
 }
 
 impl<R: RowObjective> Objective for Rows<'_, R> {
@@ -137,7 +96,8 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
             false => Vec::new(),
         };
         let loss = RowLoss::new(self.config, &units, reference).weighted(self.weights.as_ref(), &self.chosen);
-        (Lesson { units, temperature: 1.0 }, loss)
+        let teachers = self.teachers(&loss);
+        (Lesson { units, teachers, temperature: 1.0 }, loss)
     }
 
     fn seen(&self, state: &State) -> BTreeSet<usize> {
@@ -160,8 +120,24 @@ impl<R: RowObjective> Objective for Rows<'_, R> {
             supervised_tokens: taken.supervised_tokens,
             seconds: taken.seconds,
             tokens_per_second: taken.tokens as f64 / taken.seconds,
-            figures: loss.figures(),
+            figures: loss.figures().into_iter().chain(taken.penalties).collect(),
         }
+    }
+}
+
+impl<R: RowObjective> Rows<'_, R> {
+    /// Of the step at hand.
+    fn teachers(&self, loss: &RowLoss<'_, R>) -> Vec<Teacher<'_>> {
+        let held_to = |at: &usize| self.held_to.get(*at).copied().flatten();
+        let teacher = |is: HeldTo| {
+            let parameters = match is {
+                HeldTo::Champion => Some(self.champion.as_ref()?),
+                HeldTo::Base => None,
+            };
+            let weights = loss.held(&self.distillation, is, self.chosen.iter().map(held_to));
+            Some(Teacher { is, parameters, weights })
+        };
+        HeldTo::ALL.into_iter().filter_map(teacher).collect()
     }
 }
 
@@ -205,7 +181,7 @@ pub(in crate::train) fn train<R: RowObjective>(
     run.check()?;
     let weights = Weights::of(&run.units, run.shares.as_ref(), R::MEAN_OF)?;
     let names = names::<R>(&run, config, train, weights.as_ref())?;
-    let RowRun { model, parent, reference, units, validation, checkpoint_dir, stop, .. } = run;
+    let RowRun { model, parent, reference, past, units, held_to, validation, checkpoint_dir, stop, .. } = run;
     let unheard = &mut |_: &Validation| ();
     let (validated, on_validation) = match validation {
         Some(Validating { units, on_loss }) => (units, on_loss),
@@ -222,9 +198,15 @@ pub(in crate::train) fn train<R: RowObjective>(
         validation_reference: Vec::new(),
         batches: Batches::new(train, units.len(), weights.as_ref().map(Weights::groups)),
         weights,
+        distillation: train.penalty.distillation,
+        champion: reference
+            .filter(|_| held_to.contains(&Some(HeldTo::Champion)))
+            .map(Parameters::from_adapter)
+            .transpose()?,
+        held_to,
         chosen: Vec::new(),
     };
-    let begin = Begin { model, parent, names, config: train, checkpoint_dir, stop, on_validation };
+    let begin = Begin { model, parent, past, names, config: train, checkpoint_dir, stop, on_validation };
     trainer::run(begin, &mut objective, on_step)
 }
 
@@ -241,6 +223,10 @@ fn names<R: RowObjective>(
     canonical.adapter("parent", run.parent.as_ref())?;
     if R::COMPARES {
         canonical.adapter("reference", run.reference)?;
+    }
+    canonical.past(run.past, train)?;
+    if R::MEAN_OF == MeanOf::Targets {
+        run.write_held(&mut canonical, train, R::COMPARES)?;
     }
     run.write_units(&mut canonical, train);
     let Some(weights) = weights else {

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Keys, RowRun,
+    row_loss::RowLoss,
     row_objective::{ObjectiveConfig, RowObjective, Sequence, StepSize, UnitLoss},
-    rows::{self, RowLoss},
+    rows,
 };
 use crate::{
     adapter::Adapter,
     model::Model,
     tokenize::{EncodeError, Encoded, Notes},
     train::{
-        LossAndGradients, Outcome, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
+        LossAndGradients, Outcome, Past, Progress, StopFlag, TrainConfig, TrainDevice, TrainError,
         canonical::Canonical,
         earlier,
         gradients::{Batch, Unit},
@@ -112,9 +113,20 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     let units = examples.into_iter().map(|example| vec![example]).collect();
     let keys = &Keys::new();
-    let (shares, validation) = (None, None);
-    let run =
-        RowRun { model, parent, reference: None, units, shares, validation, keys, train: config, checkpoint_dir, stop };
+    let run = RowRun {
+        model,
+        parent,
+        reference: None,
+        past: Past::default(),
+        units,
+        held_to: Vec::new(),
+        shares: None,
+        validation: None,
+        keys,
+        train: config,
+        checkpoint_dir,
+        stop,
+    };
     rows::train::<Sft>(run, &SftConfig::of(config), on_step)
 }
 
@@ -133,7 +145,7 @@ pub fn loss_and_gradients(
 ) -> Result<LossAndGradients, TrainError> {
     let parameters = Parameters::from_adapter(adapter)?;
     let units: Vec<Unit<'_>> = examples.iter().enumerate().map(|(name, example)| Unit::of(name, [example])).collect();
-    let batch = Batch { units: &units, temperature: 1.0, tokens_per_micro_batch, step: 1 };
+    let batch = Batch { units: &units, temperature: 1.0, teachers: &[], tokens_per_micro_batch, step: 1 };
     let mut passes = Passes::on(device, model)?;
     let config = SftConfig::default();
     let mut loss = RowLoss::<Sft>::new(&config, &units, Vec::new());

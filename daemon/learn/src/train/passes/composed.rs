@@ -2,7 +2,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     super::{TrainError, micro_batch::MicroBatch, parameters::Parameters},
-    Policy, Slopes,
+    Held, Policy, Slopes,
 };
 use crate::model::{
     Model, Packing,
@@ -50,16 +50,26 @@ impl Policy for ComposedPolicy<'_> {
         self.decoder.token_logprobs(&hidden, &micro_batch.targets)
     }
 
+    fn hidden(&mut self, micro_batch: &MicroBatch<'_>) -> candle_core::Result<Vec<f32>> {
+        if micro_batch.targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
+        let hidden = self.decoder.hidden(rows, packing, Some(&self.adapter))?;
+        self.predicting(micro_batch)?.forth(&hidden)?.flatten_all()?.to_vec1()
+    }
+
     fn learn(
         &mut self,
         micro_batch: &MicroBatch<'_>,
         temperature: f64,
+        held: Option<&Held>,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
-    ) -> Result<(), TrainError> {
+    ) -> Result<Vec<f32>, TrainError> {
         if micro_batch.targets.is_empty() {
             slopes(&[], &[])?;
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
         let (hidden, tape) = self.decoder.forward(rows, packing, &self.adapter)?;
@@ -68,8 +78,16 @@ impl Policy for ComposedPolicy<'_> {
         let hidden = (predicting.forth(&hidden)? / temperature)?;
         let targets = self.decoder.targets(&hidden, &micro_batch.targets)?;
         let slopes = slopes(&targets.logprobs, &targets.entropies)?;
-        let slopes = Tensor::from_slice(&slopes, (slopes.len(), 1), self.decoder.device())?;
-        let d_hidden = (targets.d_logprobs.broadcast_mul(&slopes)? / temperature)?;
-        Ok(tape.backward(&predicting.back(&d_hidden)?, gradients)?)
+        let column = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), self.decoder.device());
+        let mut d_logits = targets.d_logprobs.broadcast_mul(&column(&slopes)?)?;
+        let mut divergences = Vec::new();
+        if let Some(held) = held {
+            let reference = (Tensor::from_slice(&held.hidden, hidden.dims(), self.decoder.device())? / temperature)?;
+            let found = self.decoder.divergences(&hidden, &reference)?;
+            d_logits = (d_logits + found.slopes.broadcast_mul(&column(&held.weights)?)?)?;
+            divergences = found.divergences;
+        }
+        tape.backward(&predicting.back(&(d_logits / temperature)?)?, gradients)?;
+        Ok(divergences)
     }
 }

@@ -1,8 +1,8 @@
-use perennial_kernels::{token_logprobs, token_logprobs_and_gradients};
+use perennial_kernels::{divergences_and_gradients, token_logprobs, token_logprobs_and_gradients};
 
 use super::{
     super::{TrainError, activations::ActivationPlan, micro_batch::MicroBatch, parameters::Parameters},
-    Policy, Slopes,
+    Held, Policy, Slopes,
 };
 use crate::model::{AdapterWeights, Attention, Matrix, Model, Packing, Workspace};
 
@@ -42,13 +42,21 @@ impl Policy for KernelsPolicy<'_> {
         token_logprobs(hidden.values(), decoder.head_weight(), temperature as f32, &micro_batch.targets)
     }
 
+    fn hidden(&mut self, micro_batch: &MicroBatch<'_>) -> candle_core::Result<Vec<f32>> {
+        let (decoder, branches) = (&self.model.decoder, &micro_batch.branches);
+        let attention = Attention::Branches(branches);
+        let hidden = decoder.hidden(branches.rows(), attention, Some(&self.adapter), self.workspace)?;
+        Ok(hidden.select(&micro_batch.predicting).values().to_vec())
+    }
+
     fn learn(
         &mut self,
         micro_batch: &MicroBatch<'_>,
         temperature: f64,
+        held: Option<&Held>,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
-    ) -> Result<(), TrainError> {
+    ) -> Result<Vec<f32>, TrainError> {
         let Self { model, memory_bytes_max, workspace, adapter } = self;
         let (rows, packing) = (micro_batch.branches.rows(), Packing::Branches(&micro_batch.branches));
         let (hidden, tape) = match &micro_batch.kept_rows {
@@ -61,9 +69,39 @@ impl Policy for KernelsPolicy<'_> {
         let hidden = hidden.select(&micro_batch.predicting);
         let head = Head::new(&hidden, model, temperature as f32, &micro_batch.targets)?;
         let slopes = slopes(&head.logprobs, &head.entropies)?;
-        let d_hidden = spread(micro_batch, &head.gradient(&slopes), hidden.cols());
-        Ok(tape.backward(&d_hidden, gradients, workspace)?)
+        let mut d_hidden = head.gradient(&slopes);
+        let divergences = match held {
+            Some(held) => hold(held, &hidden, model, temperature as f32, &mut d_hidden)?,
+            None => Vec::new(),
+        };
+        tape.backward(&spread(micro_batch, &d_hidden, hidden.cols()), gradients, workspace)?;
+        Ok(divergences)
     }
+}
+
+/// Adds the slopes of the weighted divergences to the gradient of the hidden states, and returns each of them; 0 at targets that are
+/// not held.
+fn hold(
+    held: &Held,
+    hidden: &Matrix,
+    model: &Model,
+    temperature: f32,
+    d_hidden: &mut [f32],
+) -> candle_core::Result<Vec<f32>> {
+    let cols = hidden.cols();
+    let rows: Vec<usize> = (0..held.weights.len()).filter(|row| held.weights[*row] != 0.0).collect();
+    let of_rows = |values: &[f32]| -> Vec<f32> {
+        rows.iter().flat_map(|row| &values[row * cols..(row + 1) * cols]).copied().collect()
+    };
+    let (own, reference) = (of_rows(hidden.values()), of_rows(&held.hidden));
+    let (found, slopes) = divergences_and_gradients(&own, &reference, model.decoder.head_weight(), temperature)?;
+    let mut divergences = vec![0.0; held.weights.len()];
+    for ((row, divergence), slopes) in rows.iter().zip(found).zip(slopes.chunks_exact(cols)) {
+        divergences[*row] = divergence;
+        let sums = d_hidden[row * cols..(row + 1) * cols].iter_mut();
+        sums.zip(slopes).for_each(|(sum, slope)| *sum += held.weights[*row] * slope);
+    }
+    Ok(divergences)
 }
 
 /// The gradient of the hidden states of all rows, given that of those that predict a target.

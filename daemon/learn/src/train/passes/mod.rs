@@ -1,6 +1,6 @@
 //! What computes the passes of training: the passes by hand on the CPU, or a composition of candle's operations on any
-//! device. Either does all from tokens to gradients, the head included, so that only numbers per target and the adapter's
-//! gradients cross from a device.
+//! device. Either does all from tokens to gradients, the head included, so that only numbers per target, the hidden states of
+//! targets that a teacher is asked for, and the adapter's gradients cross from a device.
 
 mod composed;
 mod kernels;
@@ -22,14 +22,27 @@ pub(super) trait Policy {
     /// The log-probability of each target, the logits divided by `temperature`.
     fn logprobs(&mut self, micro_batch: &MicroBatch<'_>, temperature: f64) -> candle_core::Result<Vec<f32>>;
 
-    /// Forward, the objective, and back: adds the gradients of the adapter's tensors to `gradients`, in their order.
+    /// What the head is given to predict each target, `[targets, hidden]`.
+    fn hidden(&mut self, micro_batch: &MicroBatch<'_>) -> candle_core::Result<Vec<f32>>;
+
+    /// Forward, the objective, and back: adds the gradients of the adapter's tensors to `gradients`, in their order. With `held`, the
+    /// weighted divergences from it are a part of what is derived; they are returned for each target as they are, unweighted.
     fn learn(
         &mut self,
         micro_batch: &MicroBatch<'_>,
         temperature: f64,
+        held: Option<&Held>,
         slopes: &mut Slopes<'_>,
         gradients: &mut [Vec<f32>],
-    ) -> Result<(), TrainError>;
+    ) -> Result<Vec<f32>, TrainError>;
+}
+
+/// What the targets of a micro-batch are held to.
+pub(super) struct Held {
+    /// What a frozen policy gives the head to predict each target, `[targets, hidden]`; zeros where the weight is 0.
+    pub(super) hidden: Vec<f32>,
+    /// What the divergence KL(frozen ‖ policy) at each target counts.
+    pub(super) weights: Vec<f32>,
 }
 
 /// The derivative of a loss by the log-probability of each target, given these and the entropies of their distributions.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use perennial_learn::{
     adapter::Spectrum,
-    train::{Progress, Validation, grpo::GrpoProgress},
+    train::{PENALTY_FIGURES, Progress, Validation, grpo::GrpoProgress},
 };
 use prometheus::Gauge;
 use tracing::{debug, info, warn};
@@ -33,8 +33,8 @@ impl Event for RowStep<'_> {
             tokens: progress.tokens,
             tokens_per_second: progress.tokens_per_second,
         });
-        // The names are the objective's own list.
-        for figure in objective.kind().figures() {
+        // The names are the objective's own list, and that of penalties.
+        for figure in objective.kind().figures().iter().chain(&PENALTY_FIGURES) {
             let Some(value) = progress.figures.get(*figure) else { continue };
             telemetry.metrics().train.figure.with_label_values(&[objective.as_str(), figure]).set(*value);
         }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -36,6 +38,9 @@ pub struct GrpoProgress {
     pub seconds: f64,
     /// Wall time of the generation's rollouts and of the passes over them before its first step; 0 but in that step.
     pub rollout_seconds: f64,
+    /// What penalties came to, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub penalties: BTreeMap<String, f64>,
 }
 
 /// Means over the completion tokens of a step that have an advantage (all of them where there is a reference); `None`

@@ -13,7 +13,7 @@ use crate::{
     model::Model,
     rollout::ActivationMemory,
     train::{
-        Outcome, StopFlag, TrainConfig, TrainError,
+        Outcome, Past, StopFlag, TrainConfig, TrainError,
         canonical::{Canonical, Names},
         checkpoint::Checkpoints,
         lesson::{Lesson, Objective, Round, Taken},
@@ -78,7 +78,7 @@ impl Objective for Grpo<'_> {
     fn step(&self, update: u64) -> (Lesson<'_>, PolicyLoss<'_>) {
         let (Generation { samples, tokens, .. }, config) = (&self.generation, self.generator.config);
         let loss = PolicyLoss::new(samples, self.generation.chosen(update, config), *tokens, config);
-        (Lesson { units: loss.units(), temperature: config.temperature }, loss)
+        (Lesson { units: loss.units(), teachers: Vec::new(), temperature: config.temperature }, loss)
     }
 
     fn seen(&self, state: &State) -> BTreeSet<usize> {
@@ -103,12 +103,13 @@ impl Objective for Grpo<'_> {
             supervised_tokens: taken.supervised_tokens,
             seconds: taken.seconds,
             rollout_seconds: taken.round_seconds,
+            penalties: taken.penalties,
         }
     }
 }
 
 /// Trains an adapter, from `parent` or afresh, on the rewards that `environment` gives to answers to the prompts. Where the
-/// divergence is measured, it is that from `reference`, or from the base model without one.
+/// divergence is measured, it is that from `reference`, or from the base model without one. Penalties hold it to `past`.
 ///
 /// Checkpoints and metrics go to `checkpoint_dir`. Checkpoints are written between generations alone: a run that is stopped
 /// or killed within one draws it again, and ends with the same bytes wherever the environment repeats itself. `on_step`
@@ -122,6 +123,7 @@ pub fn train_grpo(
     model: &Model,
     parent: Option<Adapter>,
     reference: Option<&Adapter>,
+    past: Past<'_>,
     prompts: &[GrpoPrompt],
     config: &GrpoConfig,
     train: &TrainConfig,
@@ -140,14 +142,14 @@ pub fn train_grpo(
     let adapters = [parent.as_ref(), reference];
     let rewards = environment.fingerprint();
     let names = Names {
-        run: name_of(model, adapters, prompts, config, train, rewards)?,
+        run: name_of(model, adapters, past, prompts, config, train, rewards)?,
         before: Some(earlier::name(model, adapters, prompts, config, train, rewards)?),
     };
     let activation_memory = ActivationMemory::bounded(0);
     let generator = Generator { model, prompts, reference, config, train, stop, activation_memory };
     let mut objective = Grpo { generator, environment, generation: Generation::default() };
     let on_validation = &mut |_: &_| ();
-    let begin = Begin { model, parent, names, config: train, checkpoint_dir, stop, on_validation };
+    let begin = Begin { model, parent, past, names, config: train, checkpoint_dir, stop, on_validation };
     trainer::run(begin, &mut objective, on_step)
 }
 
@@ -165,6 +167,7 @@ fn check_prompts(model: &Model, prompts: &[GrpoPrompt]) -> Result<(), TrainError
 fn name_of(
     model: &Model,
     [parent, reference]: [Option<&Adapter>; 2],
+    past: Past<'_>,
     prompts: &[GrpoPrompt],
     config: &GrpoConfig,
     train: &TrainConfig,
@@ -177,6 +180,7 @@ fn name_of(
     canonical.bytes("rewards", rewards.as_bytes());
     canonical.adapter("parent", parent)?;
     canonical.adapter("reference", reference)?;
+    canonical.past(past, train)?;
     for prompt in prompts {
         canonical.tokens("prompt", &prompt.tokens);
     }

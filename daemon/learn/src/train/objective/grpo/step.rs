@@ -34,7 +34,8 @@ pub fn grpo_loss_and_gradients(
     let generation_tokens = samples.iter().map(|sample| sample.tokens(config)).sum();
     let chosen: Vec<usize> = (0..samples.len()).collect();
     let mut loss = PolicyLoss::new(samples, &chosen, generation_tokens, config);
-    let batch = Batch { units: &loss.units(), temperature: config.temperature, tokens_per_micro_batch, step: 1 };
+    let batch =
+        Batch { units: &loss.units(), temperature: config.temperature, teachers: &[], tokens_per_micro_batch, step: 1 };
     let (never, mut passes) = (StopFlag::new(), Passes::on(device, model)?);
     let result = batch.run(&mut passes, &parameters, &mut loss, &never)?.ok_or(TrainError::NoExamples)?;
     Ok((result.named(&parameters)?, loss.stats()))

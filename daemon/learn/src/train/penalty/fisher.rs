@@ -1,0 +1,117 @@
+use perennial_types::{Fingerprint, Fingerprinter};
+
+use crate::{
+    adapter::Adapter,
+    train::{
+        TrainError,
+        parameters::{Parameter, Parameters},
+    },
+};
+
+/// How much each number of an adapter matters for what it was trained on: the diagonal of the empirical Fisher information, as
+/// Avalanche's `EWCPlugin` takes it: the mean over batches of the squared gradient of the batch's loss. That is smaller than the
+/// mean over samples by about the size of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fisher {
+    /// The adapter at which it was measured, by its fingerprint.
+    pub(in crate::train) adapter: Fingerprint,
+    /// By name.
+    pub(in crate::train) tensors: Vec<Information>,
+}
+
+/// Of the numbers of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::train) struct Information {
+    /// The tensor's name in PEFT's file.
+    pub(in crate::train) name: String,
+    pub(in crate::train) shape: Vec<usize>,
+    pub(in crate::train) values: Vec<f32>,
+}
+
+impl Fisher {
+    /// What stands in the place of an adapter's parameters.
+    pub(in crate::train) fn new(information: &Parameters, adapter: Fingerprint) -> Self {
+        let of_matrix = |matrix: &Parameter| Information {
+            name: matrix.name(),
+            shape: matrix.shape.clone(),
+            values: matrix.values.clone(),
+        };
+        let mut tensors: Vec<Information> = information.matrices.iter().map(of_matrix).collect();
+        tensors.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Self { adapter, tensors }
+    }
+
+    /// Whether it was measured at this adapter.
+    ///
+    /// # Errors
+    /// Where the adapter's numbers cannot be read.
+    pub fn is_of(&self, adapter: &Adapter) -> Result<bool, TrainError> {
+        Ok(self.adapter == adapter.fingerprint()?)
+    }
+
+    /// This + `decay` · an earlier one; as it is, where that is of another shape.
+    #[must_use]
+    pub fn after(self, earlier: &Self, decay: f64) -> Self {
+        let shapes = |fisher: &Self| -> Vec<(String, Vec<usize>)> {
+            fisher.tensors.iter().map(|of| (of.name.clone(), of.shape.clone())).collect()
+        };
+        if shapes(&self) != shapes(earlier) {
+            return self;
+        }
+        let sum = |(one, other): (&f32, &f32)| (f64::from(*one) + decay * f64::from(*other)) as f32;
+        let add = |(own, earlier): (&Information, &Information)| Information {
+            values: own.values.iter().zip(&earlier.values).map(sum).collect(),
+            ..own.clone()
+        };
+        let tensors = self.tensors.iter().zip(&earlier.tensors).map(add).collect();
+        Self { adapter: self.adapter, tensors }
+    }
+
+    /// Of names and numbers.
+    pub(in crate::train) fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprinter = Fingerprinter::new();
+        for Information { name, values, .. } in &self.tensors {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            fingerprinter.add(name.as_bytes());
+            fingerprinter.add(&bytes);
+        }
+        fingerprinter.finish()
+    }
+
+    /// The values in the order of an adapter's matrices.
+    pub(super) fn of(&self, parameters: &Parameters) -> Result<Vec<Vec<f32>>, TrainError> {
+        let of_matrix = |matrix: &Parameter| {
+            let name = matrix.name();
+            let found = self.tensors.iter().find(|of| of.name == name && of.shape == matrix.shape);
+            let missing = || TrainError::Checkpoint(format!("the Fisher information has no {name} of this shape"));
+            found.map(|of| of.values.clone()).ok_or_else(missing)
+        };
+        parameters.matrices.iter().map(of_matrix).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::penalty::testing::{champion, elsewhere};
+
+    fn fisher(factor: f32) -> Fisher {
+        let parameters = elsewhere();
+        let values: Vec<Vec<f32>> = parameters
+            .values()
+            .iter()
+            .map(|values| values.iter().map(|value| value * value * factor).collect())
+            .collect();
+        Fisher::new(&parameters.with(&values), champion().fingerprint().unwrap())
+    }
+
+    #[test]
+    fn the_earlier_one_fades() {
+        let parameters = elsewhere();
+        let sum = fisher(1.0).after(&fisher(2.0), 0.5).of(&parameters).unwrap();
+        let expected = fisher(2.0).of(&parameters).unwrap();
+        for (sum, expected) in sum.concat().iter().zip(expected.concat()) {
+            assert!((sum - expected).abs() <= 1e-6 * expected.abs());
+        }
+    }
+}

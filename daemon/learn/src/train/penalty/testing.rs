@@ -1,0 +1,47 @@
+//! What the tests of penalties share.
+
+use super::Penalty;
+use crate::{
+    adapter::{Adapter, LoraConfig, tiny_model},
+    train::parameters::Parameters,
+};
+
+fn config() -> LoraConfig {
+    LoraConfig { r: 2, alpha: 4.0, ..LoraConfig::default() }
+}
+
+pub(in crate::train) fn champion() -> Adapter {
+    Adapter::init(&config(), &tiny_model(), 1).unwrap()
+}
+
+/// Parameters that have gone away from the champion's, each number by another way.
+pub(in crate::train) fn elsewhere() -> Parameters {
+    let start = Parameters::from_adapter(&champion()).unwrap();
+    let moved = |(at, value): (usize, &f32)| value + ((at * 37 % 19) as f32 - 9.0) / 40.0;
+    let values: Vec<Vec<f32>> =
+        start.matrices.iter().map(|matrix| matrix.values.iter().enumerate().map(moved).collect()).collect();
+    start.with(&values)
+}
+
+/// That a penalty is of this value here, and that what it adds to gradients is its slope.
+#[track_caller]
+pub(super) fn agrees_with_finite_differences(penalty: &dyn Penalty, parameters: &Parameters, value: f64) {
+    let zeros =
+        || -> Vec<Vec<f32>> { parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect() };
+    let mut gradients = zeros();
+    let found = penalty.add(parameters, &mut gradients);
+    assert!((found - value).abs() <= 1e-5 * value.abs(), "{found}, expected {value}");
+    let step = 1e-2_f32;
+    for matrix in (0..parameters.matrices.len()).step_by(5) {
+        for at in (0..parameters.matrices[matrix].values.len()).step_by(11) {
+            let at_distance = |step: f32| {
+                let mut values = parameters.values();
+                values[matrix][at] += step;
+                penalty.add(&parameters.with(&values), &mut zeros())
+            };
+            let slope = (at_distance(step) - at_distance(-step)) / (2.0 * f64::from(step));
+            let got = f64::from(gradients[matrix][at]);
+            assert!((got - slope).abs() <= 1e-3 * slope.abs().max(1e-3), "{got} at {matrix}:{at}, slope {slope}");
+        }
+    }
+}
