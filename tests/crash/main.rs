@@ -22,33 +22,42 @@ use anyhow::{Context, Result, ensure};
 use perennial_registry::Cycle;
 use perennial_tests::{Daemon, Fixture, repository, task};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Learning, Scenario};
 
 /// Longer than a cycle takes that is killed again and again.
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_few_kills_lose_nothing() {
-    let scenario = Scenario::new().unwrap();
+    let scenario = Scenario::new(Learning::Rows).unwrap();
     assert!(disturbed(|seed| kill::run(&scenario, seed)) > 0, "nothing was killed");
 }
 
 #[test]
 fn a_few_power_cuts_lose_nothing() {
+    power_cuts_lose_nothing(Learning::Rows);
+}
+
+#[test]
+fn a_few_power_cuts_while_it_learns_from_rewards_lose_nothing() {
+    power_cuts_lose_nothing(Learning::RowsAndRewards);
+}
+
+fn power_cuts_lose_nothing(learning: Learning) {
     if !recorder::is_available() {
-        eprintln!("the recorder knows Linux on x86-64 alone: no power is cut here");
         return;
     }
-    let scenario = Scenario::new().unwrap();
+    let scenario = Scenario::new(learning).unwrap();
     let changes = power::count_changes(&scenario).unwrap();
     assert!(disturbed(|seed| power::run(&scenario, changes, seed)) > 0, "no power was cut");
 }
 
 #[test]
 fn a_disk_that_fails_for_a_moment_loses_nothing() {
-    let scenario = Scenario::new().unwrap();
-    for seed in 0..2 {
-        fault::run(&scenario, seed).unwrap();
+    let scenario = Scenario::new(Learning::Rows).unwrap();
+    let changes = power::count_changes(&scenario).unwrap();
+    for seed in 0..3 {
+        fault::run(&scenario, changes, seed).unwrap();
     }
 }
 
@@ -67,21 +76,22 @@ fn disturbed(mut run: impl FnMut(u64) -> Result<u64>) -> u64 {
     disturbances
 }
 
-/// `cargo xtask crash`: as many trials as `CRASH_RUNS` says, of the sort `CRASH_SORT`, from the seed `CRASH_SEED` on. Goes on
-/// after a failure, and tells all of them at the end.
+/// `cargo xtask crash`: as many trials as `CRASH_RUNS` says, of the sort `CRASH_SORT`, from the seed `CRASH_SEED` on, with rewards where
+/// `CRASH_REWARDS` is set. Goes on after a failure, and tells all of them at the end.
 #[test]
 #[ignore = "takes as long as one likes: cargo xtask crash"]
 fn many() {
     let number = |name: &str, default| env::var(name).map_or(default, |text| text.parse().unwrap());
     let (runs, first) = (number("CRASH_RUNS", 10), number("CRASH_SEED", 0));
     let sort = env::var("CRASH_SORT").unwrap_or_else(|_| "kill".to_owned());
-    let scenario = Scenario::new().unwrap();
-    let changes = if sort == "power" { power::count_changes(&scenario).unwrap() } else { 0 };
+    let learning = if env::var_os("CRASH_REWARDS").is_some() { Learning::RowsAndRewards } else { Learning::Rows };
+    let scenario = Scenario::new(learning).unwrap();
+    let changes = if sort == "kill" { 0 } else { power::count_changes(&scenario).unwrap() };
     let (mut disturbances, mut failures) = (0, Vec::new());
     for seed in first..first + runs {
         let outcome = match sort.as_str() {
             "power" => power::run(&scenario, changes, seed),
-            "fault" => fault::run(&scenario, seed),
+            "fault" => fault::run(&scenario, changes, seed),
             "kill" => kill::run(&scenario, seed),
             other => panic!("CRASH_SORT is kill, power or fault, not {other}"),
         };
@@ -108,15 +118,15 @@ fn cycle_killed_while_it_learns_from_rewards_ends_in_the_same_adapter() {
     let plugin = repository().join("plugins/json-schema/json-schema.wasm");
     let prepared = Fixture::new().unwrap().with(&[
         r#"train.objectives=["sft", "grpo"]"#,
-        "train.steps_max=6",
+        "train.steps_max=4",
         "train.checkpoint_steps=2",
-        "grpo.steps_max=12",
+        "grpo.steps_max=6",
         "grpo.num_generations=4",
-        "grpo.max_completion_length=32",
+        "grpo.max_completion_length=24",
         &format!("reward.plugin=[{{ name = \"tickets\", file = {plugin:?} }}]"),
     ]);
     // What no step comes to stays new: too little for another cycle.
-    ends_the_same_after(5, 130, &prepared);
+    ends_the_same_after(3, 130, &prepared);
 }
 
 /// Kills a cycle over so many samples so often, at moments all over it, and compares its end with that of one that was let run.

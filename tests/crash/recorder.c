@@ -8,10 +8,12 @@
  *   RECORD_ROOT  the folder, without links or dots in its path
  *   RECORD_FILE  where the record goes; it must lie elsewhere
  *   RECORD_KILL  the process kills itself in place of the change of this number, counted from 1
+ *   RECORD_FAIL  FIRST:COUNT:ERRNO, so many changes from that number on are not made and answer with that error
  *
  * An entry: `struct entry`, then the path, the second path and the data, without anything between them. */
 
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -19,6 +21,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -49,7 +52,8 @@ struct entry {
 static char root[PATH_LENGTH];
 static size_t root_length;
 static int record = -1;
-static uint64_t changes, kill_at;
+static uint64_t changes, kill_at, fail_at, fail_count;
+static long fail_with;
 static volatile int taken;
 
 /* What this library's own calls carry as their sixth argument, which none of them has: the filter lets them pass. An
@@ -128,40 +132,34 @@ static int resolve(int folder, const char *name, char *path) {
     return below(path);
 }
 
-/* A change is about to be made; the one that is asked for never is. */
-static void about_to_change(void) {
+/* A change is about to be made; those that are asked for never are. Whether it is to answer with the error instead. */
+static int fails(void) {
     if (++changes == kill_at) {
         CALL(SYS_kill, CALL(SYS_getpid, 0, 0, 0, 0), SIGKILL, 0, 0);
         for (;;) CALL(SYS_pause, 0, 0, 0, 0);
     }
+    return changes >= fail_at && changes - fail_at < fail_count;
 }
 
-static void put(const void *bytes, size_t length) {
-    const char *next = bytes;
-    while (length) {
-        long written = CALL(SYS_write, record, next, length, 0);
-        if (written <= 0) {
-            /* A record with a hole would prove what is not so. */
-            CALL(SYS_kill, CALL(SYS_getpid, 0, 0, 0, 0), SIGABRT, 0, 0);
-            return;
-        }
-        next += written;
-        length -= (size_t)written;
-    }
-}
-
+/* In one call, which no other process of the same record comes between. */
 static void note(enum kind kind, uint64_t inode, uint64_t offset, const char *path, const char *second,
                  const struct iovec *data, int count, size_t data_length) {
+    static struct iovec parts[IOV_COUNT];
     struct entry entry = { kind, path ? (uint32_t)strlen(path) : 0, second ? (uint32_t)strlen(second) : 0,
                            (uint32_t)data_length, inode, offset };
-    put(&entry, sizeof entry);
-    if (path) put(path, entry.path_length);
-    if (second) put(second, entry.second_length);
-    for (int at = 0; at < count && data_length; at++) {
+    size_t whole = sizeof entry + entry.path_length + entry.second_length + data_length;
+    int end = 0;
+    parts[end++] = (struct iovec){ &entry, sizeof entry };
+    parts[end++] = (struct iovec){ (void *)path, entry.path_length };
+    parts[end++] = (struct iovec){ (void *)second, entry.second_length };
+    for (int at = 0; at < count && data_length && end < IOV_COUNT; at++) {
         size_t length = data[at].iov_len < data_length ? data[at].iov_len : data_length;
-        put(data[at].iov_base, length);
+        parts[end++] = (struct iovec){ data[at].iov_base, length };
         data_length -= length;
     }
+    /* A record with a hole would prove what is not so. */
+    if (data_length || CALL(SYS_writev, record, parts, end, 0) != (long)whole)
+        CALL(SYS_kill, CALL(SYS_getpid, 0, 0, 0, 0), SIGABRT, 0, 0);
 }
 
 static uint64_t inode_at(int folder, const char *name) {
@@ -183,8 +181,7 @@ static long do_open(int folder, const char *name, int flags, int mode) {
     struct stat before;
     int there = !CALL(SYS_newfstatat, folder, name, &before, 0);
     int changes_it = !there ? flags & O_CREAT : (flags & O_TRUNC) && before.st_size > 0;
-    if (changes_it) about_to_change();
-    long file = CALL(SYS_openat, folder, name, flags, mode);
+    long file = changes_it && fails() ? fail_with : CALL(SYS_openat, folder, name, flags, mode);
     if (file >= 0 && changes_it) note(there ? TRUNCATE : CREATE, inode_of((int)file), 0, path, 0, 0, 0, 0);
     unlock();
     return file;
@@ -197,7 +194,10 @@ static long do_write(long number, int file, const struct iovec *data, int count,
     if (CALL(SYS_fstat, file, &status, 0, 0) || !S_ISREG(status.st_mode) || !path_of(file, path))
         return pass(number, call);
     lock();
-    about_to_change();
+    if (fails()) {
+        unlock();
+        return fail_with;
+    }
     CALL(SYS_fstat, file, &status, 0, 0);
     if (CALL(SYS_fcntl, file, F_GETFL, 0, 0) & O_APPEND) offset = status.st_size;
     if (offset < 0) offset = CALL(SYS_lseek, file, 0, SEEK_CUR, 0);
@@ -210,8 +210,7 @@ static long do_write(long number, int file, const struct iovec *data, int count,
 /* A change of names. `path` was resolved already. */
 static long do_name(enum kind kind, uint64_t inode, const char *path, const char *second, long number, long call[6]) {
     lock();
-    about_to_change();
-    long done = pass(number, call);
+    long done = fails() ? fail_with : pass(number, call);
     if (!done) note(kind, inode, 0, path, second, 0, 0, 0);
     unlock();
     return done;
@@ -235,8 +234,7 @@ static long carry_out(long number, long call[6]) {
     case SYS_ftruncate: {
         if (!path_of(FOLDER(0), path)) return PASS;
         lock();
-        about_to_change();
-        long done = PASS;
+        long done = fails() ? fail_with : PASS;
         if (!done) note(TRUNCATE, inode_of(FOLDER(0)), (uint64_t)call[1], path, 0, 0, 0, 0);
         unlock();
         return done;
@@ -244,8 +242,7 @@ static long carry_out(long number, long call[6]) {
     case SYS_truncate: {
         if (!resolve(AT_FDCWD, NAME(0), path)) return PASS;
         lock();
-        about_to_change();
-        long done = PASS;
+        long done = fails() ? fail_with : PASS;
         if (!done) note(TRUNCATE, inode_at(AT_FDCWD, NAME(0)), (uint64_t)call[1], path, 0, 0, 0, 0);
         unlock();
         return done;
@@ -345,15 +342,44 @@ static int install(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    const char *folder = getenv("RECORD_ROOT"), *file = getenv("RECORD_FILE"), *kill_change = getenv("RECORD_KILL");
+    const char *folder = getenv("RECORD_ROOT"), *file = getenv("RECORD_FILE"), *kill_change = getenv("RECORD_KILL"),
+               *fail = getenv("RECORD_FAIL");
     if (!folder || !file || strlen(folder) >= PATH_LENGTH) return;
     strcpy(root, folder);
     root_length = strlen(root);
     kill_at = kill_change ? strtoull(kill_change, 0, 10) : 0;
+    if (fail) {
+        char *next;
+        fail_at = strtoull(fail, &next, 10);
+        fail_count = strtoull(next + 1, &next, 10);
+        fail_with = -strtol(next + 1, 0, 10);
+    }
     struct sigaction action = { .sa_sigaction = on_call, .sa_flags = SA_SIGINFO | SA_RESTART };
     /* A handler of another signal that wrote while this one works would be the end of the process. */
     sigfillset(&action.sa_mask);
     if (sigaction(SIGSYS, &action, 0)) abort();
     record = (int)CALL(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (record < 0 || install()) abort();
+}
+
+typedef int spawn(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[],
+                  char *const[]);
+
+/* A program that the recorded one starts inherits the filter, and would die of it without this handler, which it needs even where
+ * its environment is cleared. What it does is not recorded. */
+int posix_spawnp(pid_t *process, const char *file, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]) {
+    enum { VARIABLES_MAX = 256 };
+    char preload[PATH_LENGTH] = "LD_PRELOAD=";
+    char *variables[VARIABLES_MAX] = { preload, "RECORD_ROOT=/nowhere", "RECORD_FILE=/dev/null" };
+    const char *own = getenv("LD_PRELOAD");
+    spawn *next = (spawn *)(uintptr_t)dlsym(RTLD_NEXT, "posix_spawnp");
+    if (!own || strlen(own) > PATH_LENGTH - sizeof "LD_PRELOAD=" || !next) abort();
+    strcat(preload, own);
+    for (int from = 0, to = 3; environment[from]; from++) {
+        if (to == VARIABLES_MAX - 1) abort();
+        if (strncmp(environment[from], "RECORD_", 7) && strncmp(environment[from], "LD_PRELOAD=", 11))
+            variables[to++] = environment[from];
+    }
+    return next(process, file, actions, attributes, arguments, variables);
 }

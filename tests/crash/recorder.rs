@@ -58,17 +58,28 @@ pub(crate) fn is_available() -> bool {
     cfg!(all(target_os = "linux", target_arch = "x86_64"))
 }
 
-/// The program with everything recorded that it does to its state directory; the process kills itself in place of the
-/// change number `kill_at`, if any.
-pub(crate) fn recorded(program: &Program, record: &Path, kill_at: Option<u64>) -> Result<Program> {
+/// What happens in place of a change; they are counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum InPlaceOf {
+    /// The process kills itself.
+    Kill(u64),
+    /// So many from the first on are not made, and their callers are told of an error of this number.
+    Fail { first: u64, count: u64, errno: i32 },
+}
+
+/// The program with everything recorded that it does to its state directory, up to what happens in place of a change, if anything.
+pub(crate) fn recorded(program: &Program, record: &Path, in_place: Option<InPlaceOf>) -> Result<Program> {
     let root = program.state().canonicalize().context("the state directory")?;
     let program = program
         .clone()
         .with_variable("LD_PRELOAD", &library()?.to_string_lossy())
         .with_variable("RECORD_ROOT", &root.to_string_lossy())
         .with_variable("RECORD_FILE", &record.to_string_lossy());
-    Ok(match kill_at {
-        Some(kill_at) => program.with_variable("RECORD_KILL", &kill_at.to_string()),
+    Ok(match in_place {
+        Some(InPlaceOf::Kill(change)) => program.with_variable("RECORD_KILL", &change.to_string()),
+        Some(InPlaceOf::Fail { first, count, errno }) => {
+            program.with_variable("RECORD_FAIL", &format!("{first}:{count}:{errno}"))
+        }
         None => program,
     })
 }

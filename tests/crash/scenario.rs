@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use perennial_registry::{Cycle, Registry, invariants};
-use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, task};
+use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, repository, task};
 use serde_json::{Value, json};
 
 /// Longer than a daemon needs to come up and end the cycle on a busy machine.
@@ -39,6 +39,14 @@ const SETTINGS: [&str; 14] = [
     "gate.auto.domain.general={ max_new_tokens = 2 }",
 ];
 
+/// What such a cycle learns with beside its rows: answers of its own, scored by a plugin.
+const REWARDS: [&str; 4] = [
+    r#"train.objectives=["sft", "grpo"]"#,
+    "grpo.steps_max=2",
+    "grpo.num_generations=2",
+    "grpo.max_completion_length=8",
+];
+
 /// Rows of the mix. Enough for the cycle to begin whatever share of them is held out.
 const ROWS: usize = 32;
 
@@ -53,6 +61,13 @@ pub(crate) struct Scenario {
     pub(crate) hits: Vec<String>,
     /// How long that takes.
     pub(crate) whole: Duration,
+}
+
+/// What the cycle learns from.
+#[derive(Clone, Copy)]
+pub(crate) enum Learning {
+    Rows,
+    RowsAndRewards,
 }
 
 /// One state directory that is being disturbed.
@@ -83,8 +98,15 @@ pub(crate) enum End {
 }
 
 impl Scenario {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(learning: Learning) -> Result<Self> {
         let prepared = Fixture::new()?.with(&SETTINGS);
+        let prepared = match learning {
+            Learning::Rows => prepared,
+            Learning::RowsAndRewards => {
+                let plugin = repository().join("plugins/json-schema/json-schema.wasm");
+                prepared.with(&REWARDS).with(&[&format!("reward.plugin=[{{ name = \"tickets\", file = {plugin:?} }}]")])
+            }
+        };
         let suite: String = task("general_suite")?.iter().take(SUITE_ITEMS).map(|row| format!("{row}\n")).collect();
         let suite = prepared.file("suite.jsonl", suite)?;
         let suite = format!(

@@ -29,26 +29,25 @@ pub(crate) struct Options {
     /// Short for --sort power
     #[arg(long)]
     power: bool,
+    /// The cycle learns from rewards as well
+    #[arg(long)]
+    rewards: bool,
 }
 
-/// Builds the workspace, and disturbs daemons until the runs are through.
+/// Disturbs daemons until the runs are through.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    output::note(
-        "Installs nothing. Builds the program and its tests, then runs the crash harness in temporary folders.",
-    );
+    output::note("Installs nothing. Builds the crash harness, then runs it in temporary folders.");
     let sort = match options.sort {
         _ if options.power => "power",
         Sort::Kill => "kill",
         Sort::Power => "power",
         Sort::Fault => "fault",
     };
-    Shell::cargo().args(["build", "--workspace"]).run()?;
+    let (runs, seed) = (options.runs.to_string(), options.seed.to_string());
+    let mut told = vec![("CRASH_SORT", sort), ("CRASH_RUNS", &runs), ("CRASH_SEED", &seed)];
+    told.extend(options.rewards.then_some(("CRASH_REWARDS", "1")));
     Shell::cargo()
         .args(["test", "--workspace", "--test", "crash", "--", "--ignored", "--exact", "many", "--nocapture"])
-        .envs(&[
-            ("CRASH_SORT", sort),
-            ("CRASH_RUNS", &options.runs.to_string()),
-            ("CRASH_SEED", &options.seed.to_string()),
-        ])
+        .envs(&told)
         .run()
 }
