@@ -22,9 +22,7 @@ pub(crate) struct Options {
 /// Throws the generator's hostile inputs at the built program, and says what became of it.
 pub(crate) fn run(options: &Options) -> Result<()> {
     output::note("Installs nothing. Starts a daemon of its own with the tiny test model.");
-    Shell::cargo().args(["build", "--workspace"]).run()?;
     let numbers = [options.runs as u64, options.seed, options.first as u64].map(|number| number.to_string());
-    // `cargo run` takes one package alone, with features of its own.
     let own = env::current_exe().context("finding the running executable")?;
     Shell::new(own.with_file_name("hostile")).args(numbers).run()
 }

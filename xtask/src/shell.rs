@@ -25,14 +25,7 @@ impl Shell {
 
     /// The cargo that runs this program.
     pub(crate) fn cargo() -> Self {
-        let mut shell = Self::new(env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from));
-        // What `cargo run` says of xtask is not meant for other packages: build scripts that watch these variables
-        // (ring's, below lance) would run anew, and all above them compile anew, at every change between xtask and cargo.
-        let of_xtask = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_xtask)).for_each(|name| {
-            shell.0.env_remove(name);
-        });
-        shell
+        Self::new(env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from))
     }
 
     /// A command of the built program.

@@ -19,14 +19,13 @@ pub(crate) struct Options {
 /// What stands in the name of every test that needs the model of the demo.
 const LONG: &str = "smollm2";
 
-/// Builds the workspace and runs its tests.
+/// Builds the tests of the workspace, and runs them.
 ///
 /// Everything is built with `--workspace` and in one profile, so that the demo, the tests and a plain `cargo build`
-/// share each compiled crate: features differ between builds of parts, and lance alone takes minutes.
+/// share each compiled crate: features differ between builds of parts, and lance alone takes minutes. The program, which the black-box
+/// tests start, was built before.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    output::note("Installs nothing. Builds the program and its tests, then runs them.");
-    // The black-box tests start the program itself, which building the tests alone would not make.
-    Shell::cargo().args(["build", "--workspace"]).run()?;
+    output::note("Installs nothing. Builds the tests, then runs them.");
     let kinds: &[&str] = if options.quick { &["--lib", "--bins"] } else { &["--lib", "--bins", "--tests"] };
     let filter = options.filter.as_deref();
     let runner: &[&str] = if has_nextest() { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };

@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     output,
-    shell::{Shell, from_root, target_folder},
+    shell::{from_root, target_folder},
 };
 
 /// How to stream.
@@ -87,9 +87,6 @@ pub(crate) struct Options {
     /// Measure nothing: keep what --out measured in docs/learning, and write docs/learning.md
     #[arg(long)]
     pub(crate) report: bool,
-    /// The program is built: do not build it again
-    #[arg(long, hide = true)]
-    pub(crate) built: bool,
 }
 
 /// Streams, or makes the report.
@@ -98,12 +95,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.report {
         return report::write(&folder);
     }
-    if !options.built {
-        output::note(
-            "Installs nothing on the system: the build goes to the target folder, all else below it or to --out.",
-        );
-        Shell::cargo().args(["build", "--workspace"]).run()?;
-    }
+    output::note(
+        "Installs nothing on the system: the build went to the target folder, all else goes below it or to --out.",
+    );
     if play(options)?.is_none() {
         return Ok(());
     }
