@@ -26,7 +26,7 @@ const SHARE_MAX: usize = 5;
 /// A sample of a batch, as the split sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lot {
-    /// The sample.
+    /// Which sample is held out or not.
     pub id: SampleId,
     /// What it asks: copies of one question stay together.
     pub question: Fingerprint,

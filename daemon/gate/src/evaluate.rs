@@ -23,7 +23,7 @@ pub struct Likelihood {
 /// What a model answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The answer.
+    /// What the model answered, without the token that ended it.
     pub text: String,
     /// Whether it was cut off at its limit of tokens.
     pub cut: bool,

@@ -49,7 +49,7 @@ fn mean_and_variance_of_mean(values: &[f64]) -> (f64, f64) {
 pub struct RewardTraining {
     /// The plugins whose rewards were optimised.
     pub optimised: Vec<String>,
-    /// Optimiser steps.
+    /// Optimiser steps of the run.
     pub steps: u64,
     /// The mean reward of a step's completions; `None` where nothing was ever scored.
     pub reward: Option<Trend>,

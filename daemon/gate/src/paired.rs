@@ -112,7 +112,7 @@ impl Paired {
         self
     }
 
-    /// The items.
+    /// How many items both were asked.
     pub fn len(&self) -> usize {
         self.differences.len()
     }

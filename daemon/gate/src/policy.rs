@@ -75,7 +75,7 @@ pub enum HackingAction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HackingPolicy {
-    /// What follows.
+    /// What follows from the suspicion.
     pub action: HackingAction,
     /// How far the policy may move from its reference, in nats per token.
     pub kl_max: f64,

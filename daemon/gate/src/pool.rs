@@ -34,7 +34,7 @@ pub struct PoolReport {
     pub against: Against,
     /// By their names.
     pub suites: Vec<String>,
-    /// Their items.
+    /// Items of all these suites together.
     pub n: usize,
     /// Those of them that differ.
     pub discordant: usize,

@@ -25,7 +25,7 @@ pub struct WorstItem {
     pub champion_answer: Option<String>,
     /// More is better, whatever the metric.
     pub candidate_score: f64,
-    /// Likewise.
+    /// The champion's score of the same item, likewise.
     pub champion_score: f64,
 }
 
@@ -37,7 +37,7 @@ pub struct UnjudgedItem {
     /// Whose answer could not be judged; `None` where nobody was asked, or neither could be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
-    /// Why.
+    /// Why it cannot be judged, for whoever reads the report.
     pub reason: String,
 }
 
@@ -88,7 +88,7 @@ pub struct SuiteReport {
     pub suite: String,
     /// Whose held-out samples it was made of, or that it stands for.
     pub domain: Option<Domain>,
-    /// Its metric.
+    /// What its answers are scored by.
     pub metric: Metric,
     /// The reward plugin that judged, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ impl<'a, T> Mat<'a, T> {
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
-    /// The transpose.
+    /// The transpose, over the same numbers.
     pub fn t(self) -> Self {
         let Self { data, rows, cols, row_stride, col_stride } = self;
         Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }

@@ -31,7 +31,7 @@ pub struct Fault {
 pub struct PathKey<'a> {
     /// Its name within the target's table.
     pub key: &'static str,
-    /// Its value.
+    /// Its value, a path that is made absolute in place.
     pub path: &'a mut Option<PathBuf>,
     /// Whether the path is a secret's, which systemd may hand over in its place.
     pub is_secret: bool,

@@ -20,7 +20,7 @@ pub struct Wish {
 /// An adapter in service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Champion {
-    /// Its name.
+    /// Which adapter the target should serve.
     pub adapter: AdapterId,
     /// The fingerprint of its files.
     pub files: Fingerprint,

@@ -18,7 +18,7 @@ pub struct NewSegment {
     pub fingerprint: Fingerprint,
     /// One a sample: as many as are given with it.
     pub rows: u64,
-    /// Its size.
+    /// The size of its file, in bytes.
     pub bytes: u64,
     /// When it was written.
     pub created_ms: i64,
@@ -27,11 +27,11 @@ pub struct NewSegment {
 /// One of its samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSample {
-    /// The sample.
+    /// Which sample the row holds.
     pub id: SampleId,
     /// As the row or the request named it.
     pub domain: Domain,
-    /// Its shape.
+    /// What it can teach: a text, a conversation, a preference and so on.
     pub kind: Kind,
     /// What it asks.
     pub question: Fingerprint,

@@ -202,7 +202,7 @@ pub struct Trouble {
 /// All that is known of a cycle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cycle {
-    /// Its number.
+    /// Its number, counted from 1.
     pub id: CycleId,
     /// Why it started.
     pub reason: String,

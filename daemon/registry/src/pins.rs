@@ -17,11 +17,11 @@ pub enum PinReason {
 /// What candidates are held against beside the champion, from a time on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// When.
+    /// When it was pinned, in milliseconds since 1970.
     pub at_ms: i64,
     /// The anchor; `None` is the base model without an adapter.
     pub adapter: Option<AdapterId>,
-    /// Why.
+    /// Whether a person or the gate's strict test pinned it.
     pub reason: PinReason,
     /// The cycle whose candidate passed the test; only there.
     pub cycle: Option<CycleId>,

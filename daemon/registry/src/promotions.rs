@@ -32,13 +32,13 @@ impl PromotionReason {
 /// One change of the champion. `None` stands for the base model without an adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Promotion {
-    /// When.
+    /// When it became the champion, in milliseconds since 1970.
     pub at_ms: i64,
     /// The champion before.
     pub from: Option<AdapterId>,
     /// The champion after.
     pub to: Option<AdapterId>,
-    /// Why.
+    /// Whether the gate, a person or a rollback made it so.
     pub reason: PromotionReason,
     /// The cycle whose candidate passed; only there.
     pub cycle: Option<CycleId>,

@@ -39,7 +39,7 @@ pub struct DomainCounts {
 /// The samples that wait for a cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fresh {
-    /// How many.
+    /// Samples that wait, whatever their domain and kind.
     pub count: u64,
     /// Of these, how many a candidate learned that the gate refused: see [`Tries::since`](crate::Tries::since).
     pub refused: u64,
@@ -58,7 +58,7 @@ pub struct SampleCount {
     pub kind: Kind,
     /// Which side of the split.
     pub held_out: bool,
-    /// How many.
+    /// Samples of this domain, kind and side.
     pub count: u64,
 }
 

@@ -9,15 +9,15 @@ use crate::{Registry, RegistryError, column, lookup::among, tries};
 /// A sample that is set aside: nothing can be learned from it as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAsideRecord {
-    /// The sample.
+    /// The sample that no cycle takes.
     pub id: SampleId,
     /// As the row or the request named it.
     pub domain: Domain,
     /// The cycle that found it; `None` where the indexer did.
     pub cycle: Option<CycleId>,
-    /// Why.
+    /// What is wrong with it, for whoever looks after it.
     pub reason: String,
-    /// When.
+    /// When it was set aside, in milliseconds since 1970.
     pub at_ms: i64,
 }
 

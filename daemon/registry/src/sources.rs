@@ -10,7 +10,7 @@ pub struct Source {
     pub fingerprint: Fingerprint,
     /// The file's name, or the channel it came by.
     pub name: String,
-    /// Its size.
+    /// The size of the file when it was read.
     pub bytes: u64,
     /// Rows that became samples.
     pub stored: u64,

@@ -8,7 +8,7 @@ use crate::{Registry, RegistryError, column, lookup::FRESH};
 /// How often a sample was learned by a candidate that the gate refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
-    /// In all.
+    /// Cycles whose candidate learned it and was refused, ever.
     pub all: u32,
     /// Since somebody took it back; what it may be tried by itself is bounded by this.
     pub since: u32,

@@ -14,13 +14,13 @@ pub struct TooManyFaults {
     pub failed: usize,
     /// How many it was asked about.
     pub samples: usize,
-    /// The limit.
+    /// The share of faults, 0 to 1, beyond which the rewards are void.
     pub max_fault_ratio: f64,
     /// The first sample that faulted or timed out.
     pub sample: String,
     /// What came of it.
     pub outcome: OutcomeKind,
-    /// Why.
+    /// What was said of that sample.
     pub message: String,
 }
 

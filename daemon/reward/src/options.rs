@@ -84,11 +84,11 @@ pub struct PluginOptions {
     pub config: Value,
     /// Which system interfaces it may import.
     pub wasi: Wasi,
-    /// Replaces [`HostOptions::fuel_per_sample`].
+    /// For this plugin, in place of [`HostOptions::fuel_per_sample`].
     pub fuel_per_sample: Option<u64>,
-    /// Replaces [`HostOptions::deadline`].
+    /// For this plugin, in place of [`HostOptions::deadline`].
     pub deadline: Option<Duration>,
-    /// Replaces [`HostOptions::memory_bytes_max`].
+    /// For this plugin, in place of [`HostOptions::memory_bytes_max`].
     pub memory_bytes_max: Option<u64>,
 }
 

@@ -19,7 +19,7 @@ pub struct Judged {
     pub index: usize,
     /// Who judged it.
     pub panel: Panel,
-    /// The group.
+    /// One prompt, with all completions that are judged together.
     pub task: Task,
     /// What was said.
     pub verdict: GroupVerdict,

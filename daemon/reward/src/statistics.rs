@@ -8,7 +8,7 @@ use crate::{FaultKind, GroupVerdict, Outcome, OutcomeKind, Panel, Scoring};
 /// statistics in the same order, gives the same bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
-    /// How many.
+    /// How many values were taken in.
     pub count: u64,
     /// Their mean; 0 where there are none.
     pub mean: f64,
@@ -140,7 +140,7 @@ impl PluginStatistics {
 /// The statistics of every plugin of a panel, by its name in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// By name.
+    /// Of each plugin, by its name in the configuration.
     pub plugins: BTreeMap<String, PluginStatistics>,
 }
 

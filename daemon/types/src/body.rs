@@ -93,7 +93,7 @@ impl Kind {
 }
 
 impl Body {
-    /// The shape.
+    /// What it can teach.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Messages { .. } => Kind::Messages,

@@ -38,7 +38,7 @@ impl Domain {
         }
     }
 
-    /// The name.
+    /// The name, as in configuration and metrics.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -33,7 +33,7 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Message {
-    /// Who speaks.
+    /// Who says it: system, user, assistant or tool.
     pub role: Role,
     /// What is said: text parts joined by line breaks, as vLLM joins them; empty where an assistant turn only calls tools or thinks.
     pub content: String,

@@ -8,7 +8,7 @@ use crate::{Body, Domain, Fingerprinter, Row, SampleId};
 pub struct Sample {
     /// The fingerprint of `body` and `reference`.
     pub id: SampleId,
-    /// The stratum.
+    /// What it is counted, replayed and judged with.
     pub domain: Domain,
     /// What it teaches.
     pub body: Body,

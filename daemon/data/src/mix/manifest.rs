@@ -44,7 +44,7 @@ pub struct Manifest {
     /// How many the base model answered.
     #[serde(default, alias = "anchor")]
     pub base_answers: u64,
-    /// Per domain.
+    /// Rows of the mix by domain, those of an origin apart.
     pub domains: BTreeMap<Domain, DomainCounts>,
     /// Samples per shape.
     pub kinds: BTreeMap<Kind, u64>,

@@ -50,7 +50,7 @@ impl Default for MixConfig {
 /// A sample that no promoted cycle was trained on yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewSample {
-    /// The sample.
+    /// Which sample is meant.
     pub id: SampleId,
     /// When it was taken in, in milliseconds since the Unix epoch.
     pub arrived_ms: i64,
@@ -105,13 +105,13 @@ pub struct MixPlan {
     pub(super) replay_lengths: BTreeMap<SampleId, u64>,
     /// Whether fewer tokens than wanted were drawn, since there were no more candidates.
     pub is_short: bool,
-    /// As configured.
+    /// The share of the mix that was to be replayed, 0 to 1, as configured.
     pub replay_fraction: f64,
-    /// As configured.
+    /// The policy that replay was drawn by, as configured.
     pub policy: PolicyKind,
-    /// As configured.
+    /// How often a replayed sample may stand in one mix, as configured.
     pub repeats_max: usize,
-    /// As configured.
+    /// What all draws followed from, as configured.
     pub seed: u64,
 }
 

@@ -5,7 +5,7 @@ use super::Origin;
 /// A sample of a mix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MixRow {
-    /// The sample.
+    /// What is trained on.
     pub sample: Sample,
     /// Where it comes from.
     pub origin: Origin,

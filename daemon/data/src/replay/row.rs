@@ -11,9 +11,9 @@ use crate::columns::{self, ColumnError, Columns};
 /// What the replay buffer knows of a sample, without its embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayRow {
-    /// The sample.
+    /// Of the sample, as the registry has it.
     pub id: SampleId,
-    /// Its stratum.
+    /// The stratum that it is drawn in.
     pub domain: Domain,
     /// When it was taken in, in milliseconds since the Unix epoch.
     pub arrived_ms: i64,

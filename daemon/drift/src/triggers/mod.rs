@@ -52,7 +52,7 @@ pub struct Limits {
 /// How things stand. Times are milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The time.
+    /// The time, in milliseconds since 1970.
     pub now_ms: i64,
     /// Training samples that wait for a cycle.
     pub waiting: u64,

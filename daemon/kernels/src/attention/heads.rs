@@ -2,9 +2,9 @@
 /// (grouped-query attention, arXiv 2305.13245).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
-    /// Query heads.
+    /// Heads of the queries; a multiple of `kv_heads`.
     pub q_heads: usize,
-    /// Key heads.
+    /// Heads of the keys and values, each shared by `q_heads / kv_heads` queries.
     pub kv_heads: usize,
     /// Values per head.
     pub dim: usize,

@@ -41,11 +41,11 @@ pub struct Attended<'a, E> {
 /// Where the gradients of q, k and v go, each of the shape of its own.
 #[derive(Debug)]
 pub struct AttentionGradients<'a> {
-    /// As q.
+    /// The gradient of the queries, in the shape of `q`; written, not added to.
     pub dq: &'a mut [f32],
-    /// As k.
+    /// The gradient of the keys, in the shape of `k`; written, not added to.
     pub dk: &'a mut [f32],
-    /// As v.
+    /// The gradient of the values, in the shape of `v`; written, not added to.
     pub dv: &'a mut [f32],
 }
 

@@ -59,7 +59,7 @@ impl Adapter {
         self.sites.get(&(layer, projection))
     }
 
-    /// The shape.
+    /// Its shape: rank, scale, kind and target modules.
     pub fn config(&self) -> &LoraConfig {
         &self.config
     }

@@ -99,7 +99,7 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// The epsilon of every RMS norm.
     pub rms_norm_eps: f64,
-    /// Position encoding.
+    /// How positions are encoded.
     pub rope: Rope,
     /// For each layer, whether it has position encoding (SmolLM3 leaves it out in some).
     pub rope_layers: Vec<bool>,

@@ -16,9 +16,9 @@ use crate::tokenize::{ChatTemplate, Tokenizer};
 
 /// The files of a Hugging Face folder whose decoder is not this crate's: what it says, how it speaks, and its tensors.
 pub struct HfFolder {
-    /// `config.json`, unread.
+    /// What `config.json` says, before anything is made of it.
     pub config: Map<String, Value>,
-    /// Its place.
+    /// Where `config.json` lies, for errors.
     pub config_path: PathBuf,
     /// Its tokenizer, which also knows the tokens that end a generation.
     pub tokenizer: Tokenizer,

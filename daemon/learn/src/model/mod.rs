@@ -64,9 +64,9 @@ use crate::tokenize::{self, ChatTemplate, EncodeError, Encoded, Notes, Tokenizer
 /// A base model, ready to run. It never changes; adapters are arguments of what runs it. Cloning is cheap.
 #[derive(Clone)]
 pub struct Model {
-    /// Its shape.
+    /// Its shape, as `config.json` or the GGUF file tells it.
     pub config: ModelConfig,
-    /// Its weights.
+    /// Its weights, in the precision that it computes in.
     pub decoder: Decoder,
     /// Its tokenizer, which also knows the tokens that end a generation.
     pub tokenizer: Tokenizer,

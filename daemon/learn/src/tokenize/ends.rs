@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt};
 /// A token that ends a generation, and why it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndToken {
-    /// The token.
+    /// The token's number in the vocabulary.
     pub id: u32,
     /// Its text; empty for one that the vocabulary does not have.
     pub text: String,

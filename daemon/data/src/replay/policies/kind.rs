@@ -27,7 +27,7 @@ impl PolicyKind {
         self.0.name()
     }
 
-    /// The policy.
+    /// What draws by this name.
     pub fn policy(self) -> &'static dyn Policy {
         self.0
     }

@@ -51,7 +51,7 @@ pub struct ValidationRun<'a> {
     pub model: &'a Model,
     /// As of a [`RowRun`].
     pub reference: Option<&'a Adapter>,
-    /// The rows.
+    /// What is validated on and never trained on.
     pub units: &'a [ValidationUnit],
     /// The objective's own keys.
     pub keys: &'a Keys,

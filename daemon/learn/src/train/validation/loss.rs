@@ -11,7 +11,7 @@ pub struct ValidationUnit {
     pub sequences: Vec<Encoded>,
     /// Where it comes from: new data, or what is replayed.
     pub origin: String,
-    /// Its domain.
+    /// The domain of the rows, for the balanced mean.
     pub domain: String,
 }
 

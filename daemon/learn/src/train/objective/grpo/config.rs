@@ -70,9 +70,9 @@ pub struct GrpoConfig {
     pub steps_per_generation: u64,
     /// Times that the completions of one generation are gone through. Default 1.
     pub num_iterations: u64,
-    /// Default dapo.
+    /// How the loss of a batch is summed up over tokens and sequences; default `dapo`, as in TRL.
     pub loss_type: LossType,
-    /// Default token.
+    /// What a ratio of probabilities is taken of; default `token`.
     pub importance_sampling_level: ImportanceSamplingLevel,
     /// How far an importance weight may fall below 1 before it is clipped. Default 0.2.
     pub epsilon: f64,
@@ -86,9 +86,9 @@ pub struct GrpoConfig {
     pub use_bias_correction_kl: bool,
     /// Whether the divergence is measured where `beta` is 0 too, which costs a forward pass. Default false.
     pub measure_kl: bool,
-    /// Default grpo.
+    /// How advantages come of rewards; default `grpo`.
     pub estimator: Estimator,
-    /// Default group.
+    /// What advantages are divided by; default `group`.
     pub scale_rewards: ScaleRewards,
     /// Whether completions that were cut off at the limit are left out of the loss. Default false.
     pub mask_truncated_completions: bool,
@@ -99,7 +99,7 @@ pub struct GrpoConfig {
     /// pass of the only step after a generation. It is held beside what a micro-batch keeps, and goes to the first completions,
     /// for as many as it lasts. Default 1 GiB; 0 keeps nothing.
     pub rollout_activation_bytes_max: u64,
-    /// Default none.
+    /// What corrects for an engine whose probabilities differ from the trainer's; default `none`.
     pub sampling_correction: SamplingCorrection,
     /// The lower bound of the correction's weights. Default 0.
     pub sampling_correction_min: f64,

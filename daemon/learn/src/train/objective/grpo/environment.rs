@@ -45,7 +45,7 @@ impl From<&Rollout> for Completion {
 /// The answers to one prompt, and what each is worth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredGroup {
-    /// The answers.
+    /// Its answers, `num_generations` of them.
     pub completions: Vec<Completion>,
     /// One per answer. `None` where nothing scored it: it then takes no part in the baseline and has the advantage 0.
     pub rewards: Vec<Option<f64>>,

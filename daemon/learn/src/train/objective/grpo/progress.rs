@@ -56,7 +56,7 @@ pub struct PolicyStats {
     /// The share that lost it because they had become too likely, with a positive advantage (with CISPO: whose weight was
     /// cut).
     pub clip_ratio_high: Option<f64>,
-    /// Both.
+    /// The share of tokens whose ratio was clipped on either side.
     pub clip_ratio_region: Option<f64>,
     /// |log p(training) − log p(rollout)|, p(training) as it was before the generation's first step.
     pub sampling_logp_difference_mean: Option<f64>,
