@@ -27,6 +27,7 @@ mod penalties;
 mod plugin;
 mod preferences;
 mod publish;
+mod publish_serving;
 mod reading;
 mod replay;
 mod requeue;

@@ -86,21 +86,31 @@ fn fixture(url: &str, keys: &str) -> Fixture {
     let fixture = Fixture::new().unwrap();
     let secret = fixture.file("secret", format!("whsec_{}\n", STANDARD.encode(KEY))).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    ready(
+        fixture,
+        &format!("{{ kind = \"webhook\", name = \"hook\", url = {url:?}, secret_file = {secret:?}, {keys} }}"),
+    )
+}
+
+/// A fixture with the folder and these targets, and samples that a cycle promotes from.
+pub(crate) fn publishing(targets: &str) -> Fixture {
+    ready(Fixture::new().unwrap(), targets)
+}
+
+fn ready(fixture: Fixture, targets: &str) -> Fixture {
     let fixture = fixture.with(&[
         "train.epochs=0.5",
         "gate.require=\"not_worse\"",
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
         "gate.margin_relative=0",
-        &format!(
-            "publish=[{{ kind = \"folder\" }}, {{ kind = \"webhook\", name = \"hook\", url = {url:?}, secret_file = {secret:?}, {keys} }}]"
-        ),
+        &format!("publish=[{{ kind = \"folder\" }}, {targets}]"),
     ]);
     ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
     fixture
 }
 
-fn promote(fixture: &Fixture, daemon: &mut Daemon) -> String {
+pub(crate) fn promote(fixture: &Fixture, daemon: &mut Daemon) -> String {
     daemon.http.post("/v1/cycles", "application/json", b"").unwrap();
     let cycle = await_cycle(fixture, daemon).unwrap();
     assert!(promoted(&cycle), "{cycle:?}");
@@ -108,12 +118,12 @@ fn promote(fixture: &Fixture, daemon: &mut Daemon) -> String {
 }
 
 /// Waits until the target follows or does not, as the status tells it, and returns its row.
-fn await_standing(daemon: &mut Daemon, wanted: fn(&Value) -> bool) -> Value {
+pub(crate) fn await_standing(daemon: &mut Daemon, name: &str, wanted: fn(&Value) -> bool) -> Value {
     let http = daemon.http;
     let find = || -> Result<Option<Value>> {
         let status = http.get("/v1/status")?.json()?;
         let targets = status["targets"].as_array().cloned().unwrap_or_default();
-        Ok(targets.into_iter().find(|target| target["target"] == "hook" && wanted(target)))
+        Ok(targets.into_iter().find(|target| target["target"] == name && wanted(target)))
     };
     daemon.wait_for("another standing of the target", LIMIT, find).unwrap()
 }
@@ -131,7 +141,7 @@ fn a_change_of_the_champion_is_told_until_it_is_taken_and_again_where_a_kill_com
     let champion = promote(&fixture, &mut daemon);
     assert_eq!(fixture.published(), Some(champion.clone()));
     let events = receiver.await_events(&mut daemon, 3);
-    await_standing(&mut daemon, |target| target["served"] == 1 && target["attempts"] == 0);
+    await_standing(&mut daemon, "hook", |target| target["served"] == 1 && target["attempts"] == 0);
     for event in &events {
         assert_eq!((&event.id, &event.body), (&events[0].id, &events[0].body), "one event, however often it is sent");
         assert_eq!(event.body["id"], event.id.as_str());
@@ -158,7 +168,7 @@ fn a_change_of_the_champion_is_told_until_it_is_taken_and_again_where_a_kill_com
 
     let mut daemon = fixture.start().unwrap();
     let events = receiver.await_events(&mut daemon, 5);
-    await_standing(&mut daemon, |target| target["served"] == 2);
+    await_standing(&mut daemon, "hook", |target| target["served"] == 2);
     assert_eq!((&events[3].id, &events[3].body), (&events[4].id, &events[4].body), "at least once, by the same id");
     assert_ne!(events[3].id, events[0].id);
     let data = &events[4].body["data"];
@@ -196,7 +206,7 @@ fn one_that_never_takes_it_is_given_up_by_name_and_tried_again_at_a_reload() {
     let fixture = fixture(&url, "pause_seconds = 1, attempts_max = 2");
     let mut daemon = fixture.start().unwrap();
     promote(&fixture, &mut daemon);
-    let row = await_standing(&mut daemon, |target| target["attempts"] == 2 && target["next_ms"].is_null());
+    let row = await_standing(&mut daemon, "hook", |target| target["attempts"] == 2 && target["next_ms"].is_null());
     assert!(row["error"].as_str().unwrap().contains("503"), "{row}");
     let metrics = daemon.metrics().unwrap();
     assert_eq!(metrics.sum("perennial_publish_given_up", &[("target", "hook")]), Some(1.0));
@@ -210,7 +220,7 @@ fn one_that_never_takes_it_is_given_up_by_name_and_tried_again_at_a_reload() {
     receiver.await_events(&mut daemon, 3);
     daemon.signal("HUP").unwrap();
     receiver.await_events(&mut daemon, 4);
-    await_standing(&mut daemon, |target| target["served"] == 1);
+    await_standing(&mut daemon, "hook", |target| target["served"] == 1);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::{
 
 use perennial_durable::DurableError;
 
+use reqwest::StatusCode;
+
 use crate::LedgerError;
 
 /// Why a target does not serve the champion, or it cannot be told what it serves.
@@ -48,10 +50,26 @@ pub enum PublishError {
     Refused {
         /// Where the target is, without what may be secret of it.
         place: String,
-        /// The HTTP status, in digits and words.
-        status: String,
+        /// The HTTP status.
+        status: StatusCode,
         /// The beginning of what it says, behind a colon.
         text: String,
+    },
+    /// The target says more than anything that is asked for takes.
+    #[error("{place} answers with more than {bytes_max} bytes")]
+    TooLong {
+        /// Where the target is, without what may be secret of it.
+        place: String,
+        /// What may be read.
+        bytes_max: usize,
+    },
+    /// The target does not do as its kind does.
+    #[error("{place} {problem}")]
+    Unlike {
+        /// Where the target is, without what may be secret of it.
+        place: String,
+        /// What it does, and how to mend it.
+        problem: String,
     },
     /// A test asked for a failure at this step.
     #[error("{step}: {source}")]
@@ -67,6 +85,13 @@ pub enum PublishError {
     /// The registry could not say who is in service, or keep what became of it.
     #[error("{0}")]
     Ledger(#[source] LedgerError),
+}
+
+impl PublishError {
+    /// Whether the target answered with this status.
+    pub(crate) fn is_status(&self, wanted: StatusCode) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == wanted)
+    }
 }
 
 /// The cause that says most: what stands above it only says that a request was sent.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial_types::shortened;
-use reqwest::{Client, Response, Url, redirect::Policy};
+use reqwest::{Client, Method, Response, Url, redirect::Policy};
 use tokio::runtime::Handle;
 
 use crate::PublishError;
@@ -13,9 +13,11 @@ const REFUSAL_BYTES_MAX: usize = 4096;
 /// … and passed on, in characters.
 const REFUSAL_CHARS_MAX: usize = 200;
 
-/// A request whose answer matters only for its status.
+/// One request.
 #[derive(Debug)]
-pub struct Post<'a> {
+pub struct Request<'a> {
+    /// GET, POST and so on.
+    pub method: Method,
     /// Where to. Redirects are not followed, and no proxy is asked: nobody else is sent what was meant for this place.
     pub url: &'a Url,
     /// Headers besides the usual ones.
@@ -24,31 +26,43 @@ pub struct Post<'a> {
     pub body: Vec<u8>,
     /// How long connecting, sending and answering may take together.
     pub timeout: Duration,
+    /// How much of an answer is read, in bytes; 0 where only its status matters. A longer one is refused.
+    pub answer_bytes_max: usize,
 }
 
-/// Sends it, from a thread that may wait, and succeeds where the answer is one of success (2xx), whose body is not read.
+/// Sends it, from a thread that may wait, and succeeds where the answer is one of success (2xx). Returns its body.
 ///
 /// # Errors
-/// Where there is no answer in time, or another one.
-pub fn post(runtime: &Handle, post: Post<'_>) -> Result<(), PublishError> {
-    let place = place(post.url);
+/// Where there is no answer in time, another one, or a longer one.
+pub fn send(runtime: &Handle, request: Request<'_>) -> Result<Vec<u8>, PublishError> {
+    let place = place(request.url);
+    let Request { method, url, headers, body, timeout, answer_bytes_max } = request;
     runtime.block_on(async {
         let no_answer = |error: reqwest::Error| PublishError::NoAnswer {
             place: place.clone(),
             // The address may hold a secret.
             source: error.without_url(),
         };
-        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(post.timeout).build();
-        let mut request = client.map_err(no_answer)?.post(post.url.clone()).body(post.body);
-        for (name, value) in post.headers {
+        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(timeout).build();
+        let mut request = client.map_err(no_answer)?.request(method, url.clone()).body(body);
+        for (name, value) in headers {
             request = request.header(name, value);
         }
-        let answer = request.send().await.map_err(no_answer)?;
+        let mut answer = request.send().await.map_err(no_answer)?;
         let status = answer.status();
-        if status.is_success() {
-            return Ok(());
+        if !status.is_success() {
+            return Err(PublishError::Refused { place: place.clone(), status, text: refusal(answer).await });
         }
-        Err(PublishError::Refused { place: place.clone(), status: status.to_string(), text: refusal(answer).await })
+        let mut read = Vec::new();
+        while answer_bytes_max > 0
+            && let Some(piece) = answer.chunk().await.map_err(no_answer)?
+        {
+            if read.len() + piece.len() > answer_bytes_max {
+                return Err(PublishError::TooLong { place: place.clone(), bytes_max: answer_bytes_max });
+            }
+            read.extend_from_slice(&piece);
+        }
+        Ok(read)
     })
 }
 
@@ -89,7 +103,7 @@ mod tests {
     use super::*;
 
     /// What comes of one request to a server that answers so.
-    fn outcome(answer: String) -> Result<(), String> {
+    fn outcome(answer: String) -> Result<String, String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://user:secret@{}/hidden?token=secret", listener.local_addr().unwrap());
         let server = thread::spawn(move || {
@@ -101,14 +115,19 @@ mod tests {
         });
         let (url, timeout) = (url.parse().unwrap(), Duration::from_millis(200));
         let runtime = Runtime::new().unwrap();
-        let sent = post(runtime.handle(), Post { url: &url, headers: Vec::new(), body: b"{}".to_vec(), timeout });
+        let (method, body) = (Method::POST, b"{}".to_vec());
+        let request = Request { method, url: &url, headers: Vec::new(), body, timeout, answer_bytes_max: 8 };
+        let sent = send(runtime.handle(), request);
         server.join().unwrap();
-        sent.map_err(|error| error.to_string())
+        sent.map(|body| String::from_utf8(body).unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn only_success_is_success_and_nothing_is_followed_or_read_without_end() {
-        assert_eq!(outcome("HTTP/1.1 204 No Content\r\n\r\n".into()), Ok(()));
+        assert_eq!(outcome("HTTP/1.1 204 No Content\r\n\r\n".into()), Ok(String::new()));
+        let told = |text: &str| outcome(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len()));
+        assert_eq!(told("12345678"), Ok("12345678".to_owned()));
+        assert!(told("123456789").is_err_and(|text| text.contains("more than 8 bytes")));
         let redirect =
             outcome("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n".into());
         assert!(redirect.as_ref().is_err_and(|text| text.contains("302 Found")), "{redirect:?}");

@@ -11,12 +11,15 @@
 //! webhook signs.
 
 mod error;
+mod event;
 pub mod http;
 mod kinds;
 mod ledger;
 mod link;
 mod publisher;
 mod reconciler;
+mod remote;
+mod secret;
 mod settings;
 #[cfg(test)]
 mod testing;

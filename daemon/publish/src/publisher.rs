@@ -25,11 +25,11 @@ pub trait Publisher: Send + Sync {
     /// Where the target does not serve it, or does not say so.
     fn publish(&self, wish: &Wish) -> Result<(), PublishError>;
 
-    /// What the target serves.
+    /// What the target serves: of a target that has several adapters at a time, whether it has the one that is wished.
     ///
     /// # Errors
     /// Where it cannot be told, though it should be.
-    fn observe(&self) -> Result<Observed, PublishError>;
+    fn observe(&self, wish: &Wish) -> Result<Observed, PublishError>;
 
     /// Whether the target could be told of a champion, as far as that shows without telling it. Returns where it is, in words
     /// without a secret.

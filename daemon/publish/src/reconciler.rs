@@ -106,7 +106,7 @@ impl Reconciler {
         let known = self.ledger.publication(publisher.name()).map_err(PublishError::Ledger)?;
         let mut publication = towards(known, publisher, wish, now_ms);
         let observed = match publisher.reach() {
-            Reach::Local => publisher.observe(),
+            Reach::Local => publisher.observe(wish),
             Reach::Remote => Ok(Observed::Untold),
         };
         match observed {
@@ -124,7 +124,7 @@ impl Reconciler {
         let wish = self.ledger.wish().map_err(PublishError::Ledger)?;
         let before = self.ledger.publication(publisher.name()).map_err(PublishError::Ledger)?;
         let mut publication = towards(before.clone(), publisher, &wish, now_ms);
-        let observed = publisher.observe();
+        let observed = publisher.observe(&wish);
         if let Ok(observed) = &observed {
             note(&mut publication, &wish, observed.clone(), now_ms);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -18,7 +19,9 @@ use crate::{Champion, Ledger, LedgerError, Observed, PublishError, Publisher, Re
 pub(crate) fn wish(change: u64, champion: Option<&str>) -> Wish {
     let champion = champion.map(|weights| {
         let files = Fingerprint::of(weights.as_bytes());
-        Champion { adapter: AdapterId::of(&files), files, folder: "/adapters".into(), cycle: CycleId(7) }
+        let adapter = AdapterId::of(&files);
+        let folder = Path::new("/adapters").join(adapter.to_string());
+        Champion { adapter, files, folder, cycle: CycleId(7) }
     });
     Wish { change, at_ms: 1_000, reason: "passed".to_owned(), champion, previous: None }
 }
@@ -167,7 +170,7 @@ impl Publisher for Target {
         Ok(())
     }
 
-    fn observe(&self) -> Result<Observed, PublishError> {
+    fn observe(&self, _: &Wish) -> Result<Observed, PublishError> {
         if !self.can_be_asked {
             return Ok(Observed::Untold);
         }

@@ -8,7 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{
     DistillationConfig, EwcConfig, L2SpConfig, PenaltyConfig, grpo::GrpoConfig, objective::Keys,
 };
-use perennial_publish::{FolderConfig, WebhookConfig};
+use perennial_publish::{CommandConfig, FolderConfig, VllmConfig, WebhookConfig};
 
 use super::gate::{AutoDomain, AutoSuites, GateAnchor, SequentialTest};
 use super::*;
@@ -52,6 +52,8 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("publish", &["kind"]),
         ("publish", keys::<FolderConfig>()),
         ("publish", keys::<WebhookConfig>()),
+        ("publish", keys::<VllmConfig>()),
+        ("publish", keys::<CommandConfig>()),
         ("http", keys::<Http>()),
         ("resources", keys::<Resources>()),
         ("log", keys::<Log>()),

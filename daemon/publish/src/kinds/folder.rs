@@ -79,7 +79,7 @@ impl Publisher for Folder {
         self.link.switch(wish.adapter())
     }
 
-    fn observe(&self) -> Result<Observed, PublishError> {
+    fn observe(&self, _: &Wish) -> Result<Observed, PublishError> {
         Ok(Observed::Serves(self.link.current()?))
     }
 

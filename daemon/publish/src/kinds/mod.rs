@@ -1,11 +1,13 @@
 //! The kinds of targets: a file each, and a line in [`kinds!`].
 
+mod command;
 mod folder;
+mod vllm;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{folder::FolderConfig, webhook::WebhookConfig};
+pub use self::{command::CommandConfig, folder::FolderConfig, vllm::VllmConfig, webhook::WebhookConfig};
 use crate::Settings;
 
 macro_rules! kinds {
@@ -40,6 +42,10 @@ kinds! {
     Folder(FolderConfig),
     /// An address that each change is posted to.
     Webhook(WebhookConfig),
+    /// A server of vLLM's that loads the champion beside its base model.
+    Vllm(VllmConfig),
+    /// A program of the user's that is told of each change.
+    Command(CommandConfig),
 }
 
 impl Default for TargetConfig {

@@ -4,35 +4,29 @@
 //! The id is the same at each try of a change, so that a receiver can take each once; the timestamp is that of the try.
 
 use std::{
-    fs::File,
-    io::Read as _,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::{DateTime, SecondsFormat};
-use perennial_types::{AdapterId, Fingerprint, Fingerprinter};
-use reqwest::Url;
+use perennial_types::Fingerprint;
+use reqwest::{Method, Url};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::{
     Fault, Observed, PathKey, PublishError, Publisher, Reach, Settings, Surroundings, Tries, Wish,
-    http::{self, Post},
+    event::{body, event_id},
+    http::{self, Request},
+    remote::{self, attempts_max, pause_seconds, timeout_seconds},
+    secret::read_closed,
 };
 
 /// What stands before the base64 of a secret.
 const SECRET_PREFIX: &str = "whsec_";
 /// How long a secret may be, in bytes: as Standard Webhooks has it.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The largest file of a secret, in bytes.
-const FILE_BYTES_MAX: u64 = 4096;
-/// The longest pause between two tries.
-const PAUSE_MAX: Duration = Duration::from_secs(900);
 
 /// The keys of a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,18 +54,6 @@ fn name() -> String {
     "webhook".to_owned()
 }
 
-fn timeout_seconds() -> u64 {
-    10
-}
-
-fn attempts_max() -> u32 {
-    20
-}
-
-fn pause_seconds() -> u64 {
-    5
-}
-
 impl Settings for WebhookConfig {
     fn name(&self) -> &str {
         &self.name
@@ -80,8 +62,8 @@ impl Settings for WebhookConfig {
     fn faults(&self) -> Vec<Fault> {
         let mut found = Vec::new();
         let mut add = |key, problem: &str| found.push(Fault { key, problem: problem.to_owned() });
-        if !self.url.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-            add("url", "must be an address that begins with http:// or https://");
+        if let Some(problem) = remote::address_fault(&self.url) {
+            add("url", problem);
         }
         if self.secret_file.is_none() {
             add(
@@ -89,15 +71,7 @@ impl Settings for WebhookConfig {
                 "is missing, and systemd hands over no credential publish-NAME: name the file with the secret",
             );
         }
-        if !(1..=300).contains(&self.timeout_seconds) {
-            add("timeout_seconds", "must be from 1 to 300");
-        }
-        if !(1..=1000).contains(&self.attempts_max) {
-            add("attempts_max", "must be from 1 to 1000");
-        }
-        if !(1..=PAUSE_MAX.as_secs()).contains(&self.pause_seconds) {
-            add("pause_seconds", "must be from 1 to 900");
-        }
+        found.extend(remote::faults(self.timeout_seconds, self.attempts_max, self.pause_seconds));
         found
     }
 
@@ -141,9 +115,7 @@ impl Publisher for Webhook {
     }
 
     fn tries(&self) -> Tries {
-        let WebhookConfig { pause_seconds, attempts_max, .. } = self.config;
-        let pause_first = Duration::from_secs(pause_seconds);
-        Tries { pause_first, pause_max: PAUSE_MAX, attempts_max: Some(attempts_max) }
+        remote::tries(self.config.attempts_max, self.config.pause_seconds)
     }
 
     fn publish(&self, wish: &Wish) -> Result<(), PublishError> {
@@ -158,10 +130,12 @@ impl Publisher for Webhook {
             ("webhook-signature", signature),
         ];
         let timeout = Duration::from_secs(self.config.timeout_seconds);
-        http::post(&self.runtime, Post { url: &self.url()?, headers, body, timeout })
+        let url = &self.url()?;
+        let request = Request { method: Method::POST, url, headers, body, timeout, answer_bytes_max: 0 };
+        http::send(&self.runtime, request).map(drop)
     }
 
-    fn observe(&self) -> Result<Observed, PublishError> {
+    fn observe(&self, _: &Wish) -> Result<Observed, PublishError> {
         Ok(Observed::Untold)
     }
 
@@ -169,39 +143,6 @@ impl Publisher for Webhook {
         self.secret()?;
         Ok(http::place(&self.url()?))
     }
-}
-
-/// Names a change at a target: the same at each try, and unlike those of any other state directory.
-fn event_id(target: &str, wish: &Wish) -> String {
-    let name = |adapter: Option<&AdapterId>| adapter.map_or_else(String::new, AdapterId::to_string);
-    let id = Fingerprinter::new()
-        .part(target.as_bytes())
-        .part(&wish.change.to_le_bytes())
-        .part(&wish.at_ms.to_le_bytes())
-        .part(name(wish.adapter()).as_bytes())
-        .part(name(wish.previous.as_ref()).as_bytes())
-        .finish();
-    format!("msg_{}", id.short(32))
-}
-
-fn body(id: &str, wish: &Wish) -> Vec<u8> {
-    let champion = wish.champion.as_ref();
-    let at = DateTime::from_timestamp_millis(wish.at_ms).unwrap_or_default();
-    let event = json!({
-        "id": id,
-        "type": "champion.changed",
-        "timestamp": at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        "data": {
-            "champion": wish.adapter(),
-            "path": champion.map(|champion| champion.folder.display().to_string()),
-            "fingerprint": champion.map(|champion| champion.files),
-            "cycle": champion.map(|champion| champion.cycle),
-            "previous": wish.previous,
-            "reason": wish.reason,
-            "change": wish.change,
-        },
-    });
-    event.to_string().into_bytes()
 }
 
 /// The header `webhook-signature`.
@@ -213,16 +154,8 @@ fn sign(key: &hmac::Key, id: &str, seconds: &str, body: &[u8]) -> String {
 
 /// The key in a file: `whsec_` and base64. What the file holds is never told.
 fn read_secret(path: &Path) -> Result<hmac::Key, String> {
-    let file = File::open(path).map_err(|error| format!("the secret cannot be opened: {error}"))?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if metadata.mode() & 0o007 != 0 {
-        return Err("the secret can be used by everybody: `chmod o-rwx` it".to_owned());
-    }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("the secret cannot be read: {error}"))?;
-    let key = text.trim().strip_prefix(SECRET_PREFIX).and_then(|base64| STANDARD.decode(base64).ok());
+    let text = read_closed(path)?;
+    let key = text.strip_prefix(SECRET_PREFIX).and_then(|base64| STANDARD.decode(base64).ok());
     match key.filter(|key| SECRET_BYTES.contains(&key.len())) {
         Some(key) => Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)),
         None => Err(format!(
@@ -237,7 +170,6 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::testing::wish;
 
     /// Of HMAC-SHA256 as Python's hmac computes it.
     #[test]
@@ -245,20 +177,6 @@ mod tests {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"a key of twenty-four byte");
         let signature = sign(&key, "msg_1", "1674087231", br#"{"type":"champion.changed"}"#);
         assert_eq!(signature, "v1,UZJks0+uKy88bJHh45xoDSW+0riE2Q4WTBb64bIS4As=");
-    }
-
-    #[test]
-    fn an_id_is_that_of_the_change_and_the_body_the_same_at_each_try() {
-        let (one, base) = (wish(1, Some("one")), wish(2, None));
-        let id = event_id("hook", &one);
-        assert_eq!(id, event_id("hook", &one.clone()));
-        assert_eq!(body(&id, &one), body(&id, &one));
-        let others =
-            [event_id("other", &one), event_id("hook", &base), event_id("hook", &Wish { at_ms: 1, ..one.clone() })];
-        assert!(others.iter().all(|other| *other != id), "{others:?}");
-        insta::assert_snapshot!(
-            String::from_utf8(body("msg_1", &one)).unwrap() + "\n" + &String::from_utf8(body("msg_2", &base)).unwrap()
-        );
     }
 
     #[test]
