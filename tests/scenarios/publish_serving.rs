@@ -98,8 +98,9 @@ fn a_server_that_is_restarted_is_filled_again_and_a_program_is_started_until_it_
     let event: Value = serde_json::from_slice(&fs::read(&told).unwrap()).unwrap();
     assert_eq!(event["data"]["champion"], champion.as_str());
 
-    // All that it had is gone; nobody tells the daemon.
+    // All that it had is gone. The daemon looks every minute, and at once where it is told to read its configuration again.
     server.adapters().clear();
+    daemon.signal("HUP").unwrap();
     let filled = || Ok((!server.adapters().is_empty()).then_some(()));
     daemon.wait_for("a server that is filled again", CYCLE_LIMIT, filled).unwrap();
 
