@@ -4,6 +4,7 @@ mod bench;
 mod crash;
 mod cuda;
 mod demo;
+mod drift_sim;
 mod fuzz;
 mod gate_sim;
 mod goldens;
@@ -41,6 +42,8 @@ enum Chore {
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
     DemoData,
+    /// Say how often the drift detectors cry wolf and how soon they see what is planted, by simulation of their own code
+    DriftSim(drift_sim::Options),
     /// Feed what reads from outside with bytes until it breaks
     Fuzz(fuzz::Options),
     /// Say what the gate catches and what it refuses, by simulation of its own code; writes the table and pictures of docs/gate.md
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
         Chore::CudaCheck => cuda::check(),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
+        Chore::DriftSim(options) => drift_sim::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::GateSim(options) => gate_sim::run(&options),
         Chore::Hostile(options) => hostile::run(&options),

@@ -8,7 +8,7 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId, Domain};
 
 use crate::{
-    answers::{Activity, AdapterRow, AdapterShown, CycleRow, CycleShown, DomainSamples, NotFound, Status},
+    answers::{Activity, AdapterRow, AdapterShown, CycleRow, CycleShown, DomainSamples, Drift, NotFound, Status},
     base_answers, drift, pin,
     ports::{Context, Cycles},
     state::StateDir,
@@ -50,7 +50,8 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         intake: None,
         unpublished: publishing.astray(&targets),
         targets,
-        drift: drift::measure(registry)?,
+        // What champions keep is told by `perennial drift`.
+        drift: Drift { retention: None, ..drift::last(state)? },
         champion,
         anchor: context.config.current().gate.anchor.enabled.then(|| pin::anchor(registry)).transpose()?,
         champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),

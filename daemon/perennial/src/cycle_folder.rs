@@ -105,6 +105,11 @@ impl CycleFolder {
         self.0.join("scores.json")
     }
 
+    /// What had moved in what comes in when the cycle collected its samples.
+    pub(crate) fn drift(&self) -> PathBuf {
+        self.0.join("drift.json")
+    }
+
     /// What the phases have to tell the reader of the report, a file each.
     pub(crate) fn notes(&self) -> PathBuf {
         self.0.join("notes")

@@ -40,7 +40,7 @@ impl StateDir {
             rename_durably(&older, &self.base_answers())?;
         }
         let shared = [self.root.clone(), self.taken(), self.cycles(), self.adapters(), self.export()];
-        let own = [self.quarantine(), self.segments(), self.base_answers(), self.scores()];
+        let own = [self.quarantine(), self.segments(), self.base_answers(), self.scores(), self.drift()];
         let modes = shared.into_iter().map(|folder| (folder, SHARED_MODE)).chain(own.map(|folder| (folder, OWN_MODE)));
         modes.into_iter().try_for_each(|(folder, mode)| create_folder_of_mode(&folder, mode))
     }
@@ -83,6 +83,11 @@ impl StateDir {
     /// The base model's own answers to prompts.
     pub(crate) fn base_answers(&self) -> PathBuf {
         self.root.join("base_answers")
+    }
+
+    /// What was measured of drift.
+    pub(crate) fn drift(&self) -> PathBuf {
+        self.root.join("drift")
     }
 
     /// The folders of all cycles.

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use crate::{
     config::{Config, SharedConfig},
     cycle::StateCycles,
+    drift::StateDrift,
     engine::Engine,
     indexer::StateIndexer,
     intake::StateIntake,
@@ -38,7 +39,8 @@ pub(crate) fn wire(
     let ports = Ports {
         intake: Arc::new(StateIntake::new(context.clone())),
         indexer: Arc::new(StateIndexer::new(context.clone(), engine.clone(), buffer.clone())),
-        cycles: Arc::new(StateCycles::new(context.clone(), engine, buffer)),
+        cycles: Arc::new(StateCycles::new(context.clone(), engine.clone(), buffer.clone())),
+        drift: Arc::new(StateDrift::new(context.clone(), engine, buffer)),
     };
     Ok((context, ports))
 }
@@ -73,7 +75,7 @@ pub(crate) fn recover(context: &Context) -> anyhow::Result<()> {
     for folder in [state.root().to_owned(), state.taken(), state.quarantine(), state.adapters(), state.export()] {
         durable::sweep_temporary(&folder)?;
     }
-    for folder in [state.scores(), state.base_answers(), state.cycles()] {
+    for folder in [state.scores(), state.base_answers(), state.cycles(), state.drift()] {
         durable::sweep_tree(&folder, durable::is_temporary)?;
     }
     if let Err(problem) = context.publishing.follow_local() {

@@ -1,13 +1,14 @@
 //! What begins a cycle: a file each, and a line in [`TRIGGERS`].
 
 mod age;
+mod drift;
 mod manual;
 mod samples;
 
 use std::fmt;
 
 /// All triggers; of several that are due, the first begins the cycle.
-pub static TRIGGERS: &[&dyn Trigger] = &[&manual::Manual, &samples::Samples, &age::Age];
+pub static TRIGGERS: &[&dyn Trigger] = &[&manual::Manual, &drift::Drift, &samples::Samples, &age::Age];
 
 /// Somebody asked for a cycle.
 pub const MANUAL: Cause = Cause(manual::NAME);
@@ -45,7 +46,7 @@ pub struct Limits {
     pub samples_min: u64,
     /// So does one that has waited for so long, in seconds …
     pub age_max_seconds: u64,
-    /// … provided that so many wait.
+    /// … provided that so many wait. Drift begins one as well, with as many.
     pub age_samples_min: u64,
 }
 
@@ -60,6 +61,8 @@ pub struct Standing {
     pub oldest_ms: Option<i64>,
     /// Whether somebody asks for a cycle.
     pub is_asked: bool,
+    /// Whether what comes in has drifted, and that may begin a cycle.
+    pub is_drifted: bool,
 }
 
 /// When a cycle is due by a trigger.
@@ -124,6 +127,14 @@ mod tests {
         assert_eq!(ask(young), Next::Wait { until_ms: Some(61_000) });
         assert_eq!(ask(Standing { now_ms: 61_000, ..young }), begun("age"));
         assert_eq!(ask(Standing { waiting: 9, now_ms: 61_000, ..young }), Next::Wait { until_ms: None });
+    }
+
+    #[test]
+    fn drift_begins_one_where_enough_wait() {
+        let drifted = Standing { is_drifted: true, waiting: 10, ..Default::default() };
+        assert_eq!(ask(drifted), begun("drift"));
+        assert_eq!(ask(Standing { waiting: 100, ..drifted }), begun("drift"));
+        assert_eq!(ask(Standing { waiting: 9, ..drifted }), Next::Wait { until_ms: None });
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Batched generation, and scoring of given answers.
 
+mod divergence;
 mod engine;
 mod score;
 #[cfg(test)]
@@ -7,6 +8,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
+pub use divergence::{Divergence, divergence};
 pub use engine::{NextLogits, generate_with};
 pub use score::{Scored, score};
 

@@ -3,6 +3,7 @@
 mod activity;
 mod anchor;
 mod cycles;
+mod drift;
 mod pin_schema;
 mod quarantine;
 mod requests;
@@ -15,10 +16,11 @@ pub(crate) use self::{
     activity::{Activity, Blocked, IntakeTrouble, SetAside},
     anchor::{Anchor, Pins, SetPin, Whom, adapter_name, pin_reason},
     cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown},
+    drift::{Drift, DriftScore, PolicyDrift, RetainedScore, Retention, SuiteRetention},
     quarantine::{Entry, KeptFile, Lines, Listing},
     requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},
     rows::{IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Untrained, Waiting},
-    status::{BaseAnswerCounts, DomainSamples, Drift, DriftScore, Ready, Status},
+    status::{BaseAnswerCounts, DomainSamples, Ready, Status},
     stuck::Stuck,
 };
 

@@ -6,7 +6,7 @@ use perennial_types::{AdapterId, Domain, Publication};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Activity, Anchor, CycleRow, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
+use super::{Activity, Anchor, CycleRow, Drift, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
 
 /// `perennial status`, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ pub(crate) struct Status {
     #[serde(default)]
     #[schema(value_type = Vec<schemas::Publication>)]
     pub(crate) targets: Vec<Publication>,
-    /// How far what comes in is from what the champion learned.
+    /// How far what comes in is from what the champion learned, when that was measured last.
     #[serde(default)]
     pub(crate) drift: Drift,
     /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
@@ -89,26 +89,4 @@ pub(crate) struct DomainSamples {
     pub(crate) training: u64,
     /// To judge with.
     pub(crate) held_out: u64,
-}
-
-/// What the detectors say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Drift {
-    /// How many samples are compared with …
-    pub(crate) reference_samples: u64,
-    /// … and how many are looked at.
-    pub(crate) current_samples: u64,
-    /// By detector.
-    pub(crate) scores: Vec<DriftScore>,
-}
-
-/// What one detector says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct DriftScore {
-    /// Its name.
-    pub(crate) detector: String,
-    /// What the score means.
-    pub(crate) meaning: String,
-    /// The score; `None` where there is too little to say.
-    pub(crate) score: Option<f64>,
 }

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod cycle;
 mod data;
+mod drift;
 mod evaluate;
 mod exit;
 mod gate;
@@ -71,6 +72,8 @@ enum Command {
     Cycle(cycle::Cycle),
     /// Show how things stand
     Status(Json),
+    /// Show what moved in what comes in, and how far the champion is from the models before it
+    Drift(drift::DriftCommand),
     /// List the last cycles
     Cycles(Json),
     /// List all adapters
@@ -189,6 +192,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Ingest(ingest) => return Ok(ingest.run(&session)?.into()),
         Command::Cycle(cycle) => return Ok(cycle.run(&session)?.into()),
         Command::Status(Json { json }) => status::run(&session, json)?,
+        Command::Drift(drift) => drift.run(&session)?,
         Command::Cycles(Json { json }) => show::cycles(&session, json)?,
         Command::Adapters(Json { json }) => show::adapters(&session, json)?,
         Command::Show(show) => show.run(&session)?,

@@ -106,18 +106,27 @@ fn anchor_text(anchor: &Anchor) -> String {
     }
 }
 
-/// What the detectors say, where they can say anything.
+/// What drifted, when that was measured last.
 fn drift_text(drift: &Drift) -> String {
-    let Drift { reference_samples, current_samples, scores } = drift;
-    let line = |(known, score): (&DriftScore, f64)| {
-        let DriftScore { detector, meaning, .. } = known;
-        format!(
-            "\ndrift       {detector} {score:.3} of the last {current_samples} samples against {reference_samples} that the champion \
-             learned ({meaning})"
-        )
-    };
-    scores.iter().filter_map(|known| Some((known, known.score?))).map(line).collect()
+    let Drift { reference_samples, current_samples, scores, .. } = drift;
+    let known = scores.iter().filter(|score| score.score.is_some()).count();
+    let (Some(measured_ms), 1..) = (drift.measured_ms, known) else { return String::new() };
+    let mut text = format!(
+        "\ndrift       {} of {known} scores beyond their thresholds, of the last {current_samples} samples against {reference_samples} that \
+         the champion learned, {}: `perennial drift`",
+        drift.drifted().count(),
+        time(measured_ms)
+    );
+    for DriftScore { detector, meaning, domain, score, threshold, .. } in drift.drifted().take(DRIFTED_TOLD_MAX) {
+        let (score, threshold) = (score.unwrap_or(f64::NAN), threshold.unwrap_or(f64::NAN));
+        let of = domain.as_ref().map_or_else(String::new, |domain| format!(" of {domain}"));
+        text.push_str(&format!("\n            {detector}{of} {score:.3}, threshold {threshold:.3} ({meaning})"));
+    }
+    text
 }
+
+/// Scores that are told one by one.
+const DRIFTED_TOLD_MAX: usize = 8;
 
 /// How a target of publishing stands.
 fn target_text(target: &Publication) -> String {
@@ -188,6 +197,17 @@ mod tests {
         }
     }
 
+    fn drift_score(detector: &str, domain: Option<&str>, score: Option<f64>) -> DriftScore {
+        DriftScore {
+            detector: detector.into(),
+            meaning: "far above 1".into(),
+            domain: domain.map(|domain| Domain::new(domain).unwrap()),
+            score,
+            threshold: score.map(|_| 0.11),
+            drifted: score.is_some_and(|score| score > 0.11),
+        }
+    }
+
     #[test]
     fn status_reads_well() {
         let status = Status {
@@ -222,9 +242,12 @@ mod tests {
                 reference_samples: 200,
                 current_samples: 1000,
                 scores: vec![
-                    DriftScore { detector: "mix".into(), meaning: "far above 1".into(), score: Some(0.1234) },
-                    DriftScore { detector: "other".into(), meaning: "far above 2".into(), score: None },
+                    drift_score("mix", None, Some(0.1234)),
+                    drift_score("mix", Some("tickets"), Some(0.1)),
+                    drift_score("other", None, None),
                 ],
+                measured_ms: Some(120_000),
+                ..Drift::default()
             },
             doubts: vec!["the reward plugin a scores no sample".into()],
             waiting: Waiting { samples: 12, refused: 5, oldest_ms: Some(60_000) },

@@ -6,6 +6,7 @@
 mod ceilings;
 mod compute;
 mod credentials;
+mod drift;
 mod dump;
 mod error;
 mod foreign;
@@ -47,6 +48,7 @@ use tokio::sync::watch;
 pub(crate) use self::ingest::{FileBounds, RequestBounds};
 pub(crate) use self::{
     compute::{Isa, Precision, TrainDevice},
+    drift::{Drift, Trigger},
     dump::dump,
     error::ConfigError,
     frozen::{as_before_validation, read_frozen},

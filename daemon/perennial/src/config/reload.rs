@@ -66,8 +66,8 @@ impl Reload {
             needs_restart.push("publish");
         }
         let applied = changed!(
-            running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, http, resources,
-            log, shutdown,
+            running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, drift, trigger,
+            http, resources, log, shutdown,
         );
         Self { config: new, applied, needs_restart }
     }

@@ -13,8 +13,8 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, Start, TrainDevice,
-    TrainStage,
+    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, Start, TrainDevice,
+    TrainStage, Trigger,
 };
 
 /// The whole configuration.
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) rollout: Rollout,
     pub(crate) reward: Reward,
     pub(crate) gate: Gate,
+    pub(crate) drift: Drift,
+    pub(crate) trigger: Trigger,
     /// The folder in the state directory alone where it is empty.
     pub(crate) publish: Vec<TargetConfig>,
     pub(crate) http: Http,

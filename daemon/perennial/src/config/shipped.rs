@@ -54,6 +54,8 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("publish", keys::<WebhookConfig>()),
         ("publish", keys::<VllmConfig>()),
         ("publish", keys::<CommandConfig>()),
+        ("drift", keys::<Drift>()),
+        ("trigger", keys::<Trigger>()),
         ("http", keys::<Http>()),
         ("resources", keys::<Resources>()),
         ("log", keys::<Log>()),

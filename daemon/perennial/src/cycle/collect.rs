@@ -10,7 +10,7 @@ use perennial_types::SampleId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{CycleFolder, Scope, Step, leaks, notes};
+use super::{CycleFolder, Scope, Step, drift, leaks, notes};
 use crate::{clock, failure::Final};
 
 /// `collected.json`
@@ -32,6 +32,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     if stop.is_set() {
         return Ok(Step::Stopped);
     }
+    drift::note(scope)?;
     let samples_max = usize::try_from(config.cycle.samples_max).unwrap_or(usize::MAX);
     let (kinds, domains) = (config.trained_kinds(), config.trained_domains());
     let asked = leaks::Asked::of(scope)?;

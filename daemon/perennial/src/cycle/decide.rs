@@ -7,12 +7,13 @@ use perennial_data::mix;
 use perennial_durable::{self as durable, failpoint};
 use perennial_gate::{Answers, CompareError, Policy, Report, Suite, compare};
 use perennial_registry::{Cycle, NewDecision, Phase};
-use perennial_types::AdapterId;
+use perennial_types::{AdapterId, SampleId};
 use serde_json::{Value, json};
 
 use super::{
     CycleFolder, Scope, StateCycles, Step,
     anchor::{self, Anchored},
+    collect, drift,
     evaluate::{self, Evaluation},
     fallen, golden,
     learned::{Returned, Tries},
@@ -50,6 +51,8 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         false => tries.returned(cycle.id, &report.decision, requeue_max(parts)),
     };
     returned.tell(folder)?;
+    let learned: Vec<SampleId> = collect::read(folder)?.into_iter().map(|new| new.id).collect();
+    drift::tell(scope, passed, &learned)?;
     let notes = notes_of(cycle, folder, &report)?;
     let report = report.with_notes(notes);
     let telemetry = &parts.context.telemetry;

@@ -10,6 +10,7 @@ mod batches;
 mod collect;
 mod decide;
 mod draw;
+mod drift;
 mod evaluate;
 mod fallen;
 mod golden;
@@ -48,6 +49,7 @@ use crate::{
     clock,
     config::{self, Config},
     cycle_folder::CycleFolder,
+    drift::StateDrift,
     engine::Engine,
     indexer::StateIndexer,
     ports::{Context, CycleEnd, Cycles, NothingToDo, Stop, Waiting},
@@ -68,6 +70,7 @@ pub(crate) struct StateCycles {
     engine: Engine,
     buffer: BufferLock,
     indexer: StateIndexer,
+    drift: StateDrift,
     golden: GoldenFiles,
     /// The base model that a cycle was begun with, until its run takes hold of it.
     warm: Mutex<Option<Arc<Model>>>,
@@ -94,7 +97,8 @@ enum Step {
 impl StateCycles {
     pub(crate) fn new(context: Context, engine: Engine, buffer: BufferLock) -> Self {
         let indexer = StateIndexer::new(context.clone(), engine.clone(), buffer.clone());
-        Self { context, engine, buffer, indexer, golden: GoldenFiles::default(), warm: Mutex::default() }
+        let drift = StateDrift::new(context.clone(), engine.clone(), buffer.clone());
+        Self { context, engine, buffer, indexer, drift, golden: GoldenFiles::default(), warm: Mutex::default() }
     }
 
     fn warm(&self, model: Option<Arc<Model>>) -> Option<Arc<Model>> {

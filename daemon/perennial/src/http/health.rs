@@ -9,7 +9,7 @@ use axum::{
 
 use super::{ApiError, Role, tokens::Caller};
 use crate::{
-    answers::{Ready, Status},
+    answers::{Drift, Ready, Status},
     ports::{Daemon, Readiness},
 };
 
@@ -55,4 +55,9 @@ pub(super) async fn metrics(State(daemon): State<Arc<dyn Daemon>>) -> Result<Res
 /// How things stand.
 pub(super) async fn status(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<Status>, ApiError> {
     Ok(Json(daemon.status().await?))
+}
+
+/// What moved.
+pub(super) async fn drift(State(daemon): State<Arc<dyn Daemon>>) -> Result<Json<Drift>, ApiError> {
+    Ok(Json(daemon.drift().await?))
 }

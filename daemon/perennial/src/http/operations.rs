@@ -4,7 +4,7 @@ use perennial_types::{CycleId, Domain};
 
 use super::{Code, health::METRICS_TYPE, operation::Operation};
 use crate::answers::{
-    Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins,
+    Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, Drift, IntakeReport, Lines, Listing, Pins,
     Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
 };
 
@@ -40,6 +40,15 @@ pub(super) fn reference() -> Operation {
 
 pub(super) fn status() -> Operation {
     Operation::new("How things stand.").answers::<Status>()
+}
+
+pub(super) fn drift() -> Operation {
+    Operation::new("What moved in what comes in, and how far the champion is from the models before it, as measured last.")
+        .more(
+            "A score beyond its threshold is drift. Thresholds are such that all detectors in all domains together give less than one \
+             false alarm in 100 days.",
+        )
+        .answers::<Drift>()
 }
 
 pub(super) fn take_samples() -> Operation {

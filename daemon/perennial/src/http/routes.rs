@@ -24,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/metrics", read, health::metrics, docs::metrics()),
         get("/v1/openapi.json", read, reference, docs::reference()),
         get("/v1/status", read, health::status, docs::status()),
+        get("/v1/drift", read, health::drift, docs::drift()),
         post("/v1/samples", ingest, Content::Rows, samples::take, docs::take_samples()),
         get("/v1/quarantine", read, quarantine::list, docs::quarantine()),
         get("/v1/quarantine/{name}", read, quarantine::show, docs::quarantined_rows()),

@@ -7,8 +7,8 @@ use perennial_types::{AdapterId, CycleId};
 use super::{IntakeError, Origin};
 use crate::{
     answers::{
-        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, Pins, RequeueReport,
-        Status, Stuck, Whom,
+        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, Drift, IntakeReport, Lines, Listing, Pins,
+        RequeueReport, Status, Stuck, Whom,
     },
     request_body::{BodyWriter, RequestBody},
 };
@@ -32,6 +32,9 @@ pub(crate) trait Daemon: Send + Sync {
 
     /// How things stand.
     fn status(&self) -> Asked<Status>;
+
+    /// What moved, as it was measured last.
+    fn drift(&self) -> Asked<Drift>;
 
     /// Where the body of a request is gathered.
     fn body(&self) -> BodyWriter;

@@ -20,6 +20,7 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
+    answers::Drift,
     config::{Config, SharedConfig},
     publishing::Publishing,
     state::StateDir,
@@ -54,6 +55,7 @@ pub(crate) struct Ports {
     /// Stored samples into the replay buffer.
     pub(crate) indexer: Arc<dyn Indexer>,
     pub(crate) cycles: Arc<dyn Cycles>,
+    pub(crate) drift: Arc<dyn DriftWatch>,
 }
 
 /// Takes rows in. May be called by several threads at a time.
@@ -141,6 +143,13 @@ pub(crate) struct NothingToDo(
 pub(crate) trait Indexer: Send + Sync {
     /// Embeds and indexes everything that waits now, in batches, until that is done or `stop` is set. Returns rows indexed.
     fn index(&self, stop: &Stop) -> anyhow::Result<u64>;
+}
+
+/// Measures what moved in what comes in, and how far the champion has from the models before it.
+pub(crate) trait DriftWatch: Send + Sync {
+    /// Measures and keeps what was found. Nothing is calculated with the model unless `may_calculate`; that is the only part that
+    /// takes long, and what is done of it by the time of `stop` is kept.
+    fn measure(&self, may_calculate: bool, stop: &Stop) -> anyhow::Result<Drift>;
 }
 
 /// Starts and carries out cycles. One at a time: the platform sees to that.

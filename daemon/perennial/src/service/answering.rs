@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     answers::{
-        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, IntakeReport, Lines, Listing, NotFound, Pins,
+        AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, Drift, IntakeReport, Lines, Listing, NotFound, Pins,
         RequeueReport, Status, Stuck, Whom,
     },
-    api,
+    api, drift,
     intake::is_full,
     pin,
     ports::{AskError, Asked, Context, Daemon, IntakeError, Origin, Ports, Readiness},
@@ -72,6 +72,10 @@ impl Daemon for Handle {
             status.intake = Some(board.intake());
             Ok(status)
         })
+    }
+
+    fn drift(&self) -> Asked<Drift> {
+        self.answer(|context, _| drift::last(&context.state))
     }
 
     fn body(&self) -> BodyWriter {

@@ -33,6 +33,7 @@ impl Service {
     pub(super) fn start_cycle(&mut self, which: Which) {
         self.cycle_runs = true;
         self.cycle_stop = Stop::default();
+        self.drift_stop.set();
         let (cycles, telemetry) = (self.ports.cycles.clone(), self.context.telemetry.clone());
         let (stop, limits) = (self.cycle_stop.clone(), self.context.config.current());
         let work = move || {
@@ -79,6 +80,7 @@ impl Service {
 
     pub(super) fn cycle_finished(&mut self, cycle: Option<CycleId>, end: &anyhow::Result<CycleEnd>) {
         self.cycle_runs = false;
+        self.measure_drift_soon();
         self.look_around_soon();
         match (cycle, end) {
             (Some(cycle), end) => self.context.telemetry.emit(CycleEnded { cycle, end: end.as_ref() }),

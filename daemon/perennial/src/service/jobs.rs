@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::{Service, inbox::Inbox, policy::Situation};
 use crate::{
+    answers::Drift,
     config::Reload,
     ports::{AskError, CycleEnd},
     told::told,
@@ -27,6 +28,7 @@ pub(super) enum Job {
     Inbox(Inbox, anyhow::Result<Option<Duration>>),
     Index(anyhow::Result<u64>),
     LookAround(anyhow::Result<Situation>),
+    Drift(Box<anyhow::Result<Drift>>),
     /// Something was asked and told.
     Told(anyhow::Result<()>),
     /// What the next cycle would fail by under the configuration in force.
@@ -74,6 +76,7 @@ impl Service {
                 self.look_around_soon();
             }
             Ok(Job::LookAround(answer)) => self.looked_around(answer),
+            Ok(Job::Drift(measured)) => self.drift_measured(*measured),
             Ok(Job::Told(Ok(()))) => {}
             Ok(Job::Told(Err(problem))) => error!(error = told(&problem), "the registry does not answer"),
             Ok(Job::Inbox(inbox, again)) => self.looked(inbox, again),

@@ -17,7 +17,7 @@ use crate::{
     told::told,
 };
 
-/// How often it is measured what moved in what comes in: that takes queries over many samples, and a look around is taken at
+/// How often it is measured what is set aside and what nothing learns from: that takes queries over many samples, and a look around is taken at
 /// whatever comes in.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,12 +43,14 @@ impl Service {
             return;
         }
         self.looks_around = true;
-        let (context, cycles, retry_ms) = (self.context.clone(), self.ports.cycles.clone(), self.retry_ms);
+        let (context, cycles) = (self.context.clone(), self.ports.cycles.clone());
+        let (retry_ms, drifted_ms) = (self.retry_ms, self.drifted_ms);
         let measures = self.measure_at <= Instant::now();
         if measures {
             self.measure_at = Instant::now() + MEASURE_INTERVAL;
         }
-        self.ask("schedule", move || situation::look(&context, &*cycles, retry_ms, measures), Job::LookAround);
+        let look = move || situation::look(&context, &*cycles, retry_ms, drifted_ms, measures);
+        self.ask("schedule", look, Job::LookAround);
     }
 
     /// Something changed: the registry is asked at once, and an answer on its way does not count.

@@ -6,6 +6,7 @@
 mod answering;
 mod cycles;
 mod desk;
+mod drift;
 mod handle;
 mod inbox;
 mod jobs;
@@ -116,8 +117,15 @@ struct Service {
     look_around_at: Instant,
     /// What it will answer may be out of date.
     look_around_again: bool,
-    /// When to measure next what moved in what comes in.
+    /// When to measure next what waits and is set aside.
     measure_at: Instant,
+    drift_runs: bool,
+    /// When to measure next what moved in what comes in.
+    drift_at: Instant,
+    /// Told to the measurement under way, when a cycle begins or the daemon stops.
+    drift_stop: Stop,
+    /// When drift was last found; `None` where it is not there, or a cycle ended since.
+    drifted_ms: Option<i64>,
     reload_runs: bool,
     /// Somebody asked for a reload while one ran.
     reload_again: bool,
@@ -161,6 +169,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
         service.look_at_inbox();
         service.look_around();
         service.look_at_targets();
+        service.look_at_drift();
         let look = service.next_look();
         tokio::select! {
             request = signals.next() => match request {
@@ -175,6 +184,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Exit> {
             () = service.context.publishing.changed() => service.publish_now(),
             () = sleep_until(look) => {}
             () = sleep_until(service.look_around_at), if !service.looks_around => {}
+            () = sleep_until(service.drift_at), if !service.drift_runs => {}
             () = sleep(TURN_MAX) => {}
         }
     }
@@ -207,6 +217,10 @@ impl Service {
             look_around_at: Instant::now(),
             look_around_again: false,
             measure_at: Instant::now(),
+            drift_runs: false,
+            drift_at: Instant::now(),
+            drift_stop: Stop::default(),
+            drifted_ms: None,
             reload_runs: false,
             reload_again: false,
             index_again: false,
@@ -220,6 +234,7 @@ impl Service {
     async fn drain(mut self, signals: &mut Signals, tasks: &TaskTracker) -> Exit {
         self.stop.set();
         self.cycle_stop.set();
+        self.drift_stop.set();
         self.desk.close();
         let deadline = Instant::now() + Duration::from_secs(self.context.config.current().shutdown.stop_seconds);
         loop {

@@ -21,6 +21,8 @@ pub(crate) struct Situation {
     pub(crate) unfinished: Option<CycleId>,
     /// Whether somebody asks for a cycle.
     pub(crate) is_asked: bool,
+    /// Whether what comes in has drifted, and that may begin a cycle.
+    pub(crate) is_drifted: bool,
     /// After a failure, nothing starts of itself before this time.
     pub(crate) retry_ms: Option<i64>,
 }
@@ -41,7 +43,7 @@ pub(crate) enum Step {
 
 /// What the policy says.
 pub(crate) fn next(policy: &config::Cycle, situation: &Situation) -> Step {
-    let Situation { now_ms, waiting, oldest_ms, unfinished, is_asked, retry_ms } = *situation;
+    let Situation { now_ms, waiting, oldest_ms, unfinished, is_asked, is_drifted, retry_ms } = *situation;
     if let Some(retry_ms) = retry_ms.filter(|&retry_ms| retry_ms > now_ms) {
         return Step::Wait { until_ms: Some(retry_ms) };
     }
@@ -50,7 +52,7 @@ pub(crate) fn next(policy: &config::Cycle, situation: &Situation) -> Step {
     }
     let config::Cycle { samples_min, age_max_seconds, age_samples_min, .. } = *policy;
     let limits = Limits { samples_min, age_max_seconds, age_samples_min };
-    match perennial_drift::next(&limits, &Standing { now_ms, waiting, oldest_ms, is_asked }) {
+    match perennial_drift::next(&limits, &Standing { now_ms, waiting, oldest_ms, is_asked, is_drifted }) {
         Next::Begin(cause) => Step::Begin(cause),
         Next::Wait { until_ms } => Step::Wait { until_ms },
     }
@@ -96,6 +98,7 @@ mod tests {
         let young = Situation { now_ms: 60_999, waiting: 10, oldest_ms: Some(1_000), ..Default::default() };
         assert_eq!(begun(young), Err(Step::Wait { until_ms: Some(61_000) }));
         assert_eq!(begun(Situation { now_ms: 61_000, ..young }), Ok("age"));
+        assert_eq!(begun(Situation { is_drifted: true, ..young }), Ok("drift"));
         assert_eq!(begun(Situation { is_asked: true, ..young }), Ok("manual"));
     }
 

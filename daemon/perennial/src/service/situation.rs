@@ -1,15 +1,16 @@
 //! What the loop asks before it decides what to do next: the registry, which may block.
 
 use crate::{
-    clock, drift,
+    clock,
     ports::{Context, Cycles},
     service::policy::Situation,
     stuck,
-    telemetry::{DriftMeasured, SamplesUntrained, SamplesWaiting, SetAsideCount, Standing},
+    telemetry::{SamplesUntrained, SamplesWaiting, SetAsideCount, Standing},
     untrained,
 };
 
-/// Looks around, tells how much waits and, where it is time to measure, what is set aside and what moved.
+/// Looks around, tells how much waits and, where it is time to measure, what is set aside and what nothing learns from.
+/// `drifted_ms` is when drift was last found.
 ///
 /// # Errors
 /// Where the registry does not answer.
@@ -17,6 +18,7 @@ pub(super) fn look(
     context: &Context,
     cycles: &dyn Cycles,
     retry_ms: Option<i64>,
+    drifted_ms: Option<i64>,
     measures: bool,
 ) -> anyhow::Result<Situation> {
     let waiting = cycles.waiting()?;
@@ -26,7 +28,6 @@ pub(super) fn look(
     if measures {
         // Whoever changes it tells it too: this is for what was there before the start.
         context.telemetry.emit_quietly(SetAsideCount(context.registry.set_aside_count()?));
-        context.telemetry.emit_quietly(DriftMeasured(&drift::measure(&context.registry)?));
         let untrained = untrained::waiting(&context.config.current(), &context.registry)?;
         context.telemetry.emit_quietly(SamplesUntrained(&untrained));
     }
@@ -36,6 +37,14 @@ pub(super) fn look(
         oldest_ms: waiting.oldest_ms,
         unfinished: cycles.unfinished()?,
         is_asked: false,
+        is_drifted: is_drifted(context, drifted_ms)?,
         retry_ms,
     })
+}
+
+/// Whether drift may begin a cycle: what was found once begins one at most, whatever becomes of it.
+fn is_drifted(context: &Context, drifted_ms: Option<i64>) -> anyhow::Result<bool> {
+    let Some(drifted_ms) = drifted_ms.filter(|_| context.config.current().trigger.drift) else { return Ok(false) };
+    let last = context.registry.cycles(1)?;
+    Ok(last.first().is_none_or(|last| last.started_ms < drifted_ms))
 }

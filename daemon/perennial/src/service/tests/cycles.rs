@@ -46,3 +46,27 @@ async fn a_stopped_cycle_goes_on_at_the_next_start_and_an_ailing_one_waits() {
     assert_eq!((status, started["cycle"].as_u64()), (202, Some(7)), "whoever asks need not wait");
     assert_eq!(running.stop().await, Exit::Clean);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_starts_a_cycle_where_it_may_and_enough_waits() {
+    for may in [false, true] {
+        let fake = Fake { drifts: true.into(), ..Fake::default() };
+        let running = Running::start(fake, |config| {
+            config.trigger.drift = may;
+            config.drift.interval_seconds = 1;
+            config.cycle.age_samples_min = 2;
+        })
+        .await;
+        running.post("/v1/samples", "1\n").await;
+        running.until("two measurements", async |running| running.fake.measured.load(SeqCst) > 1).await;
+        assert_eq!(running.begun(), 0, "too few wait");
+        running.post("/v1/samples", "2\n").await;
+        let measured = running.fake.measured.load(SeqCst);
+        match may {
+            true => running.until("a cycle", async |running| running.begun() == 1).await,
+            false => running.until("more", async |running| running.fake.measured.load(SeqCst) > measured + 1).await,
+        }
+        assert_eq!(running.begun(), u64::from(may));
+        assert_eq!(running.stop().await, Exit::Clean);
+    }
+}

@@ -4,7 +4,10 @@ use perennial_drift::Cause;
 use perennial_types::CycleId;
 
 use super::*;
-use crate::ports::CycleEnd;
+use crate::{
+    answers::{Drift, DriftScore},
+    ports::{CycleEnd, DriftWatch},
+};
 
 /// A line is a row; a file that begins with `!` is none, and one that begins with `?` cannot be stored, `#` for want of room.
 #[derive(Default)]
@@ -24,6 +27,10 @@ pub(super) struct Fake {
     pub(super) fails: AtomicBool,
     pub(super) abort: AtomicBool,
     pub(super) hangs: AtomicBool,
+    /// Whether what comes in has drifted.
+    pub(super) drifts: AtomicBool,
+    /// How often that was measured.
+    pub(super) measured: AtomicU64,
 }
 
 /// The longest request that is read at once.
@@ -81,6 +88,21 @@ impl Intake for Fake {
 impl Indexer for Fake {
     fn index(&self, _stop: &Stop) -> anyhow::Result<u64> {
         Ok(0)
+    }
+}
+
+impl DriftWatch for Fake {
+    fn measure(&self, _may_calculate: bool, _stop: &Stop) -> anyhow::Result<Drift> {
+        let scores = self.drifts.load(SeqCst).then(|| DriftScore {
+            detector: "mix".to_owned(),
+            meaning: String::new(),
+            domain: None,
+            score: Some(1.0),
+            threshold: Some(0.5),
+            drifted: true,
+        });
+        self.measured.fetch_add(1, SeqCst);
+        Ok(Drift { measured_ms: Some(clock::now_ms()), scores: scores.into_iter().collect(), ..Drift::default() })
     }
 }
 

@@ -31,7 +31,7 @@ impl Running {
         let fake = Arc::new(fake);
         let file = Arc::new(Mutex::new(config));
         let reread = file.clone();
-        let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone() };
+        let ports = Ports { intake: fake.clone(), indexer: fake.clone(), cycles: fake.clone(), drift: fake.clone() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let listeners = vec![http::Listener::Tcp(listener)];

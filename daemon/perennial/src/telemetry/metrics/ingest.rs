@@ -1,10 +1,7 @@
-//! What comes in: connections, rows, files, the replay buffer, and whether any of it has moved.
+//! What comes in: connections, rows, files and the replay buffer.
 
-use perennial_drift::DETECTORS;
 use perennial_types::Kind;
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 use super::{counters, register, zero};
 use crate::telemetry::labels::FileOutcome;
@@ -79,24 +76,5 @@ impl BufferMetrics {
             samples: register(registry, IntGaugeVec::new(samples, &["domain"])?)?,
             base_answers: register(registry, IntGaugeVec::new(base_answers, &["outcome"])?)?,
         })
-    }
-}
-
-/// What moved in what comes in.
-pub(crate) struct DriftMetrics {
-    pub(crate) score: GaugeVec,
-}
-
-impl DriftMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self> {
-        let score = Opts::new(
-            "perennial_drift_score",
-            "How far what comes in is from what the champion learned; NaN: not known.",
-        );
-        let score = register(registry, GaugeVec::new(score, &["detector"])?)?;
-        for detector in DETECTORS {
-            score.with_label_values(&[detector.name()]).set(f64::NAN);
-        }
-        Ok(Self { score })
     }
 }

@@ -1,6 +1,7 @@
 //! Every metric that the daemon exports, and how each begins.
 
 mod cycle;
+mod drift;
 mod ingest;
 mod publish;
 mod train;
@@ -13,7 +14,8 @@ use prometheus::{
 pub(crate) use self::train::RewardMetrics;
 use self::{
     cycle::{CycleMetrics, GateMetrics},
-    ingest::{BufferMetrics, DriftMetrics, HttpMetrics, IngestMetrics},
+    drift::DriftMetrics,
+    ingest::{BufferMetrics, HttpMetrics, IngestMetrics},
     publish::PublishMetrics,
     train::{GrpoMetrics, TrainMetrics},
 };
@@ -39,7 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) gate: GateMetrics,
     /// The targets of publishing.
     pub(crate) publish: PublishMetrics,
-    /// What moved in what comes in.
+    /// What moved in what comes in, and in the champion.
     pub(crate) drift: DriftMetrics,
 }
 
