@@ -5,6 +5,7 @@
 mod aborted;
 mod anchor;
 mod batches;
+mod carried;
 mod config;
 mod cycle;
 mod drift;

@@ -91,7 +91,7 @@ fn run(
         model: &model,
         parent: Some(champion.clone()),
         reference: Some(&champion),
-        past: Past { champion: Some(&champion), fisher: Some(&fisher) },
+        past: Past { champion: Some(&champion), fisher: Some(&fisher), ..Past::default() },
         units,
         held_to,
         shares: Some(Shares { groups, of_group: vec![0.6, 0.3, 0.1], ..Shares::default() }),

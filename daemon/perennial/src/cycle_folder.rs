@@ -41,6 +41,16 @@ impl CycleFolder {
         self.0.join("fisher.safetensors")
     }
 
+    /// What AdamW knew when an objective had trained the parent, where that was kept.
+    pub(crate) fn parent_optimizer_of(&self, objective: &str) -> PathBuf {
+        self.0.join(format!("parent-optimizer-{objective}.safetensors"))
+    }
+
+    /// The same of the candidate.
+    pub(crate) fn optimizer_of(&self, objective: &str) -> PathBuf {
+        self.0.join(format!("optimizer-{objective}.safetensors"))
+    }
+
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
     }

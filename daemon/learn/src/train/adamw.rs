@@ -1,12 +1,15 @@
+use perennial_types::Fingerprint;
 use rayon::prelude::*;
 
-use super::{TrainConfig, parameters::Parameters};
+use super::{OptimizerState, TrainConfig, TrainError, parameters::Parameters};
 
 /// AdamW (arXiv 1711.05101) as torch computes it, with its state in the open, for checkpoints.
 #[derive(Clone)]
 pub(super) struct AdamW {
-    /// Optimiser steps so far.
+    /// Optimiser steps of this run so far.
     pub(super) step: u64,
+    /// Those of the runs whose state it began with.
+    pub(super) steps_before: u64,
     /// Per matrix, the running mean of the gradient.
     pub(super) means: Vec<Vec<f32>>,
     /// Per matrix, the running mean of its square.
@@ -16,7 +19,19 @@ pub(super) struct AdamW {
 impl AdamW {
     pub(super) fn new(parameters: &Parameters) -> Self {
         let zeros: Vec<Vec<f32>> = parameters.matrices.iter().map(|matrix| vec![0.0; matrix.values.len()]).collect();
-        Self { step: 0, means: zeros.clone(), squares: zeros }
+        Self { step: 0, steps_before: 0, means: zeros.clone(), squares: zeros }
+    }
+
+    /// With what an earlier run left, where there is such a state.
+    pub(super) fn going_on(parameters: &Parameters, state: Option<&OptimizerState>) -> Result<Self, TrainError> {
+        let Some(state) = state else { return Ok(Self::new(parameters)) };
+        let [means, squares] = state.of(parameters)?;
+        Ok(Self { step: 0, steps_before: state.steps(), means, squares })
+    }
+
+    /// What the next run can begin with; `adapter` is what this one ended with.
+    pub(super) fn into_state(self, parameters: &Parameters, adapter: Fingerprint) -> OptimizerState {
+        OptimizerState::new(adapter, self.steps_before + self.step, parameters, self.means, self.squares)
     }
 
     /// One update. `gradients` belong to the matrices of `parameters`, in order.
@@ -28,7 +43,7 @@ impl AdamW {
         config: &TrainConfig,
     ) {
         self.step += 1;
-        let exponent = self.step as f64;
+        let exponent = (self.steps_before + self.step) as f64;
         let rule = Rule {
             decay: (1.0 - rate * config.weight_decay) as f32,
             beta1: config.beta1 as f32,

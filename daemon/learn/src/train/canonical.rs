@@ -148,13 +148,16 @@ impl Canonical {
         }
     }
 
-    /// What penalties hold the run to, where one looks at it.
+    /// What penalties hold the run to, where one looks at it, and what AdamW begins with.
     pub(super) fn past(&mut self, past: Past<'_>, config: &TrainConfig) -> Result<(), AdapterError> {
         if config.penalty.holds_to_parameters() {
             self.adapter("penalty.champion", past.champion)?;
         }
         if let Some(fisher) = past.fisher.filter(|_| config.penalty.ewc.weight > 0.0) {
             self.bytes("penalty.fisher", fisher.fingerprint().as_bytes());
+        }
+        if let Some(optimizer) = past.optimizer {
+            self.bytes("optimizer", optimizer.fingerprint().as_bytes());
         }
         Ok(())
     }

@@ -133,6 +133,14 @@ pub enum TrainError {
         /// What is wrong with it.
         problem: String,
     },
+    /// What was kept of AdamW's state is not whole.
+    #[error("{path} is damaged: {problem}; remove it, and the optimiser begins anew", path = path.display())]
+    DamagedOptimizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A GPU is asked for, and this build cannot use one.
     #[error("training: the device cuda takes a build with `--features cuda`; build again, or set device to cpu")]
     NotBuiltForCuda,

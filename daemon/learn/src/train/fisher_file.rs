@@ -1,12 +1,6 @@
-use std::{fs, io, path::Path};
+use std::path::Path;
 
-use perennial_durable::write_durably;
-
-use super::{
-    Fisher, TrainError,
-    checkpoint_file::{Header, Tensors, content_of, parse_file, serialize, tensor_bytes},
-    penalty::Information,
-};
+use super::{Fisher, TrainError, kept_file::Kept};
 
 impl Fisher {
     /// What was kept in a file; `None` where there is none.
@@ -14,24 +8,8 @@ impl Fisher {
     /// # Errors
     /// [`TrainError::Io`] where it cannot be read, [`TrainError::DamagedFisher`] where it is not whole.
     pub fn load(path: &Path) -> Result<Option<Self>, TrainError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(TrainError::Io { action: "read", path: path.to_owned(), source }),
-        };
-        let damaged = |problem: String| TrainError::DamagedFisher { path: path.to_owned(), problem };
-        let (header, found) = parse_file(&bytes).map_err(damaged)?;
-        let mut tensors: Vec<Information> = found
-            .tensors()
-            .into_iter()
-            .map(|(name, view)| {
-                let numbers = view.data().as_chunks().0.iter();
-                let values = numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                Information { name, shape: view.shape().to_vec(), values }
-            })
-            .collect();
-        tensors.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        Ok(Some(Self { adapter: header.run, tensors }))
+        let kept = Kept::load(path, |problem| TrainError::DamagedFisher { path: path.to_owned(), problem })?;
+        Ok(kept.map(|Kept { adapter, tensors, .. }| Self { adapter, tensors }))
     }
 
     /// Keeps it in a file, durably.
@@ -39,18 +17,14 @@ impl Fisher {
     /// # Errors
     /// [`TrainError::Io`]
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let tensors: Tensors =
-            self.tensors.iter().map(|of| (of.name.clone(), of.shape.clone(), bytes(&of.values))).collect();
-        let header =
-            Header { run: self.adapter, step: 0, drawn: 0, watch: None, content: content_of(tensor_bytes(&tensors)) };
-        let bytes = serialize(&tensors, &header).map_err(TrainError::Checkpoint)?;
-        Ok(write_durably(path, &bytes)?)
+        Kept { adapter: self.adapter, steps: 0, tensors: self.tensors.clone() }.save(path)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::train::penalty::testing::{champion, elsewhere};
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use perennial_types::Fingerprint;
 
-use super::validation::Validated;
+use super::{OptimizerState, validation::Validated};
 use crate::adapter::Adapter;
 
 /// How a run ended.
@@ -22,6 +22,8 @@ pub enum Outcome {
 pub struct Trained {
     /// After the last step or, where that is asked for, the best one; in f32.
     pub adapter: Adapter,
+    /// What AdamW knows at the end; `None` where the adapter is not what the last step left, but an average of steps or an earlier one.
+    pub optimizer: Option<Box<OptimizerState>>,
     /// Optimiser steps that it took.
     pub steps: u64,
     /// The loss of the last step, in nats per target; unknown where a run had ended before and its metrics are lost.

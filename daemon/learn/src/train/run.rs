@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, path::Path};
 use perennial_durable::{create_folder_durably, sweep_temporary};
 
 use super::{
-    Outcome, TrainConfig, TrainError, Trained,
+    OptimizerState, Outcome, TrainConfig, TrainError, Trained,
     adamw::{AdamW, clip},
     canonical::Names,
     checkpoint::Checkpoints,
@@ -158,7 +158,11 @@ impl<'a, L: Line> Run<'a, L> {
             None => state.outcome().to_adapter()?,
         };
         let run = self.checkpoints.names.run;
-        Ok(Outcome::Trained(Trained { adapter, steps, loss, learned, seen, validation, run }))
+        let optimizer = match self.state.ends_with_its_last_step() {
+            true => Some(Box::new(self.state.optimizer.into_state(&self.state.parameters, adapter.fingerprint()?))),
+            false => None,
+        };
+        Ok(Outcome::Trained(Trained { adapter, optimizer, steps, loss, learned, seen, validation, run }))
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
@@ -180,8 +184,13 @@ pub fn check_shape(parent: &LoraConfig, config: &LoraConfig) -> Result<(), Train
     if differences.is_empty() { Ok(()) } else { Err(TrainError::OtherShape { differences, can_rebase }) }
 }
 
-/// The state before the first step: the parent, or a fresh adapter.
-pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainConfig) -> Result<State, TrainError> {
+/// The state before the first step: the parent, or a fresh adapter, and what AdamW begins with.
+pub(super) fn start_of(
+    model: &Model,
+    parent: Option<Adapter>,
+    before: Option<&OptimizerState>,
+    config: &TrainConfig,
+) -> Result<State, TrainError> {
     let adapter = match parent {
         Some(parent) => {
             check_shape(parent.config(), &config.lora)?;
@@ -191,7 +200,7 @@ pub(super) fn start_of(model: &Model, parent: Option<Adapter>, config: &TrainCon
     };
     adapter.check_fits(&model.config)?;
     let parameters = Parameters::from_adapter(&adapter)?;
-    let optimizer = AdamW::new(&parameters);
+    let optimizer = AdamW::going_on(&parameters, before)?;
     let average = config.ema_decay.map(|_| parameters.values());
     Ok(State { parameters, optimizer, drawn: 0, average, watch: None, best: None })
 }

@@ -18,6 +18,14 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether the run would end with the very numbers that its last step left.
+    pub(super) fn ends_with_its_last_step(&self) -> bool {
+        match (&self.best, &self.average) {
+            (Some(best), _) => *best == self.parameters.values(),
+            (None, average) => average.is_none(),
+        }
+    }
+
     /// What the run would end with if this were its last step.
     pub(super) fn outcome(&self) -> Cow<'_, Parameters> {
         match &self.average {

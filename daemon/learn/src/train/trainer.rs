@@ -34,7 +34,7 @@ pub(super) fn run<O: Objective>(
     on_step: &mut dyn FnMut(&O::Line),
 ) -> Result<Outcome, TrainError> {
     let Begin { model, parent, past, names, config, checkpoint_dir, stop, on_validation } = begin;
-    let (start, steps) = (start_of(model, parent, config)?, objective.steps());
+    let (start, steps) = (start_of(model, parent, past.optimizer, config)?, objective.steps());
     let mut run = Run::<O::Line>::open(start, names, steps, config, checkpoint_dir)?;
     let mut passes = Passes::new(model, config)?;
     if let Some(champion) = past.champion.filter(|_| config.penalty.holds_to_parameters()) {

@@ -1,6 +1,6 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use anyhow::Context as _;
 use perennial_data::{
@@ -188,17 +188,28 @@ fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
     if !to.exists() {
         store::copy_adapter(&adapters.join(parent.as_str()), &to)?;
     }
-    if scope.config.train.penalty.ewc.weight > 0.0 {
-        copy_fisher(scope, known.lineage.cycle)?;
+    copy_kept(scope, known.lineage.cycle)
+}
+
+/// What the cycle that trained the parent kept of it for the next one, where it did.
+fn copy_kept(scope: &Scope<'_>, of: CycleId) -> anyhow::Result<()> {
+    let Scope { parts, config, folder, .. } = scope;
+    let trained_in = CycleFolder::new(parts.context.state.cycle(of));
+    if config.train.penalty.ewc.weight > 0.0 {
+        copy(&trained_in.fisher(), &folder.parent_fisher())?;
+    }
+    if config.train.carry_optimizer {
+        for objective in config.stages().iter().map(|own| own.objective.as_str()) {
+            copy(&trained_in.optimizer_of(objective), &folder.parent_optimizer_of(objective))?;
+        }
     }
     Ok(())
 }
 
-/// What the cycle that trained the parent measured at it, where it did.
-fn copy_fisher(scope: &Scope<'_>, of: CycleId) -> anyhow::Result<()> {
-    let from = CycleFolder::new(scope.parts.context.state.cycle(of)).fisher();
-    match fs::read(&from) {
-        Ok(bytes) => Ok(durable::write_durably(&scope.folder.parent_fisher(), &bytes)?),
+/// Copies a file, where it is there.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    match fs::read(from) {
+        Ok(bytes) => Ok(durable::write_durably(to, &bytes)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| from.display().to_string()),
     }

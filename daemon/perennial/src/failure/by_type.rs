@@ -88,6 +88,7 @@ fn of_training(error: &TrainError) -> Option<Verdict> {
             "lower train.learning_rate (or that of the [[train.stage]], or grpo.learning_rate), or train.max_grad_norm",
         ),
         TrainError::DamagedFisher { .. } => last("remove the file, or set train.penalty.ewc.weight = 0"),
+        TrainError::DamagedOptimizer { .. } => last("remove the file, or set train.carry_optimizer = false"),
         TrainError::NotBuiltForCuda => last("set train.device = \"cpu\", or build with --features perennial/cuda"),
         TrainError::Adapter(error) => of_adapter(error),
         // Memory for the most part.

@@ -1,7 +1,7 @@
 //! Old cycles' folders go once `cycle.keep` newer ones have ended. Of those that trained an adapter that is or was in service
 //! goes only what served their own work.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use perennial_registry::AdapterState;
@@ -9,7 +9,12 @@ use perennial_types::CycleId;
 use tracing::info;
 
 use super::sizes;
-use crate::{config::Config, cycle_folder::CycleFolder, pin, ports::Context};
+use crate::{
+    config::{Config, Objective},
+    cycle_folder::CycleFolder,
+    pin,
+    ports::Context,
+};
 
 pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize> {
     let served = |state| matches!(state, AdapterState::Champion | AdapterState::Retired);
@@ -27,9 +32,9 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
     for cycle in folders(context)?.into_iter().filter(|cycle| *cycle < oldest_kept) {
         let folder = CycleFolder::new(context.state.cycle(cycle));
         let gone = match kept.contains(&cycle) {
-            // The next cycle goes on from what was measured at the champion.
-            true if champion == Some(cycle) => vec![folder.checkpoints(), folder.rollouts(), folder.candidate()],
-            true => vec![folder.checkpoints(), folder.rollouts(), folder.candidate(), folder.fisher()],
+            // The next cycle goes on from what was kept with the champion.
+            true if champion == Some(cycle) => own_work(&folder),
+            true => [own_work(&folder), kept_with_candidate(&folder)].concat(),
             false => vec![folder.path().to_owned()],
         };
         for path in gone.iter().filter(|path| path.exists()) {
@@ -39,6 +44,19 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
         }
     }
     Ok(removed)
+}
+
+/// What only the cycle itself worked with.
+fn own_work(folder: &CycleFolder) -> Vec<PathBuf> {
+    let of_parent = Objective::all().map(|objective| folder.parent_optimizer_of(objective.as_str()));
+    let own = [folder.checkpoints(), folder.rollouts(), folder.candidate(), folder.parent_fisher()];
+    own.into_iter().chain(of_parent).collect()
+}
+
+/// What a cycle that goes on from the candidate works with.
+fn kept_with_candidate(folder: &CycleFolder) -> Vec<PathBuf> {
+    let of_candidate = Objective::all().map(|objective| folder.optimizer_of(objective.as_str()));
+    std::iter::once(folder.fisher()).chain(of_candidate).collect()
 }
 
 /// The cycles that have a folder, in order.

@@ -67,7 +67,7 @@ pub(super) fn run(
         model,
         adapter,
         reference,
-        stage.past,
+        stage.past_of(objective),
         &asked,
         &grpo.config,
         &train,
@@ -78,7 +78,7 @@ pub(super) fn run(
     )?;
     Ok(match outcome {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, .. }) => {
+        Outcome::Trained(learner::Trained { adapter, optimizer, steps, loss, learned, seen, .. }) => {
             let lessons = Lessons::of(&samples, &seen, skipped);
             let trained = Box::new(Trained {
                 objective,
@@ -91,13 +91,13 @@ pub(super) fn run(
                 validation: Value::Null,
             });
             if learned {
-                return Ok(ObjectiveEnd::Trained { adapter, trained, lessons, idle: None });
+                return Ok(ObjectiveEnd::Trained { adapter, trained, optimizer, lessons, idle: None });
             }
             // What nothing was learned from waits for other plugins or another model, out of the way of what comes after it.
             let why = without_signal(folder)?;
             let skipped = lessons.learned_from.into_iter().map(|id| (id, why.reason.clone())).chain(lessons.skipped);
             let lessons = Lessons { skipped: skipped.collect(), unseen: lessons.unseen, ..Lessons::default() };
-            ObjectiveEnd::Trained { adapter, trained, lessons, idle: Some(why) }
+            ObjectiveEnd::Trained { adapter, trained, optimizer, lessons, idle: Some(why) }
         }
     })
 }

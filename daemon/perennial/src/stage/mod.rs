@@ -7,6 +7,7 @@ mod fisher;
 mod grpo;
 mod interpolate;
 mod manifest;
+mod optimizer;
 mod penalty;
 mod rows;
 mod shares;
@@ -23,7 +24,7 @@ use perennial_learn::{
     adapter::Adapter,
     compute::Precision,
     model::Model,
-    train::{self as learner, Past},
+    train::{self as learner, OptimizerState, Past},
 };
 use perennial_types::{Kind, SampleId};
 use serde_json::Value;
@@ -32,6 +33,7 @@ pub(crate) use self::manifest::{LossShares, StageManifest};
 use self::{
     begin::Beginning,
     interpolate::Interpolation,
+    optimizer::Carried,
     stage_run::{Progress, StageRun},
     validation::Divided,
 };
@@ -122,6 +124,8 @@ struct Stage<'a> {
     rows: &'a [mix::MixRow],
     /// What penalties hold to.
     past: Past<'a>,
+    /// What AdamW begins with.
+    carried: &'a Carried,
     /// What is validated on; nothing where that is off.
     validation: &'a [mix::MixRow],
     model: &'a Model,
@@ -129,6 +133,13 @@ struct Stage<'a> {
     telemetry: &'a Telemetry,
     /// Where compiled plugins are kept, if anywhere.
     plugin_cache: Option<&'a Path>,
+}
+
+impl<'a> Stage<'a> {
+    /// What is left of earlier cycles for the run of an objective.
+    fn past_of(&self, objective: Objective) -> Past<'a> {
+        Past { optimizer: self.carried.of(objective), ..self.past }
+    }
 }
 
 /// Runs an objective from an adapter; the reference is the champion's.
@@ -147,6 +158,8 @@ enum ObjectiveEnd {
     Trained {
         adapter: Adapter,
         trained: Box<Trained>,
+        /// What AdamW knows, where the adapter is what the last step left.
+        optimizer: Option<Box<OptimizerState>>,
         lessons: Lessons,
         idle: Option<Final>,
     },
@@ -215,11 +228,23 @@ pub(crate) fn run(
     let (seed, rows, validation) = (frozen.seed, training.as_slice(), validation.as_slice());
     let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
     let fisher = fisher::of_parent(folder, &manifest, first.as_ref())?;
-    let past = Past { champion: first.as_ref(), fisher: fisher.as_ref() };
-    let stage =
-        Stage { folder, manifest: &manifest, seed, rows, past, validation, model, stop, telemetry, plugin_cache };
-    let unheld = penalty::unheld(&stage);
-    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).chain(unheld).collect());
+    let carried = Carried::of_parent(folder, &manifest, &stages, first.as_ref())?;
+    let past = Past { champion: first.as_ref(), fisher: fisher.as_ref(), optimizer: None };
+    let stage = Stage {
+        folder,
+        manifest: &manifest,
+        seed,
+        rows,
+        past,
+        carried: &carried,
+        validation,
+        model,
+        stop,
+        telemetry,
+        plugin_cache,
+    };
+    let told = penalty::unheld(&stage).into_iter().chain(carried.notes.iter().cloned());
+    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).chain(told).collect());
     for own in &stages {
         let (objective, adapter) = (own.objective, run.adapter.clone());
         let end = match objective.kind().rows() {

@@ -55,7 +55,7 @@ pub(super) fn run(
         model,
         parent: adapter,
         reference,
-        past: stage.past,
+        past: stage.past_of(objective),
         units,
         held_to: origins.iter().map(|origin| penalty::held_to(stage, *origin)).collect(),
         shares,
@@ -68,7 +68,7 @@ pub(super) fn run(
     let mut report = |progress: &Progress| telemetry.emit(RowStep { objective, progress });
     Ok(match trainer.train(run, &mut report)? {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, steps, loss, learned, seen, validation: validated, .. }) => {
+        Outcome::Trained(learner::Trained { adapter, optimizer, steps, loss, learned, seen, validation: validated, .. }) => {
             let mut lessons = Lessons::of(&samples, &seen, skipped);
             // What is validated on has done its work as well.
             lessons.learned_from.extend(used);
@@ -81,7 +81,7 @@ pub(super) fn run(
             notes.extend(validated.map(|found| validation::told(rows_validated, steps, found)));
             let validation = validated.map_or(Value::Null, validation::record);
             let trained = Box::new(Trained { objective, steps, loss, items, learned, told, notes, validation });
-            ObjectiveEnd::Trained { adapter, trained, lessons, idle }
+            ObjectiveEnd::Trained { adapter, trained, optimizer, lessons, idle }
         }
     })
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use perennial_learn::adapter::Adapter;
+use perennial_learn::{adapter::Adapter, train::OptimizerState};
 use perennial_types::SampleId;
 
 use super::{
-    Idle, Interpolation, ObjectiveEnd, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate, spectrum,
+    Idle, Interpolation, ObjectiveEnd, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate, optimizer,
+    spectrum,
 };
 use crate::{
     config::{Objective, TrainStage},
@@ -19,6 +20,8 @@ use crate::{
 pub(super) struct StageRun {
     pub(super) adapter: Option<Adapter>,
     trained: Vec<Trained>,
+    /// What AdamW knew after each objective that learned; `None` where the adapter was not what its last step left.
+    optimizers: Vec<(Objective, Option<Box<OptimizerState>>)>,
     learned_from: BTreeSet<SampleId>,
     skipped: Reasons,
     unseen: BTreeSet<SampleId>,
@@ -42,8 +45,11 @@ impl StageRun {
     pub(super) fn take(&mut self, objective: Objective, end: ObjectiveEnd, telemetry: &Telemetry) -> Progress {
         let (lessons, idle) = match end {
             ObjectiveEnd::Stopped => return Progress::Stopped,
-            ObjectiveEnd::Trained { adapter, trained, lessons, idle } => {
+            ObjectiveEnd::Trained { adapter, trained, optimizer, lessons, idle } => {
                 self.adapter = Some(adapter);
+                if trained.learned {
+                    self.optimizers.push((objective, optimizer));
+                }
                 self.trained.push(*trained);
                 (lessons, idle)
             }
@@ -125,6 +131,7 @@ impl StageRun {
         if !fisher::measure(stage, &learned, champion, &candidate)? {
             return Ok(StageEnd::Stopped);
         }
+        notes.extend(optimizer::keep(stage, self.optimizers, &candidate)?);
         candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
         let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
         let (trained, interpolation) = (self.trained, self.interpolation);

@@ -34,7 +34,7 @@ impl Default for EwcConfig {
 pub(super) const FIGURE: &str = "penalty/ewc";
 
 pub(super) fn of(config: &EwcConfig, past: Past<'_>) -> Result<Option<Box<dyn Penalty>>, TrainError> {
-    let (weight, Past { champion, fisher }) = (config.weight, past);
+    let (weight, Past { champion, fisher, .. }) = (config.weight, past);
     let (Some(champion), Some(fisher)) = (champion.filter(|_| weight > 0.0), fisher) else { return Ok(None) };
     let champion = Parameters::from_adapter(champion)?;
     let fisher = fisher.of(&champion)?;
@@ -78,7 +78,8 @@ mod tests {
             from.matrices.iter().map(|matrix| (0..matrix.values.len()).map(information).collect()).collect();
         let fisher = Fisher::new(&from.with(&values), champion.fingerprint().unwrap());
         let config = EwcConfig { weight: 30.0, ..EwcConfig::default() };
-        let penalty = of(&config, Past { champion: Some(&champion), fisher: Some(&fisher) }).unwrap().unwrap();
+        let past = Past { champion: Some(&champion), fisher: Some(&fisher), ..Past::default() };
+        let penalty = of(&config, past).unwrap().unwrap();
         let mut expected = 0.0;
         for ((now, before), fisher) in parameters.values().iter().zip(from.values()).zip(&values) {
             for ((now, before), fisher) in now.iter().zip(before).zip(fisher) {
@@ -86,9 +87,7 @@ mod tests {
             }
         }
         agrees_with_finite_differences(&*penalty, &parameters, expected);
-        assert!(of(&config, Past { champion: Some(&champion), fisher: None }).unwrap().is_none());
-        assert!(
-            of(&EwcConfig::default(), Past { champion: Some(&champion), fisher: Some(&fisher) }).unwrap().is_none()
-        );
+        assert!(of(&config, Past { fisher: None, ..past }).unwrap().is_none());
+        assert!(of(&EwcConfig::default(), past).unwrap().is_none());
     }
 }

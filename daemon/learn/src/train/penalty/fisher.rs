@@ -4,6 +4,7 @@ use crate::{
     adapter::Adapter,
     train::{
         TrainError,
+        numbers::{Numbers, add_to, find},
         parameters::{Parameter, Parameters},
     },
 };
@@ -16,27 +17,18 @@ pub struct Fisher {
     /// The adapter at which it was measured, by its fingerprint.
     pub(in crate::train) adapter: Fingerprint,
     /// By name.
-    pub(in crate::train) tensors: Vec<Information>,
-}
-
-/// Of the numbers of one tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::train) struct Information {
-    /// The tensor's name in PEFT's file.
-    pub(in crate::train) name: String,
-    pub(in crate::train) shape: Vec<usize>,
-    pub(in crate::train) values: Vec<f32>,
+    pub(in crate::train) tensors: Vec<Numbers>,
 }
 
 impl Fisher {
     /// What stands in the place of an adapter's parameters.
     pub(in crate::train) fn new(information: &Parameters, adapter: Fingerprint) -> Self {
-        let of_matrix = |matrix: &Parameter| Information {
+        let of_matrix = |matrix: &Parameter| Numbers {
             name: matrix.name(),
             shape: matrix.shape.clone(),
             values: matrix.values.clone(),
         };
-        let mut tensors: Vec<Information> = information.matrices.iter().map(of_matrix).collect();
+        let mut tensors: Vec<Numbers> = information.matrices.iter().map(of_matrix).collect();
         tensors.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Self { adapter, tensors }
     }
@@ -59,7 +51,7 @@ impl Fisher {
             return self;
         }
         let sum = |(one, other): (&f32, &f32)| (f64::from(*one) + decay * f64::from(*other)) as f32;
-        let add = |(own, earlier): (&Information, &Information)| Information {
+        let add = |(own, earlier): (&Numbers, &Numbers)| Numbers {
             values: own.values.iter().zip(&earlier.values).map(sum).collect(),
             ..own.clone()
         };
@@ -70,11 +62,7 @@ impl Fisher {
     /// Of names and numbers.
     pub(in crate::train) fn fingerprint(&self) -> Fingerprint {
         let mut fingerprinter = Fingerprinter::new();
-        for Information { name, values, .. } in &self.tensors {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            fingerprinter.add(name.as_bytes());
-            fingerprinter.add(&bytes);
-        }
+        add_to(&mut fingerprinter, &self.tensors);
         fingerprinter.finish()
     }
 
@@ -82,9 +70,8 @@ impl Fisher {
     pub(super) fn of(&self, parameters: &Parameters) -> Result<Vec<Vec<f32>>, TrainError> {
         let of_matrix = |matrix: &Parameter| {
             let name = matrix.name();
-            let found = self.tensors.iter().find(|of| of.name == name && of.shape == matrix.shape);
             let missing = || TrainError::Checkpoint(format!("the Fisher information has no {name} of this shape"));
-            found.map(|of| of.values.clone()).ok_or_else(missing)
+            find(&self.tensors, &name, &matrix.shape).ok_or_else(missing)
         };
         parameters.matrices.iter().map(of_matrix).collect()
     }

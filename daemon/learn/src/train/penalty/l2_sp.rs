@@ -54,7 +54,7 @@ mod tests {
     fn is_half_the_squared_distance_and_pulls_back() {
         let (champion, parameters) = (champion(), elsewhere());
         let config = L2SpConfig { weight: 0.4 };
-        let past = Past { champion: Some(&champion), fisher: None };
+        let past = Past { champion: Some(&champion), ..Past::default() };
         let penalty = of(&config, past).unwrap().unwrap();
         let from = Parameters::from_adapter(&champion).unwrap();
         let squares: f64 = parameters

@@ -18,7 +18,6 @@ pub use config::PenaltyConfig;
 pub use distillation::{DistillationConfig, HeldTo};
 pub use ewc::EwcConfig;
 pub use fisher::Fisher;
-pub(super) use fisher::Information;
 pub use l2_sp::L2SpConfig;
 pub use past::Past;
 

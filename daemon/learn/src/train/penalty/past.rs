@@ -1,11 +1,13 @@
 use super::Fisher;
-use crate::adapter::Adapter;
+use crate::{adapter::Adapter, train::OptimizerState};
 
-/// What was learned before a run, to which penalties hold it.
+/// What is left of the runs before one: what penalties hold it to, and what it begins with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Past<'a> {
     /// The champion's adapter in the shape of the run; `None` where the run does not go on from one.
     pub champion: Option<&'a Adapter>,
     /// How much each of its numbers matters; `None` where that was not measured.
     pub fisher: Option<&'a Fisher>,
+    /// What AdamW begins with; `None` where it begins anew.
+    pub optimizer: Option<&'a OptimizerState>,
 }
