@@ -24,6 +24,7 @@ mod lifecycle;
 mod loader;
 mod modes;
 mod one_build;
+mod orthogonal;
 mod penalties;
 mod plugin;
 mod preferences;

@@ -27,35 +27,53 @@ impl Adapter {
     /// [`AdapterError::NotCombined`] for other kinds than LoRA, [`AdapterError::Mismatch`] where the two have adapters in different
     /// layers or widths.
     pub fn interpolated(&self, from: Option<&Self>, alpha: f64) -> Result<Self, AdapterError> {
-        check_interpolate(self.config(), from.map_or(self.config(), Self::config))?;
-        let ranks = self.config().r + from.map_or(0, |from| from.config().r);
-        let config = LoraConfig { r: ranks, ..self.config().clone() };
-        // The scale stays what it is, whatever the rank.
-        let scale = f64::from(self.config().scale());
-        let per_alpha = f64::from(LoraConfig { alpha: 1.0, ..config.clone() }.scale());
-        let config = LoraConfig { alpha: scale / per_alpha, ..config };
-        let mut sites = BTreeMap::new();
-        let mut of_from = from.map_or(0, |from| from.sites().count());
-        for (at, site) in self.sites() {
-            let [a, b] = pair(site)?;
-            let b = (b * alpha)?;
-            let (a, b) = match from {
-                None => (a.clone(), b),
-                Some(from) => {
-                    let other = from.get(at.0, at.1).ok_or_else(|| in_other_layers(&at.1.module_path(at.0)))?;
-                    of_from -= 1;
-                    let [from_a, from_b] = pair(other)?;
-                    let share = (1.0 - alpha) * f64::from(from.config().scale()) / scale;
-                    (Tensor::cat(&[from_a, a], 0)?, Tensor::cat(&[&(from_b * share)?, &b], 1)?)
-                }
-            };
-            sites.insert(at, Site::new(vec![a, b]));
+        match from {
+            None => side_by_side(&[(self, alpha)]),
+            Some(from) => side_by_side(&[(from, 1.0 - alpha), (self, alpha)]),
         }
-        if of_from > 0 {
-            return Err(in_other_layers(&format!("{of_from} layers of one")));
-        }
-        Ok(Self::from_sites(config, sites))
     }
+
+    /// The adapter that changes each layer by `s · B · A + weight · s' · B' · A'`, the second being `other`'s: exact, in the ranks of both
+    /// and with the scale of `other`. The first rows of A are this one's own.
+    ///
+    /// # Errors
+    /// As [`interpolated`](Self::interpolated).
+    pub fn plus(&self, weight: f64, other: &Self) -> Result<Self, AdapterError> {
+        side_by_side(&[(self, 1.0), (other, weight)])
+    }
+}
+
+/// The weighted sum of what adapters change, with the scale of the last: the rows of A one below the other, the columns of B side by
+/// side.
+fn side_by_side(parts: &[(&Adapter, f64)]) -> Result<Adapter, AdapterError> {
+    let Some((last, _)) = parts.last() else {
+        return Err(AdapterError::Invalid("a sum of no adapters has no shape".to_owned()));
+    };
+    for (adapter, _) in parts {
+        check_interpolate(adapter.config(), last.config())?;
+        if adapter.sites().count() > last.sites().count() {
+            return Err(in_other_layers("some layers of one"));
+        }
+    }
+    let ranks: usize = parts.iter().map(|(adapter, _)| adapter.config().r).sum();
+    let config = LoraConfig { r: ranks, ..last.config().clone() };
+    // The scale stays what it is, whatever the rank.
+    let scale = f64::from(last.config().scale());
+    let per_alpha = f64::from(LoraConfig { alpha: 1.0, ..config.clone() }.scale());
+    let alpha = if ranks == last.config().r { config.alpha } else { scale / per_alpha };
+    let config = LoraConfig { alpha, ..config };
+    let mut sites = BTreeMap::new();
+    for (at, _) in last.sites() {
+        let (mut rows, mut columns) = (Vec::new(), Vec::new());
+        for (adapter, weight) in parts {
+            let site = adapter.get(at.0, at.1).ok_or_else(|| in_other_layers(&at.1.module_path(at.0)))?;
+            let [a, b] = pair(site)?;
+            rows.push(a.clone());
+            columns.push((b * (weight * (f64::from(adapter.config().scale()) / scale)))?);
+        }
+        sites.insert(at, Site::new(vec![Tensor::cat(&rows, 0)?, Tensor::cat(&columns, 1)?]));
+    }
+    Ok(Adapter::from_sites(config, sites))
 }
 
 fn in_other_layers(path: &str) -> AdapterError {
@@ -135,8 +153,30 @@ mod tests {
         }
         let half = to.interpolated(None, 0.5).unwrap();
         assert_eq!(half.config(), to.config());
+        // A scale that single precision does not hold makes no other shape.
+        let odd = adapter(3, 0.7, false, 3);
+        assert_eq!(odd.interpolated(None, 0.5).unwrap().config(), odd.config());
         let at = (1, Projection::UpProj);
         assert!(change(&half, at).iter().zip(change(&to, at)).all(|(half, whole)| (2.0 * half - whole).abs() < 1e-7));
+    }
+
+    #[test]
+    fn a_sum_has_the_first_ones_numbers_first() {
+        let (one, other) = (adapter(4, 8.0, true, 1), adapter(4, 8.0, true, 2));
+        let sum = one.plus(1.0, &other).unwrap();
+        assert!((sum.config().scale() - one.config().scale()).abs() < 1e-6);
+        let without = sum.plus(-1.0, &other).unwrap();
+        for (at, site) in sum.sites() {
+            let [[a, b], [own_a, own_b]] = [site, one.get(at.0, at.1).unwrap()].map(|site| pair(site).unwrap());
+            let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(numbers(&a.narrow(0, 0, 4).unwrap()), numbers(own_a));
+            assert_eq!(numbers(&b.narrow(1, 0, 4).unwrap()), numbers(own_b));
+            let [one, other] = [&one, &other].map(|adapter| change(adapter, at));
+            let both: Vec<f64> = one.iter().zip(&other).map(|(one, other)| one + other).collect();
+            let size = greatest(&one) + greatest(&other);
+            assert!(distance(&change(&sum, at), &both) < 1e-5 * size);
+            assert!(distance(&change(&without, at), &one) < 1e-5 * size);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use perennial_types::Fingerprint;
 use rayon::prelude::*;
 
-use super::{OptimizerState, TrainConfig, TrainError, parameters::Parameters};
+use super::{OptimizerState, TrainConfig, TrainError, frozen::Frozen, parameters::Parameters};
 
 /// AdamW (arXiv 1711.05101) as torch computes it, with its state in the open, for checkpoints.
 #[derive(Clone)]
@@ -34,10 +34,11 @@ impl AdamW {
         OptimizerState::new(adapter, self.steps_before + self.step, parameters, self.means, self.squares)
     }
 
-    /// One update. `gradients` belong to the matrices of `parameters`, in order.
+    /// One update. `gradients` belong to the matrices of `parameters`, in order. What is frozen stays as it is, without a decay.
     pub(super) fn update(
         &mut self,
         parameters: &mut Parameters,
+        frozen: Frozen,
         gradients: &[Vec<f32>],
         rate: f64,
         config: &TrainConfig,
@@ -56,7 +57,12 @@ impl AdamW {
         };
         let state = self.means.par_iter_mut().zip(self.squares.par_iter_mut());
         let tasks = parameters.matrices.par_iter_mut().zip(gradients).zip(state);
-        tasks.for_each(|((matrix, gradient), (mean, square))| rule.apply(&mut matrix.values, gradient, mean, square));
+        tasks.for_each(|((matrix, gradient), (mean, square))| {
+            for part in frozen.trained(matrix) {
+                let (values, gradient) = (&mut matrix.values[part.clone()], &gradient[part.clone()]);
+                rule.apply(values, gradient, &mut mean[part.clone()], &mut square[part]);
+            }
+        });
     }
 }
 
@@ -139,7 +145,7 @@ mod tests {
         let gradients: Vec<Vec<f32>> =
             parameters.matrices.iter().map(|matrix| vec![0.5; matrix.values.len()]).collect();
         let config = TrainConfig::default();
-        AdamW::new(&parameters).update(&mut parameters, &gradients, 1e-3, &config);
+        AdamW::new(&parameters).update(&mut parameters, Frozen::default(), &gradients, 1e-3, &config);
         for (after, before) in parameters.matrices.iter().zip(&before.matrices) {
             let moved = after.values.iter().zip(&before.values).all(|(a, b)| (b - a - 1e-3).abs() < 1e-5);
             assert!(moved, "{}", after.name());

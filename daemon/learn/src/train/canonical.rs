@@ -135,12 +135,15 @@ impl Canonical {
 
     /// Those that are on. What is measured for later runs changes nothing in this one.
     fn penalty(&mut self, config: &PenaltyConfig) {
-        let PenaltyConfig { l2_sp, ewc, distillation } = config;
+        let PenaltyConfig { l2_sp, ewc, orthogonal, distillation } = config;
         if l2_sp.weight > 0.0 {
             self.real("penalty.l2_sp.weight", l2_sp.weight);
         }
         if ewc.weight > 0.0 {
             self.real("penalty.ewc.weight", ewc.weight);
+        }
+        if orthogonal.weight > 0.0 {
+            self.real("penalty.orthogonal.weight", orthogonal.weight);
         }
         if !distillation.is_off() {
             self.real("penalty.distillation.champion", distillation.champion);
@@ -155,6 +158,9 @@ impl Canonical {
         }
         if let Some(fisher) = past.fisher.filter(|_| config.penalty.ewc.weight > 0.0) {
             self.bytes("penalty.fisher", fisher.fingerprint().as_bytes());
+        }
+        if past.frozen_rank > 0 {
+            self.count("frozen_rank", past.frozen_rank as u64);
         }
         if let Some(optimizer) = past.optimizer {
             self.bytes("optimizer", optimizer.fingerprint().as_bytes());
@@ -199,7 +205,7 @@ mod tests {
         assert_eq!(named(|config| config.checkpoint_interval_steps = 7), plain);
         assert_eq!(named(|config| config.eval_steps = Some(7)), plain);
         type Change = fn(&mut TrainConfig);
-        let changes: [Change; 11] = [
+        let changes: [Change; 12] = [
             |config| config.lora.r = 8,
             |config| config.seed = 1,
             |config| config.steps_max = Some(1),
@@ -211,6 +217,7 @@ mod tests {
             |config| config.load_best_model_at_end = true,
             |config| config.penalty.l2_sp.weight = 0.1,
             |config| config.penalty.distillation.base = 0.1,
+            |config| config.penalty.orthogonal.weight = 0.1,
         ];
         for change in changes {
             assert_ne!(named(change), plain);

@@ -23,6 +23,7 @@ mod ema;
 mod error;
 mod fisher_file;
 mod forward;
+mod frozen;
 mod gradients;
 mod kept_file;
 mod lesson;
@@ -55,7 +56,9 @@ pub use metrics::{METRICS_FILE, Progress};
 pub use objective::{grpo, loss_and_gradients, train};
 pub use optimizer_state::OptimizerState;
 pub use outcome::{Outcome, Trained};
-pub use penalty::{DistillationConfig, EwcConfig, Fisher, HeldTo, L2SpConfig, PENALTY_FIGURES, Past, PenaltyConfig};
+pub use penalty::{
+    DistillationConfig, EwcConfig, Fisher, HeldTo, L2SpConfig, OrthogonalConfig, PENALTY_FIGURES, Past, PenaltyConfig,
+};
 pub use run::check_shape;
 pub use schedules::Schedule;
 pub use shares::{LossWeighting, Shares, WEIGHT_MAX};

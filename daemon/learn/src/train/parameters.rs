@@ -8,6 +8,9 @@ use crate::{
     },
 };
 
+/// How PEFT calls the first matrix of a low-rank pair.
+const DOWN: &str = "lora_A";
+
 /// The numbers that are trained: every tensor of an adapter, in the order of layers and projections, and of their parts in
 /// its kind.
 #[derive(Clone)]
@@ -29,6 +32,11 @@ impl Parameter {
     /// The name in PEFT's file.
     pub(super) fn name(&self) -> String {
         tensor_name(self.at, self.part)
+    }
+
+    /// Whether it is the matrix `[rank, in]` of a low-rank pair.
+    pub(super) fn is_down(&self) -> bool {
+        self.part.starts_with(DOWN)
     }
 }
 

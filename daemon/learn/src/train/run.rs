@@ -8,6 +8,7 @@ use super::{
     canonical::Names,
     checkpoint::Checkpoints,
     ema,
+    frozen::Frozen,
     metrics::{Line, Metrics},
     parameters::Parameters,
     schedule::{learning_rate, never_learns},
@@ -24,6 +25,8 @@ pub(super) struct Run<'a, L> {
     pub(super) state: State,
     /// Optimiser steps of the whole run.
     steps: u64,
+    /// What stays as it is.
+    frozen: Frozen,
     config: &'a TrainConfig,
     checkpoints: Checkpoints<'a>,
     /// The step of the newest checkpoint.
@@ -46,6 +49,7 @@ impl<'a, L: Line> Run<'a, L> {
         start: State,
         names: Names,
         steps: u64,
+        frozen: Frozen,
         config: &'a TrainConfig,
         dir: &'a Path,
     ) -> Result<Self, TrainError> {
@@ -58,7 +62,7 @@ impl<'a, L: Line> Run<'a, L> {
         let state = checkpoints.load_newest(&start)?.unwrap_or(start);
         let saved_at = state.optimizer.step;
         let metrics = Metrics::open(dir, saved_at, state.watch.as_ref().and_then(|watch| watch.asked_at))?;
-        Ok(Self { state, steps, config, checkpoints, saved_at, unsaved: false, metrics })
+        Ok(Self { state, steps, frozen, config, checkpoints, saved_at, unsaved: false, metrics })
     }
 
     /// Optimiser steps that are through.
@@ -110,6 +114,7 @@ impl<'a, L: Line> Run<'a, L> {
     /// Takes an optimiser step. `examples` are what the gradients were computed from.
     pub(super) fn update(&mut self, mut gradients: Vec<Vec<f32>>, examples: &[usize]) -> Result<Update, TrainError> {
         let step = self.step();
+        self.frozen.still(&self.state.parameters.matrices, &mut gradients);
         let gradient_norm = clip(&mut gradients, self.config.gradient_norm_max);
         if !gradient_norm.is_finite() {
             let (what, examples) = ("the norm of the gradient", examples.to_vec());
@@ -117,7 +122,7 @@ impl<'a, L: Line> Run<'a, L> {
         }
         let learning_rate = learning_rate(self.config, step, self.steps);
         let State { parameters, optimizer, average, .. } = &mut self.state;
-        optimizer.update(parameters, &gradients, learning_rate, self.config);
+        optimizer.update(parameters, self.frozen, &gradients, learning_rate, self.config);
         if let (Some(average), Some(decay)) = (average, self.config.ema_decay) {
             ema::update(average, parameters, decay, optimizer.step);
         }

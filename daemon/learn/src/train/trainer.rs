@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 use super::{
     Outcome, TrainConfig, TrainError,
     canonical::Names,
+    frozen::Frozen,
     gradients::Batch,
     lesson::{Lesson, Objective, Round, Taken},
     passes::Passes,
@@ -10,7 +11,11 @@ use super::{
     run::{Run, check_shape, start_of},
     validation::Validation,
 };
-use crate::{adapter::Adapter, model::Model, stop::StopFlag};
+use crate::{
+    adapter::{Adapter, Kind},
+    model::Model,
+    stop::StopFlag,
+};
 
 /// Where a run happens, and from what it starts.
 pub(super) struct Begin<'a> {
@@ -35,7 +40,8 @@ pub(super) fn run<O: Objective>(
 ) -> Result<Outcome, TrainError> {
     let Begin { model, parent, past, names, config, checkpoint_dir, stop, on_validation } = begin;
     let (start, steps) = (start_of(model, parent, past.optimizer, config)?, objective.steps());
-    let mut run = Run::<O::Line>::open(start, names, steps, config, checkpoint_dir)?;
+    let frozen = frozen_of(past, config)?;
+    let mut run = Run::<O::Line>::open(start, names, steps, frozen, config, checkpoint_dir)?;
     let mut passes = Passes::new(model, config)?;
     if let Some(champion) = past.champion.filter(|_| config.penalty.holds_to_parameters()) {
         check_shape(champion.config(), &config.lora)?;
@@ -62,6 +68,16 @@ pub(super) fn run<O: Objective>(
         }
         run.state.drawn = round.drawn;
     }
+}
+
+/// What the run leaves as it is.
+fn frozen_of(past: Past<'_>, config: &TrainConfig) -> Result<Frozen, TrainError> {
+    let rank = past.frozen_rank;
+    if rank > 0 && (rank >= config.lora.r || config.lora.kind != Kind::LORA) {
+        let rule = "trains a pair beside the frozen one, and goes with plain LoRA alone";
+        return Err(TrainError::Config { key: "penalty.orthogonal.weight", rule });
+    }
+    Ok(Frozen { rank })
 }
 
 /// Asks for the validation loss where it is due. False where it was asked to stop: it is then asked for again.

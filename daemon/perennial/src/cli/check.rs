@@ -151,7 +151,7 @@ fn memory(config: &config::Config, model: &Model) -> anyhow::Result<String> {
     if train.device == config::TrainDevice::Cuda {
         return Ok("trained on a GPU, with every layer computed forth twice".to_owned());
     }
-    let adapter = Adapter::init(&train.lora(), model, 0)?;
+    let adapter = Adapter::init(&train.lora_in_training(), model, 0)?;
     let weights = adapter.to_weights(&model.decoder)?;
     let rows = train.micro_batch_tokens;
     let plan = ActivationPlan::new(&model.decoder, &weights, rows, train.memory_bytes_max);

@@ -192,6 +192,12 @@ impl Train {
         let kind = if self.use_dora { Kind::DORA } else { Kind::LORA };
         LoraConfig { r: self.r, alpha: self.alpha, use_rslora: self.use_rslora, kind, ..LoraConfig::default() }
     }
+
+    /// The largest shape that is trained: a pair beside the champion makes it twice the rank.
+    pub(crate) fn lora_in_training(&self) -> LoraConfig {
+        let beside = if self.penalty.orthogonal.weight > 0.0 { 2 } else { 1 };
+        LoraConfig { r: self.r.saturating_mul(beside), ..self.lora() }
+    }
 }
 
 /// `[http]`

@@ -6,7 +6,7 @@ use serde::{Deserialize, de};
 
 use perennial_gate::HackingPolicy;
 use perennial_learn::train::{
-    DistillationConfig, EwcConfig, L2SpConfig, PenaltyConfig, grpo::GrpoConfig, objective::Keys,
+    DistillationConfig, EwcConfig, L2SpConfig, OrthogonalConfig, PenaltyConfig, grpo::GrpoConfig, objective::Keys,
 };
 use perennial_publish::{CommandConfig, FolderConfig, VllmConfig, WebhookConfig};
 
@@ -36,6 +36,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("train.penalty", keys::<PenaltyConfig>()),
         ("train.penalty.l2_sp", keys::<L2SpConfig>()),
         ("train.penalty.ewc", keys::<EwcConfig>()),
+        ("train.penalty.orthogonal", keys::<OrthogonalConfig>()),
         ("train.penalty.distillation", keys::<DistillationConfig>()),
         ("grpo", keys::<GrpoConfig>()),
         ("rollout", keys::<Rollout>()),
@@ -85,6 +86,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         "train.penalty",
         "train.penalty.l2_sp",
         "train.penalty.ewc",
+        "train.penalty.orthogonal",
         "train.penalty.distillation",
         "train.stage",
     ] {

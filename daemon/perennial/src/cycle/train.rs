@@ -47,6 +47,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         "steps": trained.steps(),
         "trained": trained.trained,
         "skipped": skipped,
+        "orthogonal": trained.orthogonal,
         "interpolation": trained.interpolation,
         "spectrum": trained.spectrum,
         "notes": notes,

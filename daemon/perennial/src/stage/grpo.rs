@@ -34,7 +34,7 @@ pub(super) fn run(
     adapter: Option<Adapter>,
     reference: Option<&Adapter>,
 ) -> anyhow::Result<ObjectiveEnd> {
-    let Stage { folder, manifest, seed, rows, model, stop, telemetry, plugin_cache, .. } = stage;
+    let Stage { folder, manifest, rows, model, stop, telemetry, plugin_cache, .. } = stage;
     let objective = own.objective;
     let grpo = manifest.grpo.as_ref().context("the manifest does not say how to learn from rewards")?;
     let sandbox = Sandbox::open(&grpo.sandbox, *plugin_cache)?;
@@ -49,7 +49,7 @@ pub(super) fn run(
         return Ok(ObjectiveEnd::NothingToLearn { why: nothing_to_ask(rows, manifest, &lessons), lessons });
     }
     let asked: Vec<GrpoPrompt> = prompts.iter().map(|prompt| GrpoPrompt { tokens: prompt.tokens.clone() }).collect();
-    let train = manifest.learner(*seed);
+    let train = stage.learner();
     let mut environment = PluginEnvironment {
         model,
         prompts: &prompts,

@@ -7,7 +7,9 @@ mod fisher;
 mod grpo;
 mod interpolate;
 mod manifest;
+mod objective_end;
 mod optimizer;
+mod orthogonal;
 mod penalty;
 mod rows;
 mod shares;
@@ -21,10 +23,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use perennial_data::mix;
 use perennial_learn::{
-    adapter::Adapter,
+    adapter::{Adapter, LoraConfig},
     compute::Precision,
     model::Model,
-    train::{self as learner, OptimizerState, Past},
+    train::{self as learner, Past, TrainConfig},
 };
 use perennial_types::{Kind, SampleId};
 use serde_json::Value;
@@ -33,7 +35,9 @@ pub(crate) use self::manifest::{LossShares, StageManifest};
 use self::{
     begin::Beginning,
     interpolate::Interpolation,
+    objective_end::{Lessons, ObjectiveEnd},
     optimizer::Carried,
+    orthogonal::{Beside, Orthogonal},
     stage_run::{Progress, StageRun},
     validation::Divided,
 };
@@ -65,6 +69,8 @@ pub(crate) struct TrainedStage {
     pub(crate) skipped: Reasons,
     /// Samples of the mix that could be learned from and that no step came to.
     pub(crate) unseen: BTreeSet<SampleId>,
+    /// What became of a pair that was trained beside the champion.
+    pub(crate) orthogonal: Option<Orthogonal>,
     /// How far the candidate is from the champion, where that was chosen.
     pub(crate) interpolation: Option<Interpolation>,
     /// Norm and stable rank of the candidate's change, by the kind of layer.
@@ -120,6 +126,8 @@ struct Stage<'a> {
     folder: &'a CycleFolder,
     manifest: &'a StageManifest,
     seed: u64,
+    /// The shape of what is trained, which a candidate may be brought back from.
+    shape: LoraConfig,
     /// What is trained on.
     rows: &'a [mix::MixRow],
     /// What penalties hold to.
@@ -136,6 +144,11 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// How to optimise what is trained, whatever the objective.
+    fn learner(&self) -> TrainConfig {
+        TrainConfig { lora: self.shape.clone(), ..self.manifest.learner(self.seed) }
+    }
+
     /// What is left of earlier cycles for the run of an objective.
     fn past_of(&self, objective: Objective) -> Past<'a> {
         Past { optimizer: self.carried.of(objective), ..self.past }
@@ -151,51 +164,6 @@ const DRAWN: [(&str, Run); 1] = [(learner::grpo::NAME, grpo::run)];
 fn drawn(objective: Objective) -> anyhow::Result<Run> {
     let found = DRAWN.iter().find(|(name, _)| *name == objective.as_str());
     Ok(found.with_context(|| format!("{} has no run", objective.as_str()))?.1)
-}
-
-enum ObjectiveEnd {
-    /// It went through all its steps; `idle` says why they changed nothing, where they did not.
-    Trained {
-        adapter: Adapter,
-        trained: Box<Trained>,
-        /// What AdamW knows, where the adapter is what the last step left.
-        optimizer: Option<Box<OptimizerState>>,
-        lessons: Lessons,
-        idle: Option<Final>,
-    },
-    /// No sample is for it.
-    NothingToLearn {
-        why: Final,
-        lessons: Lessons,
-    },
-    Stopped,
-}
-
-/// What an objective found among the samples.
-#[derive(Default)]
-struct Lessons {
-    learned_from: BTreeSet<SampleId>,
-    /// Those that it should have learned from and could not.
-    skipped: Reasons,
-    /// Those that it could have learned from, had it taken more steps.
-    unseen: BTreeSet<SampleId>,
-}
-
-impl Lessons {
-    /// Of `samples`, those at each place that it could learn from, with the places that its steps came to.
-    fn of<'a>(
-        samples: impl IntoIterator<Item = &'a BTreeSet<SampleId>>,
-        seen: &BTreeSet<usize>,
-        skipped: Reasons,
-    ) -> Self {
-        let (mut learned_from, mut unseen) = (BTreeSet::new(), BTreeSet::new());
-        for (place, samples) in samples.into_iter().enumerate() {
-            let side = if seen.contains(&place) { &mut learned_from } else { &mut unseen };
-            side.extend(samples);
-        }
-        unseen.retain(|id| !learned_from.contains(id));
-        Self { learned_from, skipped, unseen }
-    }
 }
 
 /// What the candidate of this folder is to be computed in.
@@ -229,11 +197,16 @@ pub(crate) fn run(
     let Beginning { adapter: first, note } = Beginning::of(parent.as_ref(), &manifest, model, frozen.seed)?;
     let fisher = fisher::of_parent(folder, &manifest, first.as_ref())?;
     let carried = Carried::of_parent(folder, &manifest, &stages, first.as_ref())?;
-    let past = Past { champion: first.as_ref(), fisher: fisher.as_ref(), optimizer: None };
+    let beside = orthogonal::beside(first.as_ref(), &manifest, model, seed)?;
+    let frozen_rank = beside.as_ref().map_or(0, |beside| beside.frozen_rank);
+    let shape = beside.as_ref().map_or_else(|| manifest.train.lora(), |beside| beside.adapter.config().clone());
+    let past = Past { champion: first.as_ref(), fisher: fisher.as_ref(), frozen_rank, optimizer: None };
+    let begun = beside.map(|Beside { adapter, .. }| adapter).or_else(|| first.clone());
     let stage = Stage {
         folder,
         manifest: &manifest,
         seed,
+        shape,
         rows,
         past,
         carried: &carried,
@@ -244,7 +217,7 @@ pub(crate) fn run(
         plugin_cache,
     };
     let told = penalty::unheld(&stage).into_iter().chain(carried.notes.iter().cloned());
-    let mut run = StageRun::new(first.clone(), note.into_iter().chain(undivided).chain(told).collect());
+    let mut run = StageRun::new(begun, note.into_iter().chain(undivided).chain(told).collect());
     for own in &stages {
         let (objective, adapter) = (own.objective, run.adapter.clone());
         let end = match objective.kind().rows() {
@@ -255,6 +228,7 @@ pub(crate) fn run(
             return Ok(StageEnd::Stopped);
         }
     }
+    run.bring_back(&stage)?;
     if run.interpolate(&stage, &stages, parent.as_ref())? == Progress::Stopped {
         return Ok(StageEnd::Stopped);
     }

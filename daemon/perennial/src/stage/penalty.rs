@@ -23,6 +23,11 @@ pub(super) fn unheld(stage: &Stage<'_>) -> Vec<String> {
     let of_parameters = [
         ("l2_sp.weight", penalty.l2_sp.weight > 0.0 && no_champion, "the candidate goes on from no champion"),
         (
+            "orthogonal.weight",
+            penalty.orthogonal.weight > 0.0 && no_champion,
+            "there is no champion to learn beside",
+        ),
+        (
             "ewc.weight",
             penalty.ewc.weight > 0.0 && unmeasured,
             "how much each number of the champion matters was not measured when it was trained; it is now, of the candidate",

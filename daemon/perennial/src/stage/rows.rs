@@ -31,7 +31,7 @@ pub(super) fn run(
     adapter: Option<Adapter>,
     reference: Option<&Adapter>,
 ) -> anyhow::Result<ObjectiveEnd> {
-    let Stage { folder, manifest, seed, rows, model, stop, telemetry, .. } = stage;
+    let Stage { folder, manifest, rows, model, stop, telemetry, .. } = stage;
     let objective = own.objective;
     let length_max = manifest.train.max_length;
     let Read { units, rows, samples, mut skipped, mut told } = read(model, rows, objective, trainer, length_max);
@@ -61,7 +61,7 @@ pub(super) fn run(
         shares,
         validation: (!validated.is_empty()).then_some(Validating { units: validated, on_loss }),
         keys: &own.keys,
-        train: &manifest.learner(*seed),
+        train: &stage.learner(),
         checkpoint_dir: &folder.checkpoints_of(objective.as_str()),
         stop: &StopFlag::from(stop.flag()),
     };

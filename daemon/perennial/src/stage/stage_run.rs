@@ -6,8 +6,8 @@ use perennial_learn::{adapter::Adapter, train::OptimizerState};
 use perennial_types::SampleId;
 
 use super::{
-    Idle, Interpolation, ObjectiveEnd, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate, optimizer,
-    spectrum,
+    Idle, Interpolation, ObjectiveEnd, Orthogonal, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate,
+    optimizer, orthogonal, spectrum,
 };
 use crate::{
     config::{Objective, TrainStage},
@@ -26,6 +26,7 @@ pub(super) struct StageRun {
     skipped: Reasons,
     unseen: BTreeSet<SampleId>,
     idle: Vec<(Objective, Final)>,
+    orthogonal: Option<Orthogonal>,
     interpolation: Option<Interpolation>,
     notes: Vec<String>,
 }
@@ -70,6 +71,17 @@ impl StageRun {
         let has_learned =
             |own: &&TrainStage| self.trained.iter().any(|run| run.learned && run.objective == own.objective);
         stages.iter().filter(has_learned).cloned().collect()
+    }
+
+    /// Brings what was trained beside the champion into the configured rank.
+    pub(super) fn bring_back(&mut self, stage: &Stage<'_>) -> anyhow::Result<()> {
+        let learned = self.trained.iter().any(|trained| trained.learned);
+        let Some(trained) = self.adapter.as_ref().filter(|_| learned) else { return Ok(()) };
+        if let Some((adapter, orthogonal)) = orthogonal::bring_back(stage, trained)? {
+            self.notes.push(orthogonal.told(adapter.config().r));
+            (self.adapter, self.orthogonal) = (Some(adapter), Some(orthogonal));
+        }
+        Ok(())
     }
 
     /// Goes as far from the champion towards what was learned as validates best.
@@ -134,12 +146,13 @@ impl StageRun {
         notes.extend(optimizer::keep(stage, self.optimizers, &candidate)?);
         candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
         let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
-        let (trained, interpolation) = (self.trained, self.interpolation);
+        let (trained, orthogonal, interpolation) = (self.trained, self.orthogonal, self.interpolation);
         Ok(StageEnd::Trained(Box::new(TrainedStage {
             manifest,
             trained,
             skipped,
             unseen,
+            orthogonal,
             interpolation,
             spectrum,
             notes,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{DistillationConfig, EwcConfig, L2SpConfig};
+use super::{DistillationConfig, EwcConfig, L2SpConfig, OrthogonalConfig};
 
 /// The keys of all penalties. All are off by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ pub struct PenaltyConfig {
     pub l2_sp: L2SpConfig,
     /// The distance from the champion, each number as much as it matters.
     pub ewc: EwcConfig,
+    /// What new directions share with those of the champion, which is frozen.
+    pub orthogonal: OrthogonalConfig,
     /// The divergence from what the champion or the base model says.
     pub distillation: DistillationConfig,
 }
@@ -17,7 +19,7 @@ pub struct PenaltyConfig {
 impl PenaltyConfig {
     /// Whether all of them are off.
     pub fn is_off(&self) -> bool {
-        !self.holds_to_parameters() && self.distillation.is_off()
+        !self.holds_to_parameters() && self.orthogonal.weight == 0.0 && self.distillation.is_off()
     }
 
     /// Whether one is on that looks at the champion's parameters.
@@ -26,14 +28,15 @@ impl PenaltyConfig {
     }
 
     /// Each value that makes no sense: the key, whether it does, and what it must be.
-    pub(in crate::train) fn checks(&self) -> [(&'static str, bool, &'static str); 6] {
-        let Self { l2_sp, ewc, distillation } = self;
+    pub(in crate::train) fn checks(&self) -> [(&'static str, bool, &'static str); 7] {
+        let Self { l2_sp, ewc, orthogonal, distillation } = self;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
         [
             ("penalty.l2_sp.weight", weight(l2_sp.weight), "is at least 0"),
             ("penalty.ewc.weight", weight(ewc.weight), "is at least 0"),
             ("penalty.ewc.decay", (0.0..=1.0).contains(&ewc.decay), "is from 0 to 1"),
             ("penalty.ewc.batches_max", ewc.batches_max > 0, "is at least 1"),
+            ("penalty.orthogonal.weight", weight(orthogonal.weight), "is at least 0"),
             ("penalty.distillation.champion", weight(distillation.champion), "is at least 0"),
             ("penalty.distillation.base", weight(distillation.base), "is at least 0"),
         ]

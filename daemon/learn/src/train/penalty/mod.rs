@@ -10,6 +10,7 @@ pub(super) mod distillation;
 mod ewc;
 mod fisher;
 mod l2_sp;
+mod orthogonal;
 mod past;
 #[cfg(test)]
 pub(super) mod testing;
@@ -19,6 +20,7 @@ pub use distillation::{DistillationConfig, HeldTo};
 pub use ewc::EwcConfig;
 pub use fisher::Fisher;
 pub use l2_sp::L2SpConfig;
+pub use orthogonal::OrthogonalConfig;
 pub use past::Past;
 
 use super::{TrainError, parameters::Parameters};
@@ -35,11 +37,21 @@ pub(super) trait Penalty {
 /// A penalty as it is configured; `None` where it is off, or where nothing was learned that it could hold to.
 type Of = fn(&PenaltyConfig, Past<'_>) -> Result<Option<Box<dyn Penalty>>, TrainError>;
 
-const PENALTIES: [Of; 2] = [|config, past| l2_sp::of(&config.l2_sp, past), |config, past| ewc::of(&config.ewc, past)];
+const PENALTIES: [Of; 3] = [
+    |config, past| l2_sp::of(&config.l2_sp, past),
+    |config, past| ewc::of(&config.ewc, past),
+    |config, past| orthogonal::of(&config.orthogonal, past),
+];
 
 /// What penalties add to a line of metrics.jsonl, where they are on.
-pub const PENALTY_FIGURES: [&str; 5] =
-    [l2_sp::FIGURE, ewc::FIGURE, distillation::FIGURE, distillation::CHAMPION_FIGURE, distillation::BASE_FIGURE];
+pub const PENALTY_FIGURES: [&str; 6] = [
+    l2_sp::FIGURE,
+    ewc::FIGURE,
+    orthogonal::FIGURE,
+    distillation::FIGURE,
+    distillation::CHAMPION_FIGURE,
+    distillation::BASE_FIGURE,
+];
 
 /// All that are on.
 pub(super) fn penalties(config: &PenaltyConfig, past: Past<'_>) -> Result<Vec<Box<dyn Penalty>>, TrainError> {

@@ -82,6 +82,22 @@ impl Event for Interpolated<'_> {
     }
 }
 
+/// What was learned beside the frozen champion was brought back into one rank with it.
+pub(crate) struct BroughtBack {
+    /// The share of the squared norm of their change that the rank holds.
+    pub(crate) kept: f64,
+    /// What was cut off, as a share of the squared norm of what is new.
+    pub(crate) cut_off_of_new: f64,
+}
+
+impl Event for BroughtBack {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { kept, cut_off_of_new } = self;
+        telemetry.metrics().train.orthogonal_cut_off.set(cut_off_of_new);
+        info!(kept, cut_off_of_new, "brought what was learned beside the champion back into one rank");
+    }
+}
+
 /// The candidate's change of the base model was measured, by the kind of layer.
 pub(crate) struct AdapterSpectrum<'a>(pub(crate) &'a BTreeMap<&'static str, Spectrum>);
 
