@@ -72,6 +72,9 @@ fn a_candidate_goes_on_with_what_the_optimiser_knew_of_the_champion() {
     let averaged = fixture.with(&["train.ema_decay=0.9"]);
     let third = served(&averaged, "more.jsonl", &general[60..100]);
     let told = notes(&averaged, &third);
-    assert!(told.contains("sft began with what AdamW knew") && told.contains("is not kept for the next cycle"), "{told}");
+    assert!(
+        told.contains("sft began with what AdamW knew") && told.contains("is not kept for the next cycle"),
+        "{told}"
+    );
     assert!(!folder(&averaged, &third).join("optimizer-sft.safetensors").exists());
 }

@@ -23,6 +23,7 @@ mod intake;
 mod lifecycle;
 mod loader;
 mod modes;
+mod nested;
 mod one_build;
 mod orthogonal;
 mod penalties;

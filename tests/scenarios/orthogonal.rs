@@ -23,7 +23,10 @@ fn a_candidate_learned_beside_the_champion_has_its_rank_again() {
     ingest(&fixture, "general.jsonl", &task("general_train").unwrap()[..80]).unwrap();
     let first = cycle(&fixture).unwrap();
     let notes = report(&fixture, &first).unwrap()["notes"].to_string();
-    assert!(notes.contains("train.penalty.orthogonal.weight had no effect in this cycle: there is no champion"), "{notes}");
+    assert!(
+        notes.contains("train.penalty.orthogonal.weight had no effect in this cycle: there is no champion"),
+        "{notes}"
+    );
     if !promoted(&first) {
         let candidate = first.candidate.as_ref().unwrap();
         fixture.program.run(&["promote", "--force", candidate.as_str()]).unwrap().success().unwrap();
@@ -58,7 +61,9 @@ fn a_candidate_learned_beside_the_champion_has_its_rank_again() {
 
 #[test]
 fn what_does_not_go_with_it_is_refused_by_name() {
-    for other in ["train.use_dora=true", "train.start=fresh", "train.penalty.ewc.weight=1.0", "train.carry_optimizer=true"] {
+    for other in
+        ["train.use_dora=true", "train.start=fresh", "train.penalty.ewc.weight=1.0", "train.carry_optimizer=true"]
+    {
         let fixture = Fixture::new().unwrap().with(&["train.penalty.orthogonal.weight=0.5", other]);
         let refused = fixture.program.run(&["check"]).unwrap();
         let key = other.split('=').next().unwrap();

@@ -110,7 +110,12 @@ fn the_champion_stays_and_what_is_new_is_learned() {
     assert_eq!(split(&whole(RANK, 0.0).0).0, before.0);
     assert_ne!(split(&whole(0, 0.0).0).0, before.0);
     let loss = |line: &Progress| line.loss - line.figures["penalty/orthogonal"];
-    assert!(loss(lines.last().unwrap()) < 0.9 * loss(&lines[0]), "{} then {}", loss(&lines[0]), loss(lines.last().unwrap()));
+    assert!(
+        loss(lines.last().unwrap()) < 0.9 * loss(&lines[0]),
+        "{} then {}",
+        loss(&lines[0]),
+        loss(lines.last().unwrap())
+    );
 }
 
 #[test]
@@ -118,8 +123,15 @@ fn the_pair_turns_away_from_the_directions_of_the_champion() {
     let overlap = |lines: &[Progress], weight: f64| lines.last().unwrap().figures["penalty/orthogonal"] / weight;
     let (_, loose) = whole(RANK, 1e-9);
     let (_, tight) = whole(RANK, 10.0);
-    assert!((loose[0].figures["penalty/orthogonal"] / 1e-9 - tight[0].figures["penalty/orthogonal"] / 10.0).abs() < 1e-6);
-    assert!(overlap(&tight, 10.0) < 0.2 * overlap(&loose, 1e-9), "{} and {}", overlap(&tight, 10.0), overlap(&loose, 1e-9));
+    assert!(
+        (loose[0].figures["penalty/orthogonal"] / 1e-9 - tight[0].figures["penalty/orthogonal"] / 10.0).abs() < 1e-6
+    );
+    assert!(
+        overlap(&tight, 10.0) < 0.2 * overlap(&loose, 1e-9),
+        "{} and {}",
+        overlap(&tight, 10.0),
+        overlap(&loose, 1e-9)
+    );
 }
 
 #[test]

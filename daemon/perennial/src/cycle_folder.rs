@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use perennial_types::AdapterId;
 use serde::de::DeserializeOwned;
 
 /// The folder of a cycle: everything that its phases write, and all that a training stage needs.
@@ -29,6 +30,16 @@ impl CycleFolder {
     /// The adapter that training goes on from, where there is one.
     pub(crate) fn parent(&self) -> PathBuf {
         self.0.join("parent")
+    }
+
+    /// Slow adapters, in a cycle that consolidates.
+    pub(crate) fn slow(&self) -> PathBuf {
+        self.0.join("slow")
+    }
+
+    /// This one of them.
+    pub(crate) fn slow_of(&self, adapter: &AdapterId) -> PathBuf {
+        self.slow().join(adapter.as_str())
     }
 
     /// How much each number of the parent matters, where that was measured.

@@ -22,6 +22,15 @@ impl Registry {
         promotions::champion(&self.lock())
     }
 
+    /// The champion's line: the adapters that rolling back would go through, oldest first and the champion last; empty where the base
+    /// model is in service.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn line(&self) -> Result<Vec<AdapterId>, RegistryError> {
+        promotions::line(&self.lock())
+    }
+
     /// Makes an adapter the champion by hand, whatever the gate said, and records that it was forced, and why. What it learned
     /// is fresh no longer.
     ///

@@ -34,9 +34,11 @@ mod rewards;
 mod sections;
 #[cfg(test)]
 mod shipped;
+mod slow;
 mod sources;
 mod stages;
 mod start;
+mod time_scales;
 mod validate;
 mod validation;
 
@@ -64,6 +66,7 @@ pub(crate) use self::{
     replay::{BaseAnswers, Embedding, Replay},
     rewards::{Reward, RewardPlugin, Rollout, RolloutServer},
     sections::*,
+    slow::Slow,
     sources::Sources,
     stages::stages_of,
     start::Start,

@@ -13,8 +13,8 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, SocketMode, Start, TrainDevice,
-    TrainStage, Trigger,
+    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, Slow, SocketMode, Start,
+    TrainDevice, TrainStage, Trigger,
 };
 
 /// The whole configuration.
@@ -143,6 +143,8 @@ pub(crate) struct Train {
     pub(crate) load_best_model_at_end: bool,
     /// Shares of the way from the champion to what was trained; none: all of it.
     pub(crate) interpolate: Vec<f64>,
+    /// `[train.slow]`
+    pub(crate) slow: Slow,
     /// `[train.penalty]`
     pub(crate) penalty: PenaltyConfig,
     /// `[[train.stage]]`; stands above `objectives` and what goes with them.
@@ -180,6 +182,7 @@ impl Default for Train {
             early_stopping_patience: None,
             load_best_model_at_end: false,
             interpolate: vec![0.25, 0.5, 0.75, 1.0],
+            slow: Slow::default(),
             penalty: PenaltyConfig::default(),
             stage: Vec::new(),
         }

@@ -11,7 +11,7 @@ use super::{
     ceilings::{self, SECONDS_MAX},
     penalty,
     problems::{Problem, Problems},
-    publish, validation,
+    publish, time_scales, validation,
 };
 
 /// Everything in a configuration that makes no sense by itself. What depends on files is left to `perennial check`.
@@ -126,7 +126,9 @@ fn training(config: &Config, found: &mut Problems) {
     if let Err(TrainError::Config { key, rule }) = train.learner(config.cycle.seed).check() {
         found.add(&format!("train.{}", Train::key(key)), &format!("makes no sense: it {rule}"));
     }
-    for (key, problem) in validation::problems(train).into_iter().chain(penalty::problems(config)) {
+    for (key, problem) in
+        [validation::problems(train), time_scales::problems(train), penalty::problems(config)].concat()
+    {
         found.add(&key, &problem);
     }
     found.at_least("train.max_length", train.max_length as f64, 8.0);

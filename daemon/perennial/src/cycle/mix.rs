@@ -1,23 +1,20 @@
 //! The training set: the collected samples and a draw from the replay buffer, frozen with all that the training stage needs.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use perennial_data::{
     mix::{self, MixPlan, NewSample, Origin},
     replay::{ReplayRow, Signals, Space},
 };
-use perennial_durable as durable;
-use perennial_registry::{Product, SampleRecord, store};
-use perennial_types::{AdapterId, CycleId, SampleId};
+use perennial_registry::{Product, SampleRecord};
+use perennial_types::SampleId;
 use serde_json::json;
 
-use super::{Scope, Step, collect, draw, leaks, losses, notes, ratio, twins};
+use super::{Scope, Step, collect, copied, draw, leaks, losses, notes, ratio, slow, twins};
 use crate::{
     base_answers::{self, BaseAnswer, Wanted},
     clock,
     config::{self, Config, Start},
-    cycle_folder::CycleFolder,
     models,
     rewards::{self, GrpoStage, Sandbox},
     stage::{LossShares, StageManifest},
@@ -84,7 +81,12 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         samples.entry(sample.id).or_insert(sample);
     }
     if let Some(parent) = &parent {
-        copy_parent(scope, parent)?;
+        copied::parent(scope, parent)?;
+    }
+    let slow::Turn { consolidation, told: of_time_scales } = slow::turn(scope, model.fingerprint)?;
+    told.extend(of_time_scales);
+    if let Some(slow) = consolidation.iter().find_map(|consolidation| consolidation.slow.as_ref()) {
+        copied::slow(scope, slow)?;
     }
     let stage = StageManifest {
         cycle: cycle.id,
@@ -96,6 +98,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         train: config.train.clone(),
         shares: Some(shares(config, ratio)),
         stages: config.stages(),
+        consolidation,
         grpo: config.learns_from_rewards().then(|| grpo_stage(config)),
         plugins: freeze_plugins(scope)?,
     };
@@ -176,41 +179,4 @@ fn freeze_plugins(scope: &Scope<'_>) -> anyhow::Result<Vec<rewards::FrozenPlugin
     }
     let sandbox = Sandbox::open(&config.reward, Some(&parts.context.state.plugin_cache()))?;
     rewards::freeze(&sandbox, &config.reward, folder)
-}
-
-/// The folder is all that the training stage may look at, so the parent is put into it.
-fn copy_parent(scope: &Scope<'_>, parent: &AdapterId) -> anyhow::Result<()> {
-    let adapters = scope.parts.context.state.adapters();
-    let known =
-        scope.parts.context.registry.adapter(parent)?.with_context(|| format!("there is no adapter {parent}"))?;
-    store::verify_adapter(&adapters, &known.files)?;
-    let to = scope.folder.parent();
-    if !to.exists() {
-        store::copy_adapter(&adapters.join(parent.as_str()), &to)?;
-    }
-    copy_kept(scope, known.lineage.cycle)
-}
-
-/// What the cycle that trained the parent kept of it for the next one, where it did.
-fn copy_kept(scope: &Scope<'_>, of: CycleId) -> anyhow::Result<()> {
-    let Scope { parts, config, folder, .. } = scope;
-    let trained_in = CycleFolder::new(parts.context.state.cycle(of));
-    if config.train.penalty.ewc.weight > 0.0 {
-        copy(&trained_in.fisher(), &folder.parent_fisher())?;
-    }
-    if config.train.carry_optimizer {
-        for objective in config.stages().iter().map(|own| own.objective.as_str()) {
-            copy(&trained_in.optimizer_of(objective), &folder.parent_optimizer_of(objective))?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a file, where it is there.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    match fs::read(from) {
-        Ok(bytes) => Ok(durable::write_durably(to, &bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| from.display().to_string()),
-    }
 }

@@ -48,6 +48,7 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
         "trained": trained.trained,
         "skipped": skipped,
         "orthogonal": trained.orthogonal,
+        "consolidation": trained.consolidation,
         "interpolation": trained.interpolation,
         "spectrum": trained.spectrum,
         "notes": notes,
@@ -75,6 +76,9 @@ fn lineage_of(manifest: &StageManifest) -> anyhow::Result<Value> {
     let mut config = json!({ "train": manifest.train, "prompt_as_chat": manifest.prompt_as_chat });
     if let Some(shares) = &manifest.shares {
         config["shares"] = serde_json::to_value(shares)?;
+    }
+    if let Some(consolidation) = &manifest.consolidation {
+        config["consolidation"] = serde_json::to_value(consolidation)?;
     }
     if let Some(grpo) = &manifest.grpo {
         config["grpo"] = serde_json::to_value(grpo)?;

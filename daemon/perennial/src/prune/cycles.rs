@@ -49,7 +49,7 @@ pub(super) fn prune(context: &Context, config: &Config) -> anyhow::Result<usize>
 /// What only the cycle itself worked with.
 fn own_work(folder: &CycleFolder) -> Vec<PathBuf> {
     let of_parent = Objective::all().map(|objective| folder.parent_optimizer_of(objective.as_str()));
-    let own = [folder.checkpoints(), folder.rollouts(), folder.candidate(), folder.parent_fisher()];
+    let own = [folder.checkpoints(), folder.rollouts(), folder.candidate(), folder.slow(), folder.parent_fisher()];
     own.into_iter().chain(of_parent).collect()
 }
 

@@ -37,12 +37,24 @@ pub(crate) struct StageManifest {
     /// `grpo`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) stages: Vec<config::TrainStage>,
+    /// Where the candidate lies between the slow adapter and what is trained, in a cycle that consolidates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) consolidation: Option<Consolidation>,
     /// How to learn from rewards, where that is an objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grpo: Option<GrpoStage>,
     /// The reward plugins, for training and for suites; their bytes are in `plugins/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) plugins: Vec<FrozenPlugin>,
+}
+
+/// That a candidate is consolidated (`train.slow`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Consolidation {
+    /// The adapter, in `slow/` under its name; `None` is the base model.
+    pub(crate) slow: Option<AdapterId>,
+    /// The share of the way from there to what is trained.
+    pub(crate) alpha: f64,
 }
 
 fn f32() -> config::Precision {

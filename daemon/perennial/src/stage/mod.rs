@@ -3,6 +3,7 @@
 //! registry, so a stage can be run by hand (`perennial train --cycle DIR`), years later, or on another machine.
 
 mod begin;
+mod consolidate;
 mod fisher;
 mod grpo;
 mod interpolate;
@@ -31,9 +32,10 @@ use perennial_learn::{
 use perennial_types::{Kind, SampleId};
 use serde_json::Value;
 
-pub(crate) use self::manifest::{LossShares, StageManifest};
+pub(crate) use self::manifest::{Consolidation, LossShares, StageManifest};
 use self::{
     begin::Beginning,
+    consolidate::SlowStep,
     interpolate::Interpolation,
     objective_end::{Lessons, ObjectiveEnd},
     optimizer::Carried,
@@ -71,6 +73,8 @@ pub(crate) struct TrainedStage {
     pub(crate) unseen: BTreeSet<SampleId>,
     /// What became of a pair that was trained beside the champion.
     pub(crate) orthogonal: Option<Orthogonal>,
+    /// How the candidate was consolidated, where it was.
+    pub(crate) consolidation: Option<SlowStep>,
     /// How far the candidate is from the champion, where that was chosen.
     pub(crate) interpolation: Option<Interpolation>,
     /// Norm and stable rank of the candidate's change, by the kind of layer.
@@ -229,7 +233,7 @@ pub(crate) fn run(
         }
     }
     run.bring_back(&stage)?;
-    if run.interpolate(&stage, &stages, parent.as_ref())? == Progress::Stopped {
+    if run.place(&stage, &stages, parent.as_ref())? == Progress::Stopped {
         return Ok(StageEnd::Stopped);
     }
     run.finish(&stage, &stages, parent.as_ref())

@@ -45,10 +45,7 @@ pub(super) fn beside(
 }
 
 /// What was trained, in the configured rank; `None` where no pair was trained beside a champion.
-pub(super) fn bring_back(
-    stage: &Stage<'_>,
-    trained: &Adapter,
-) -> Result<Option<(Adapter, Orthogonal)>, AdapterError> {
+pub(super) fn bring_back(stage: &Stage<'_>, trained: &Adapter) -> Result<Option<(Adapter, Orthogonal)>, AdapterError> {
     let Some(champion) = stage.past.champion.filter(|_| stage.past.frozen_rank > 0) else { return Ok(None) };
     let Rebased { adapter, kept } = trained.rebased(champion.config(), &stage.model.config, stage.seed)?;
     let squares = |adapter: &Adapter| -> Result<f64, AdapterError> {

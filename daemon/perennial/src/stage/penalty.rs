@@ -22,11 +22,7 @@ pub(super) fn unheld(stage: &Stage<'_>) -> Vec<String> {
     let (no_champion, unmeasured) = (stage.past.champion.is_none(), stage.past.fisher.is_none());
     let of_parameters = [
         ("l2_sp.weight", penalty.l2_sp.weight > 0.0 && no_champion, "the candidate goes on from no champion"),
-        (
-            "orthogonal.weight",
-            penalty.orthogonal.weight > 0.0 && no_champion,
-            "there is no champion to learn beside",
-        ),
+        ("orthogonal.weight", penalty.orthogonal.weight > 0.0 && no_champion, "there is no champion to learn beside"),
         (
             "ewc.weight",
             penalty.ewc.weight > 0.0 && unmeasured,

@@ -68,7 +68,16 @@ pub(super) fn run(
     let mut report = |progress: &Progress| telemetry.emit(RowStep { objective, progress });
     Ok(match trainer.train(run, &mut report)? {
         Outcome::Stopped { .. } => ObjectiveEnd::Stopped,
-        Outcome::Trained(learner::Trained { adapter, optimizer, steps, loss, learned, seen, validation: validated, .. }) => {
+        Outcome::Trained(learner::Trained {
+            adapter,
+            optimizer,
+            steps,
+            loss,
+            learned,
+            seen,
+            validation: validated,
+            ..
+        }) => {
             let mut lessons = Lessons::of(&samples, &seen, skipped);
             // What is validated on has done its work as well.
             lessons.learned_from.extend(used);

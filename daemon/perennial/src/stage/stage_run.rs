@@ -6,8 +6,8 @@ use perennial_learn::{adapter::Adapter, train::OptimizerState};
 use perennial_types::SampleId;
 
 use super::{
-    Idle, Interpolation, ObjectiveEnd, Orthogonal, Reasons, Stage, StageEnd, Trained, TrainedStage, fisher, interpolate,
-    optimizer, orthogonal, spectrum,
+    Idle, Interpolation, ObjectiveEnd, Orthogonal, Reasons, SlowStep, Stage, StageEnd, Trained, TrainedStage,
+    consolidate, fisher, interpolate, optimizer, orthogonal, spectrum,
 };
 use crate::{
     config::{Objective, TrainStage},
@@ -27,6 +27,7 @@ pub(super) struct StageRun {
     unseen: BTreeSet<SampleId>,
     idle: Vec<(Objective, Final)>,
     orthogonal: Option<Orthogonal>,
+    consolidation: Option<SlowStep>,
     interpolation: Option<Interpolation>,
     notes: Vec<String>,
 }
@@ -75,8 +76,7 @@ impl StageRun {
 
     /// Brings what was trained beside the champion into the configured rank.
     pub(super) fn bring_back(&mut self, stage: &Stage<'_>) -> anyhow::Result<()> {
-        let learned = self.trained.iter().any(|trained| trained.learned);
-        let Some(trained) = self.adapter.as_ref().filter(|_| learned) else { return Ok(()) };
+        let Some(trained) = self.adapter.as_ref().filter(|_| self.has_learned()) else { return Ok(()) };
         if let Some((adapter, orthogonal)) = orthogonal::bring_back(stage, trained)? {
             self.notes.push(orthogonal.told(adapter.config().r));
             (self.adapter, self.orthogonal) = (Some(adapter), Some(orthogonal));
@@ -84,8 +84,34 @@ impl StageRun {
         Ok(())
     }
 
+    /// Places the candidate between what was known and what was learned, where it is not all of the latter.
+    pub(super) fn place(
+        &mut self,
+        stage: &Stage<'_>,
+        stages: &[TrainStage],
+        champion: Option<&Adapter>,
+    ) -> anyhow::Result<Progress> {
+        let Some(consolidation) = &stage.manifest.consolidation else {
+            return self.interpolate(stage, stages, champion);
+        };
+        let Some(trained) = self.adapter.as_ref().filter(|_| self.has_learned()) else { return Ok(Progress::GoesOn) };
+        let (adapter, step) = consolidate::run(stage, consolidation, trained)?;
+        self.notes.push(step.told());
+        if !stage.validation.is_empty() && !stage.manifest.train.interpolate.is_empty() {
+            self.notes.push(
+                "Interpolation is off: in a cycle that consolidates train.slow.alpha says how far to go.".to_owned(),
+            );
+        }
+        (self.adapter, self.consolidation) = (Some(adapter), Some(step));
+        Ok(Progress::GoesOn)
+    }
+
+    fn has_learned(&self) -> bool {
+        self.trained.iter().any(|trained| trained.learned)
+    }
+
     /// Goes as far from the champion towards what was learned as validates best.
-    pub(super) fn interpolate(
+    fn interpolate(
         &mut self,
         stage: &Stage<'_>,
         stages: &[TrainStage],
@@ -146,13 +172,15 @@ impl StageRun {
         notes.extend(optimizer::keep(stage, self.optimizers, &candidate)?);
         candidate.save_peft(&stage.folder.candidate(), &stage.manifest.base_name)?;
         let (manifest, skipped, unseen) = (stage.manifest.clone(), self.skipped, self.unseen);
-        let (trained, orthogonal, interpolation) = (self.trained, self.orthogonal, self.interpolation);
+        let (trained, orthogonal) = (self.trained, self.orthogonal);
+        let (consolidation, interpolation) = (self.consolidation, self.interpolation);
         Ok(StageEnd::Trained(Box::new(TrainedStage {
             manifest,
             trained,
             skipped,
             unseen,
             orthogonal,
+            consolidation,
             interpolation,
             spectrum,
             notes,

@@ -98,6 +98,22 @@ impl Event for BroughtBack {
     }
 }
 
+/// A candidate was consolidated with the slow adapter.
+pub(crate) struct Consolidated {
+    /// The share of the way from the slow adapter to what was trained.
+    pub(crate) alpha: f64,
+    /// The share of the change's squared norm that the rank could hold.
+    pub(crate) kept: f64,
+}
+
+impl Event for Consolidated {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { alpha, kept } = self;
+        telemetry.metrics().train.consolidations.inc();
+        info!(alpha, kept, "consolidated with the slow adapter");
+    }
+}
+
 /// The candidate's change of the base model was measured, by the kind of layer.
 pub(crate) struct AdapterSpectrum<'a>(pub(crate) &'a BTreeMap<&'static str, Spectrum>);
 

@@ -23,6 +23,7 @@ pub(crate) struct TrainMetrics {
     pub(crate) validation_loss: GaugeVec,
     pub(crate) interpolation_alpha: Gauge,
     pub(crate) orthogonal_cut_off: Gauge,
+    pub(crate) consolidations: IntCounter,
     pub(crate) adapter_norm: GaugeVec,
     pub(crate) adapter_stable_rank: GaugeVec,
 }
@@ -56,6 +57,10 @@ impl TrainMetrics {
         let alpha =
             "How far the last candidate is from the champion: 1 is all the way to what was trained; 0: not known.";
         let cut_off = "What the rank could not hold of what the last candidate learned beside the champion, as a share of its squared norm.";
+        let consolidations = IntCounter::new(
+            "perennial_train_consolidations_total",
+            "Candidates that were consolidated with the slow adapter, promoted or not.",
+        )?;
         let figure = Opts::new("perennial_train_figure", "What an objective measured at its last step, by its name.");
         Ok(Self {
             loss: register(registry, Gauge::new("perennial_train_loss", "Training loss of the last step.")?)?,
@@ -73,6 +78,7 @@ impl TrainMetrics {
             adapter_norm: register(registry, GaugeVec::new(norm, &["module"])?)?,
             adapter_stable_rank: register(registry, GaugeVec::new(stable_rank, &["module"])?)?,
             orthogonal_cut_off: register(registry, Gauge::new("perennial_train_orthogonal_cut_off_ratio", cut_off)?)?,
+            consolidations: register(registry, consolidations)?,
             interpolation_alpha: register(registry, Gauge::new("perennial_train_interpolation_alpha", alpha)?)?,
         })
     }
