@@ -88,6 +88,11 @@ impl World {
         while window.rows.len() < REFERENCE_ROWS {
             self.hour(&mut window);
         }
+        // All that came in before the cycle says what share is refused.
+        while window.batches.len() < CURRENT_ROWS_MAX {
+            let refused = (0..REQUEST_ROWS).filter(|_| self.random.share() < REFUSED).count() as u64;
+            window.batches.push(Batch { rows: REQUEST_ROWS, refused });
+        }
         for (domain, _) in DOMAINS {
             let losses = (0..HELD_OUT_ROWS).map(|_| self.loss()).collect();
             window.losses.extend(Domain::new(domain).map(|domain| (domain, losses)));

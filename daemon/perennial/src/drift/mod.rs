@@ -79,7 +79,7 @@ impl StateDrift {
         let records = registry.samples_of_cycle(champion.cycle, windows::REFERENCE_SAMPLES_MAX)?;
         let known = self.known(&[])?;
         let window = self.window(&records, &known, model)?;
-        let batches = windows::batches_of(registry, &records)?;
+        let batches = windows::batches_until(registry, champion.started_ms)?;
         Ok(Reference {
             cycle: champion.cycle,
             window: Window { batches, ..window },
@@ -147,7 +147,7 @@ impl StateDrift {
             None => registry.samples_of_cycle(champion.cycle, windows::REFERENCE_SAMPLES_MAX)?,
         };
         let mut reference = self.window(&records, &known, &model)?;
-        reference.batches = windows::batches_of(registry, &records)?;
+        reference.batches = windows::batches_until(registry, champion.started_ms)?;
         let mut current = self.window(&arrived, &known, &model)?;
         current.batches = windows::batches_since(registry, champion.started_ms)?;
         let interval_seconds = config.drift.interval_seconds as f64;

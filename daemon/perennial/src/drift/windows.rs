@@ -65,13 +65,9 @@ fn read(context: &Context, buffer: &BufferLock, ids: &[SampleId]) -> anyhow::Res
     context.runtime.block_on(buffer.vectors(ids)).context("the replay buffer")
 }
 
-/// What was taken and refused while these samples came in.
-pub(super) fn batches_of(registry: &Registry, records: &[SampleRecord]) -> anyhow::Result<Vec<Batch>> {
-    let times = || records.iter().map(|record| record.arrived_ms);
-    let (Some(first_ms), Some(last_ms)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
-    // A file is in the ledger once all of it is read, a little after its last row.
-    const LEDGER_LATE_MS: i64 = 60_000;
-    batches(registry, first_ms.saturating_sub(1), last_ms.saturating_add(LEDGER_LATE_MS))
+/// What was taken and refused until then: more than while the reference's samples came in, since a share of few rows is known badly.
+pub(super) fn batches_until(registry: &Registry, until_ms: i64) -> anyhow::Result<Vec<Batch>> {
+    batches(registry, i64::MIN, until_ms)
 }
 
 /// What was taken and refused since then.
