@@ -11,3 +11,4 @@ mod circles;
 mod file_length;
 mod imports;
 mod layers;
+mod monitoring;

@@ -43,6 +43,7 @@ use self::{exit::Exit, session::Session};
 use crate::{
     config::{self, Sources},
     http,
+    telemetry::Metrics,
 };
 
 /// Keeps a deployed language model learning from what production sees, without letting it slip back.
@@ -123,6 +124,8 @@ enum Command {
     Config(ConfigCommand),
     /// Print the reference of the HTTP interface, as OpenAPI
     Openapi,
+    /// Print the reference of the metrics, as Markdown
+    Metrics,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -178,6 +181,10 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         output::json(&http::document())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Metrics = command {
+        output::piece(&Metrics::new()?.reference());
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::PluginLoader(loader) = command {
         loader.run()?;
         return Ok(ExitCode::SUCCESS);
@@ -210,7 +217,11 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Chat(chat) => chat.run(&session)?,
         Command::Check => check::check(&session)?,
         Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
-        Command::Completions { .. } | Command::Openapi | Command::Plugin(_) | Command::PluginLoader(_) => {}
+        Command::Completions { .. }
+        | Command::Openapi
+        | Command::Metrics
+        | Command::Plugin(_)
+        | Command::PluginLoader(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

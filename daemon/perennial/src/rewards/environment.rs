@@ -24,7 +24,7 @@ use super::{
 use crate::{
     ports::Stop,
     rewards::GrpoStage,
-    telemetry::{RewardsGiven, Telemetry},
+    telemetry::{RewardBounds, RewardsGiven, Telemetry},
 };
 
 /// The world that a candidate learns in.
@@ -152,6 +152,10 @@ impl PluginEnvironment<'_> {
             by_domain.entry(&prompt.domain).or_default().push(judged);
         }
         self.telemetry.emit(RewardsGiven { statistics: &statistics });
+        for member in asked.iter().flat_map(|(_, panel)| &panel.members) {
+            let (plugin, declared) = (member.plugin.name(), member.plugin.descriptor());
+            self.telemetry.emit(RewardBounds { plugin, min: declared.min, max: declared.max });
+        }
         self.journal.append(&Entry { seed, statistics, timed_out })?;
         for judged in by_domain.values() {
             let groups: Vec<_> = judged.iter().map(|judged| (&judged.task, &judged.verdict)).collect();

@@ -47,7 +47,7 @@ impl Telemetry {
     /// Tells what happened. Each event is also a sign of life for the watchdog.
     pub(crate) fn emit(&self, event: impl Event) {
         event.emit(self);
-        self.board.beat();
+        self.beat();
     }
 
     /// Tells what was seen by a mere look, which is no sign of life of the work that the watchdog waits for.
@@ -58,6 +58,7 @@ impl Telemetry {
     /// A sign of life without anything to tell: call it in every loop that runs long.
     pub(crate) fn beat(&self) {
         self.board.beat();
+        self.metrics.service.heartbeats.inc();
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

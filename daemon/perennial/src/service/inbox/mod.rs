@@ -2,6 +2,7 @@
 //! holds no other up.
 
 mod ailing;
+mod backlog;
 mod lane;
 mod scan;
 
@@ -17,6 +18,7 @@ use std::{
 
 use perennial_data::rows::source_name;
 
+pub(super) use self::backlog::backlog;
 pub(crate) use self::lane::{Lane, Weight};
 use self::{
     ailing::Ailing,

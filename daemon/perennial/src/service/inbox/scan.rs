@@ -94,7 +94,7 @@ impl Scanner {
     }
 }
 
-fn is_unfinished(name: &OsStr) -> bool {
+pub(super) fn is_unfinished(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") || UNFINISHED_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }

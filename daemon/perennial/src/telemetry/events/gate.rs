@@ -48,6 +48,7 @@ impl Event for SuitesScored<'_> {
         metrics.suite_void.reset();
         metrics.suite_cut.reset();
         metrics.anchor_difference.reset();
+        metrics.anchor_margin.reset();
         for report in self.suites {
             log(report);
         }
@@ -60,6 +61,7 @@ impl Event for SuitesScored<'_> {
             metrics.suite_unjudged.with_label_values(&[suite]).set(whole(*unjudged as u64));
             if let Some(anchor) = report.anchor.as_ref().filter(|anchor| anchor.n > 0) {
                 metrics.anchor_difference.with_label_values(&[suite]).set(anchor.difference.mean);
+                metrics.anchor_margin.with_label_values(&[suite]).set(anchor.margin);
             }
             if *n == 0 {
                 continue;

@@ -9,10 +9,12 @@ mod http;
 mod ingest;
 mod publish;
 mod reward;
+mod surroundings;
 mod train;
 
 pub(crate) use self::{
-    base_answers::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*, train::*,
+    base_answers::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*,
+    surroundings::*, train::*,
 };
 
 fn whole(count: u64) -> i64 {

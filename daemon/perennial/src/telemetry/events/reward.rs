@@ -39,6 +39,25 @@ impl Event for RewardsGiven<'_> {
     }
 }
 
+/// A plugin is asked, and says between what its rewards lie.
+pub(crate) struct RewardBounds<'a> {
+    /// Its name.
+    pub(crate) plugin: &'a str,
+    /// The least reward that it declares.
+    pub(crate) min: f64,
+    /// The greatest.
+    pub(crate) max: f64,
+}
+
+impl Event for RewardBounds<'_> {
+    fn emit(self, telemetry: &Telemetry) {
+        let Self { plugin, min, max } = self;
+        let bounds = &telemetry.metrics().reward.bound;
+        bounds.with_label_values(&[plugin, "min"]).set(min);
+        bounds.with_label_values(&[plugin, "max"]).set(max);
+    }
+}
+
 /// A plugin that was changed names other parts: those that it no longer gives go.
 fn parts_given(metrics: &RewardMetrics, plugin: &str, parts: &BTreeMap<&str, f64>) {
     let mut known = metrics.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,6 +87,15 @@ mod tests {
         let parts = parts.iter().map(|part| (part.clone(), moments())).collect();
         let plugin = PluginStatistics { parts, ..PluginStatistics::default() };
         Statistics { plugins: [("p".to_owned(), plugin)].into_iter().collect() }
+    }
+
+    #[test]
+    fn bounds_are_those_that_were_declared_last() {
+        let telemetry = telemetry();
+        telemetry.emit(RewardBounds { plugin: "p", min: 0.0, max: 1.0 });
+        telemetry.emit(RewardBounds { plugin: "p", min: -1.0, max: 2.0 });
+        assert!(exports(&telemetry, r#"perennial_reward_bound{bound="min",plugin="p"} -1"#));
+        assert!(exports(&telemetry, r#"perennial_reward_bound{bound="max",plugin="p"} 2"#));
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Cycles, the gate and the champion.
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    Result,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result,
 };
 
-use super::{counters, register, zero};
+use super::{Registry, counters, register, zero};
 use crate::{failure::FailureKind, telemetry::labels::Phase};
 
 /// Cycles and their phases.
@@ -17,6 +16,7 @@ pub(crate) struct CycleMetrics {
     pub(crate) attempts: IntGauge,
     pub(crate) failures: IntCounterVec,
     pub(crate) failed_in_a_row: IntGauge,
+    pub(crate) rejected_in_a_row: IntGauge,
     pub(crate) stuck_since: Gauge,
     pub(crate) set_aside: IntGauge,
     pub(crate) refused: IntGauge,
@@ -65,6 +65,10 @@ impl CycleMetrics {
                 "perennial_cycle_failed_in_a_row",
                 "Cycles that failed one after the other, up to now.",
             )?,
+            rejected_in_a_row: gauge(
+                "perennial_cycle_rejected_in_a_row",
+                "Candidates that the gate refused since it last let one into service, 30 at most.",
+            )?,
             stuck_since: register(registry, Gauge::new("perennial_cycle_stuck_since_timestamp_seconds", since)?)?,
             set_aside: gauge(
                 "perennial_cycle_set_aside_samples",
@@ -86,6 +90,7 @@ pub(crate) struct GateMetrics {
     pub(crate) champion_since: Gauge,
     pub(crate) anchor_since: Gauge,
     pub(crate) anchor_difference: GaugeVec,
+    pub(crate) anchor_margin: GaugeVec,
     pub(crate) flattery: GaugeVec,
     pub(crate) unpublished: IntGauge,
 }
@@ -132,6 +137,13 @@ impl GateMetrics {
                         "perennial_gate_anchor_difference",
                         "The last candidate's mean difference to the anchor on a suite.",
                     ),
+                    &["suite"],
+                )?,
+            )?,
+            anchor_margin: register(
+                registry,
+                GaugeVec::new(
+                    opts("perennial_gate_anchor_margin", "What may be lost to the anchor on a suite in all."),
                     &["suite"],
                 )?,
             )?,

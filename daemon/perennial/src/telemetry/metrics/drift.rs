@@ -1,9 +1,9 @@
 //! What moved in what comes in, in the champion, and in what champions keep.
 
 use perennial_drift::{DETECTORS, Scope};
-use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts, Result};
 
-use super::register;
+use super::{Registry, register};
 
 /// What moved.
 pub(crate) struct DriftMetrics {

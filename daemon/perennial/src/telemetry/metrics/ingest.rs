@@ -1,9 +1,9 @@
 //! What comes in: connections, rows, files and the replay buffer.
 
 use perennial_types::Kind;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result};
 
-use super::{counters, register, zero};
+use super::{Registry, counters, register, zero};
 use crate::telemetry::labels::FileOutcome;
 
 /// The doors.
@@ -28,6 +28,8 @@ pub(crate) struct IngestMetrics {
     pub(crate) duration: Histogram,
     pub(crate) storage_full: IntGauge,
     pub(crate) set_aside: IntGauge,
+    pub(crate) inbox_files: IntGauge,
+    pub(crate) inbox_oldest: Gauge,
 }
 
 impl IngestMetrics {
@@ -49,6 +51,8 @@ impl IngestMetrics {
             untrained.with_label_values(&[kind.as_str()]);
         }
         let set_aside = "Files of the inbox that are tried no more.";
+        let inbox = "Finished files in the inbox, those that are set aside too, 10000 at most.";
+        let oldest = "When the file came into the inbox that lies there longest; 0: none does.";
         Ok(Self {
             rows,
             unkept: register(registry, IntCounter::new("perennial_ingest_unkept_rows_total", unkept)?)?,
@@ -57,6 +61,8 @@ impl IngestMetrics {
             duration: register(registry, Histogram::with_opts(duration)?)?,
             storage_full: register(registry, IntGauge::new("perennial_ingest_storage_full", full)?)?,
             set_aside: register(registry, IntGauge::new("perennial_ingest_set_aside_files", set_aside)?)?,
+            inbox_files: register(registry, IntGauge::new("perennial_ingest_inbox_files", inbox)?)?,
+            inbox_oldest: register(registry, Gauge::new("perennial_ingest_inbox_oldest_timestamp_seconds", oldest)?)?,
         })
     }
 }

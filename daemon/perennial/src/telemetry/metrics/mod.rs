@@ -4,11 +4,15 @@ mod cycle;
 mod drift;
 mod ingest;
 mod publish;
+mod reference;
+mod registry;
+mod service;
 mod train;
 
 use prometheus::{
-    Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, Result, TextEncoder,
+    Encoder, IntCounterVec, IntGaugeVec, Opts, Result, TextEncoder,
     core::{Collector, GenericCounterVec},
+    process_collector::ProcessCollector,
 };
 
 pub(crate) use self::train::RewardMetrics;
@@ -17,12 +21,16 @@ use self::{
     drift::DriftMetrics,
     ingest::{BufferMetrics, HttpMetrics, IngestMetrics},
     publish::PublishMetrics,
+    registry::Registry,
+    service::ServiceMetrics,
     train::{GrpoMetrics, TrainMetrics},
 };
 
 /// Every metric that the daemon exports, by component.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// The process, and the disk that it writes to.
+    pub(crate) service: ServiceMetrics,
     /// The doors.
     pub(crate) http: HttpMetrics,
     /// Rows and files in.
@@ -48,10 +56,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// All metrics, each label set that is known beforehand at zero, in a registry of their own.
     pub(crate) fn new() -> Result<Self> {
-        let registry = Registry::new();
+        let registry = Registry::default();
         register(&registry, build_info()?)?;
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.add(ProcessCollector::for_self())?;
         Ok(Self {
+            service: ServiceMetrics::new(&registry)?,
             http: HttpMetrics::new(&registry)?,
             ingest: IngestMetrics::new(&registry)?,
             buffer: BufferMetrics::new(&registry)?,
@@ -71,6 +80,11 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// All of them with their types, labels, units and meanings, as Markdown: METRICS.md.
+    pub(crate) fn reference(&self) -> String {
+        reference::markdown(self.registry.known())
     }
 }
 
@@ -92,7 +106,7 @@ fn zero<P: prometheus::core::Atomic>(counters: &GenericCounterVec<P>, values: &[
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
-    registry.register(Box::new(collector.clone()))?;
+    registry.add(collector.clone())?;
     Ok(collector)
 }
 

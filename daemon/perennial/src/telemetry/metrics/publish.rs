@@ -1,6 +1,6 @@
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Result};
 
-use super::register;
+use super::{Registry, register};
 
 /// The targets of publishing, by their configured names.
 pub(crate) struct PublishMetrics {

@@ -5,9 +5,9 @@ use std::{
     sync::Mutex,
 };
 
-use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
+use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Result};
 
-use super::{counters, register, zero};
+use super::{Registry, counters, register, zero};
 use crate::{config::Objective, telemetry::told::Told};
 
 /// The trainer.
@@ -123,6 +123,7 @@ impl GrpoMetrics {
 pub(crate) struct RewardMetrics {
     pub(crate) outcomes: IntCounterVec,
     pub(crate) mean: GaugeVec,
+    pub(crate) bound: GaugeVec,
     pub(crate) part_mean: GaugeVec,
     /// The parts that each plugin's `part_mean` has labels for.
     pub(crate) parts: Mutex<BTreeMap<String, BTreeSet<String>>>,
@@ -135,12 +136,14 @@ impl RewardMetrics {
         let opts = |name: &str, help: &str| Opts::new(name, help);
         let outcomes = opts("perennial_reward_outcomes_total", "Completions that a plugin judged, by what came of it.");
         let mean = opts("perennial_reward_mean", "Mean reward that a plugin gave last.");
+        let bound = opts("perennial_reward_bound", "The least and the greatest reward that a plugin declares.");
         let part = opts("perennial_reward_part_mean", "Mean of a part of the reward that a plugin gave last.");
         let fuel = opts("perennial_reward_fuel_total", "Instructions that plugins took.");
         let seconds = opts("perennial_reward_seconds_total", "Time that calls of plugins took.");
         Ok(Self {
             outcomes: register(registry, IntCounterVec::new(outcomes, &["plugin", "outcome"])?)?,
             mean: register(registry, GaugeVec::new(mean, &["plugin"])?)?,
+            bound: register(registry, GaugeVec::new(bound, &["plugin", "bound"])?)?,
             part_mean: register(registry, GaugeVec::new(part, &["plugin", "part"])?)?,
             parts: Mutex::default(),
             fuel: register(registry, IntCounterVec::new(fuel, &["plugin"])?)?,
