@@ -12,6 +12,7 @@ mod power;
 mod random;
 mod recorder;
 mod scenario;
+mod side_rows;
 
 use std::{
     env, thread,

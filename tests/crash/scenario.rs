@@ -4,10 +4,7 @@
 use std::{
     fs,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use perennial_registry::{Cycle, Registry, invariants};
 use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, repository, task};
 use serde_json::{Value, json};
+
+use crate::side_rows::{Rows, post, row, side_rows};
 
 /// Longer than a daemon needs to come up and end the cycle on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -75,15 +74,6 @@ pub(crate) struct Trial<'a> {
     scenario: &'a Scenario,
     pub(crate) fixture: Fixture,
     rows: Rows,
-}
-
-/// The rows that come in beside the cycle: preferences, which the cycle does not train on, so that its end does not depend on
-/// when they came.
-#[derive(Default)]
-struct Rows {
-    sent: AtomicU64,
-    /// Numbers of rows that were acknowledged, or lay in the inbox.
-    acknowledged: Mutex<Vec<u64>>,
 }
 
 /// How a daemon's life ended.
@@ -238,49 +228,10 @@ impl Trial<'_> {
     }
 }
 
-impl Rows {
-    /// Sends rows, a few at a time, until nobody takes them any more.
-    fn post(&self, http: Http, over: &AtomicBool) {
-        const TOGETHER: u64 = 3;
-        while !over.load(Ordering::Relaxed) {
-            thread::sleep(Duration::from_millis(40));
-            if http.get("/live").is_err() {
-                continue;
-            }
-            let numbers: Vec<u64> = (0..TOGETHER).map(|_| self.next()).collect();
-            // An answer that was cut off promises nothing.
-            if let Ok(Some(_)) = post(http, &numbers) {
-                self.acknowledged.lock().unwrap().extend(numbers);
-            }
-        }
-    }
-
-    fn next(&self) -> u64 {
-        self.sent.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
 /// What a row asks, alone.
 fn prompt(row: &str) -> Result<String> {
     let row: Value = serde_json::from_str(row)?;
     Ok(format!("{}\n", json!({ "prompt": row["messages"][0]["content"] })))
-}
-
-fn row(number: u64) -> String {
-    format!(
-        r#"{{"prompt": "Which is right, {number} or less?", "chosen": "{number}", "rejected": "less", "domain": "side"}}"#
-    )
-}
-
-/// Sends rows, and returns how many of them were new; `None` where they were refused.
-fn post(http: Http, numbers: &[u64]) -> Result<Option<u64>> {
-    let body: String = numbers.iter().map(|number| row(*number) + "\n").collect();
-    let response = http.post("/v1/samples", "application/x-ndjson", body.as_bytes())?;
-    Ok(if response.status == 200 { response.json()?["accepted"].as_u64() } else { None })
-}
-
-fn side_rows(registry: &Registry) -> Result<u64> {
-    Ok(registry.sample_counts()?.iter().filter(|count| count.domain.as_str() == "side").map(|count| count.count).sum())
 }
 
 fn daemon_status(program: Program) -> Result<Value> {
