@@ -23,6 +23,7 @@ mod intake;
 mod lifecycle;
 mod loader;
 mod modes;
+mod monitoring;
 mod nested;
 mod one_build;
 mod orthogonal;
