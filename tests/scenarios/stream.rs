@@ -24,7 +24,7 @@ fn chores() -> Result<PathBuf> {
 
 fn stream(out: &Path, arms: &str) -> Result<Command> {
     let mut command = Command::new(chores()?);
-    command.args(["stream", "--tiny", "--built", "--tasks", "tickets,forms", "--rows", "64", "--items", "16"]);
+    command.args(["stream", "--tiny", "--tasks", "tickets,forms", "--rows", "64", "--items", "16"]);
     command.args(["--arms", arms, "--out"]).arg(out).stdin(Stdio::null()).stdout(Stdio::null());
     Ok(command)
 }
