@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use perennial_registry::{Cycle, Registry, invariants};
-use perennial_tests::{Daemon, Exit, Fixture, Http, Program, SetOnDrop, repository, task};
+use perennial_tests::{
+    Daemon, Exit, Fixture, Http, Program, SetOnDrop, production_reads_the_champion, repository,
+    segments_hold_the_catalogue, task,
+};
 use serde_json::{Value, json};
 
 use crate::side_rows::{Rows, post, row, side_rows};
@@ -207,6 +210,8 @@ impl Trial<'_> {
             side_rows(&registry)?
         );
         self.check()?;
+        segments_hold_the_catalogue(&registry, self.fixture.state())?;
+        production_reads_the_champion(&registry, self.fixture.state())?;
         self.compare(&registry)?;
         no_leftovers(self.fixture.state())
     }

@@ -14,8 +14,12 @@ pub mod hostile;
 mod http;
 mod metrics;
 mod program;
+#[cfg(feature = "data")]
+mod published;
 mod reference;
 mod response;
+#[cfg(feature = "data")]
+mod segments;
 #[cfg(feature = "unit")]
 mod unit_rules;
 mod workspace;
@@ -25,7 +29,11 @@ pub use fixture::{Fixture, task};
 pub use http::Http;
 pub use metrics::Metrics;
 pub use program::{Finished, Program, REJECTED};
+#[cfg(feature = "data")]
+pub use published::production_reads_the_champion;
 pub use response::Response;
+#[cfg(feature = "data")]
+pub use segments::segments_hold_the_catalogue;
 #[cfg(feature = "unit")]
 pub use unit_rules::UnitRules;
 pub use workspace::{SetOnDrop, repository, wait_until};
