@@ -26,17 +26,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::train::penalty::testing::{champion, elsewhere};
-
-    fn fisher(factor: f32) -> Fisher {
-        let parameters = elsewhere();
-        let values: Vec<Vec<f32>> = parameters
-            .values()
-            .iter()
-            .map(|values| values.iter().map(|value| value * value * factor).collect())
-            .collect();
-        Fisher::new(&parameters.with(&values), champion().fingerprint().unwrap())
-    }
+    use crate::train::penalty::testing::{champion, elsewhere, fisher};
 
     #[test]
     fn reads_back_as_it_was_kept_and_damage_is_told() {

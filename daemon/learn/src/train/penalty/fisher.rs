@@ -79,18 +79,7 @@ impl Fisher {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::train::penalty::testing::{champion, elsewhere};
-
-    fn fisher(factor: f32) -> Fisher {
-        let parameters = elsewhere();
-        let values: Vec<Vec<f32>> = parameters
-            .values()
-            .iter()
-            .map(|values| values.iter().map(|value| value * value * factor).collect())
-            .collect();
-        Fisher::new(&parameters.with(&values), champion().fingerprint().unwrap())
-    }
+    use crate::train::penalty::testing::{elsewhere, fisher};
 
     #[test]
     fn the_earlier_one_fades() {

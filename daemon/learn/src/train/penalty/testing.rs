@@ -1,6 +1,6 @@
 //! What the tests of penalties share.
 
-use super::Penalty;
+use super::{Fisher, Penalty};
 use crate::{
     adapter::{Adapter, LoraConfig, tiny_model},
     train::parameters::{Parameter, Parameters},
@@ -21,6 +21,14 @@ pub(in crate::train) fn elsewhere() -> Parameters {
     let values: Vec<Vec<f32>> =
         start.matrices.iter().map(|matrix| matrix.values.iter().enumerate().map(moved).collect()).collect();
     start.with(&values)
+}
+
+/// Fisher information of the champion, as large as this factor says.
+pub(in crate::train) fn fisher(factor: f32) -> Fisher {
+    let parameters = elsewhere();
+    let values: Vec<Vec<f32>> =
+        parameters.values().iter().map(|values| values.iter().map(|value| value * value * factor).collect()).collect();
+    Fisher::new(&parameters.with(&values), champion().fingerprint().unwrap())
 }
 
 /// That a penalty is of this value here, and that what it adds to gradients is its slope.
