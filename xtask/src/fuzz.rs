@@ -1,10 +1,10 @@
-use std::{env, path::PathBuf};
-
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use perennial_tests::repository;
 
-use crate::{output, shell::Shell};
+use crate::{
+    output,
+    shell::{Shell, target_folder},
+};
 
 /// What is fuzzed, and for how long.
 #[derive(Args)]
@@ -44,7 +44,7 @@ const EXECUTION_MIB_MAX: u32 = 2048;
 /// Feeds a target until it breaks or has had its executions.
 pub(crate) fn run(options: &Options) -> Result<()> {
     output::note("Installs cargo-fuzz into target/cargo-fuzz, and builds what is fuzzed with a sanitizer.");
-    let root = target_folder().join("cargo-fuzz");
+    let root = target_folder()?.join("cargo-fuzz");
     let tool = root.join("bin/cargo-fuzz");
     if !tool.is_file() {
         let root = root.to_string_lossy();
@@ -63,8 +63,4 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .args(limits)
         .envs(&[("RUSTC_BOOTSTRAP", "1")])
         .run()
-}
-
-fn target_folder() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }

@@ -4,6 +4,7 @@ mod bench;
 mod crash;
 mod cuda;
 mod demo;
+mod dist;
 mod drift_sim;
 mod fuzz;
 mod gate_sim;
@@ -42,6 +43,8 @@ enum Chore {
     Demo(demo::Options),
     /// Write the demo's data set and golden suite anew, from its generator
     DemoData,
+    /// Build what is shipped: a Debian package, an archive, what it is made of, and checksums
+    Dist(dist::Options),
     /// Say how often the drift detectors cry wolf and how soon they see what is planted, by simulation of their own code
     DriftSim(drift_sim::Options),
     /// Feed what reads from outside with bytes until it breaks
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Chore::CudaCheck => cuda::check(),
         Chore::Demo(options) => demo::run(&options),
         Chore::DemoData => demo::write_data(),
+        Chore::Dist(options) => dist::run(&options),
         Chore::DriftSim(options) => drift_sim::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::GateSim(options) => gate_sim::run(&options),

@@ -14,6 +14,7 @@ mod exit;
 mod gate;
 mod generate;
 mod ingest;
+mod man;
 mod model_tokens;
 mod models;
 mod output;
@@ -131,6 +132,8 @@ enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual pages to a folder
+    Man(man::Man),
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,6 +180,10 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         output::piece(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Man(man) = command {
+        man.run(Arguments::command())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Openapi = command {
         output::json(&http::document())?;
         return Ok(ExitCode::SUCCESS);
@@ -218,6 +225,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Check => check::check(&session)?,
         Command::Config(ConfigCommand::Dump) => output::piece(&config::dump(session.loaded())?),
         Command::Completions { .. }
+        | Command::Man(_)
         | Command::Openapi
         | Command::Metrics
         | Command::Plugin(_)
