@@ -37,9 +37,10 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes the daemon every second, under the shipped rules.
+    /// Scrapes the daemon every second, under the shipped rules, of which those that wait for two hours wait for two seconds.
     fn start(fixture: &Fixture, target: SocketAddr) -> Self {
-        let rules = repository().join("config/monitoring/rules.yml");
+        let rules = fs::read_to_string(repository().join("config/monitoring/rules.yml")).unwrap();
+        let rules = fixture.file("rules.yml", rules.replace("for: 2h", "for: 2s")).unwrap();
         let config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [{rules:?}]\n\
              scrape_configs:\n  - job_name: perennial\n    static_configs: [{{ targets: [\"{target}\"] }}]\n"
@@ -82,7 +83,7 @@ fn promtool_takes_what_is_exported() {
 }
 
 #[test]
-fn every_panel_has_data_after_two_cycles_and_a_rule_fires() {
+fn every_panel_has_data_after_two_cycles_and_alerts_fire_by_drift_and_rollback() {
     if !is_there("prometheus") || !is_there("promtool") {
         return;
     }
@@ -101,6 +102,7 @@ fn every_panel_has_data_after_two_cycles_and_a_rule_fires() {
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
         "gate.margin_relative=0",
+        "drift.interval_seconds=1",
         &plugin,
     ]);
     ingest(&fixture, "tickets.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
@@ -110,6 +112,8 @@ fn every_panel_has_data_after_two_cycles_and_a_rule_fires() {
     assert!(promoted(&await_cycle(&fixture, &mut daemon).unwrap()));
     // The anchor is the base model: only what follows a champion is held against both.
     ingest(&fixture, "general.jsonl", &task("general_train").unwrap()[..100]).unwrap();
+    let drifts = r#"ALERTS{alertname="PerennialInputDrift",alertstate="firing",detector="domain_mix"}"#;
+    daemon.wait_for("the alert of drift", LIMIT, || Ok((prometheus.series(drifts)? > 0).then_some(()))).unwrap();
     daemon.http.post("/v1/cycles", "application/json", b"").unwrap();
     daemon
         .wait_for("the second cycle", CYCLE_LIMIT, || {

@@ -104,7 +104,7 @@ fn ready(fixture: Fixture, targets: &str) -> Fixture {
         "gate.uncertain=\"allow\"",
         "gate.margin=1.0",
         "gate.margin_relative=0",
-        &format!("publish=[{{ kind = \"folder\" }}, {targets}]"),
+        &format!("publish=[{{ kind = \"folder\" }}{}{targets}]", if targets.is_empty() { "" } else { ", " }),
     ]);
     ingest(&fixture, "rows.jsonl", &task("tickets_train").unwrap()[..100]).unwrap();
     fixture

@@ -16,6 +16,8 @@ pub enum Outcome {
     Promote,
     /// The champion stays.
     Reject,
+    /// It passed, and becomes the champion once a person says so.
+    Hold,
 }
 
 /// The gate's word on a candidate, and why.
@@ -31,6 +33,18 @@ impl Decision {
     /// Whether the candidate becomes the champion.
     pub fn promotes(&self) -> bool {
         self.outcome == Outcome::Promote
+    }
+
+    /// The same, until a person says more.
+    #[must_use]
+    pub fn held(self) -> Self {
+        Self { outcome: Outcome::Hold, ..self }
+    }
+
+    /// What a person made of a candidate that passed.
+    #[must_use]
+    pub fn declined(reason: String) -> Self {
+        Self { outcome: Outcome::Reject, reasons: vec![Reason::Declined { reason }] }
     }
 }
 

@@ -68,6 +68,11 @@ pub enum Reason {
         /// The suites that did.
         suites: Vec<String>,
     },
+    /// It passed, and a person did not want it.
+    Declined {
+        /// Why, as they gave it.
+        reason: String,
+    },
     /// A suite that must not fall cannot show that it did not.
     Uncertain {
         /// By its name.

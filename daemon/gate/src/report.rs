@@ -1,7 +1,7 @@
 use perennial_types::{AdapterId, CycleId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Against, Decision, Pinned, Policy, PoolReport, RewardTraining, SuiteReport, decide};
+use crate::{Against, Decision, Outcome, Pinned, Policy, PoolReport, RewardTraining, SuiteReport, decide};
 
 /// All that the gate saw and said of a candidate. Its serde form is `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +85,11 @@ impl Report {
 
     /// The decision in one line.
     pub(crate) fn headline(&self) -> String {
-        let word = if self.decision.promotes() { "promoted" } else { "rejected" };
+        let word = match self.decision.outcome {
+            Outcome::Promote => "promoted",
+            Outcome::Reject => "rejected",
+            Outcome::Hold => "passed, and waits for a person's word",
+        };
         let anchor = match &self.anchor {
             Some(Pinned { adapter: Some(adapter) }) => format!(", anchor {adapter}"),
             Some(Pinned { adapter: None }) => ", anchor the base model".to_owned(),

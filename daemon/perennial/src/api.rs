@@ -55,6 +55,7 @@ pub(crate) fn status(context: &Context, cycles: &dyn Cycles, activity: Option<Ac
         champion,
         anchor: context.config.current().gate.anchor.enabled.then(|| pin::anchor(registry)).transpose()?,
         champion_since_ms: registry.last_promotion()?.map(|(_, promotion)| promotion.at_ms),
+        held: cycles.held()?,
         waiting,
         base_answers: base_answers::standing(state)?,
         unindexed: registry.unindexed_count()?,

@@ -13,13 +13,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 use crate::RegistryError;
 
 /// Step `n` brings a database from version `n` to `n + 1`. Steps are only ever added.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
     include_str!("migrations/004.sql"),
     include_str!("migrations/005.sql"),
     include_str!("migrations/006.sql"),
+    include_str!("migrations/007.sql"),
 ];
 
 /// Marks the file as Perennial's ("PERN"), so that another program's database is not taken for an empty one.

@@ -100,6 +100,9 @@ pub enum RegistryError {
     /// A decided promotion can only be published.
     #[error("cycle {0}: the candidate is promoted already; publish it, then roll back if it must go")]
     AlreadyPromoted(CycleId),
+    /// No candidate of this cycle waits for a word, or not any more.
+    #[error("no candidate of cycle {0} waits for a person's word")]
+    NothingHeld(CycleId),
     /// The candidate was not made of what the cycle recorded before.
     #[error("cycle {cycle}: the {what} of the {phase} phase is not the one recorded before; nothing was recorded")]
     Mismatch {

@@ -53,6 +53,7 @@ impl fmt::Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::Declined { reason } => write!(f, "it passed the gate and was declined: {reason}"),
             Self::OptimisedGainAlone { suites } => write!(
                 f,
                 "nothing improved but {}, which is judged by the reward that was optimised: make a suite with another \

@@ -97,6 +97,23 @@ pub(crate) enum CycleEnd {
     },
     /// Told to stop; goes on when it is run again.
     Stopped,
+    /// The candidate passed the gate and waits for a person's word.
+    Held(AdapterId),
+}
+
+/// A candidate that passed the gate and waits for a person's word (`promotion.hold`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Held {
+    /// Its cycle.
+    #[schema(value_type = schemas::CycleId)]
+    pub(crate) cycle: CycleId,
+    /// The candidate.
+    #[schema(value_type = schemas::AdapterId)]
+    pub(crate) adapter: AdapterId,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub(crate) since_ms: i64,
+    /// When it is declined where nobody says anything.
+    pub(crate) until_ms: i64,
 }
 
 impl From<&Adapter> for AdapterRow {

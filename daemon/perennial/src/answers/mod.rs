@@ -15,10 +15,10 @@ mod stuck;
 pub(crate) use self::{
     activity::{Activity, Blocked, IntakeTrouble, SetAside},
     anchor::{Anchor, Pins, SetPin, Whom, adapter_name, pin_reason},
-    cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown},
+    cycles::{AdapterRow, AdapterShown, CycleEnd, CycleRow, CycleShown, Held},
     drift::{Drift, DriftScore, PolicyDrift, RetainedScore, Retention, SuiteRetention},
     quarantine::{Entry, KeptFile, Lines, Listing},
-    requests::{Abort, Aborting, BY_HAND, Promote, Requeued, RollBack, Started},
+    requests::{Abort, Aborting, Answered, BY_HAND, HoldWord, NO_REASON, Promote, Requeued, RollBack, Started},
     rows::{IntakeReport, REJECTIONS_NAMED_MAX, Rejection, RequeueReport, Untrained, Waiting},
     status::{BaseAnswerCounts, DomainSamples, Ready, Status},
     stuck::Stuck,

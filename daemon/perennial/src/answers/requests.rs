@@ -30,8 +30,26 @@ pub(crate) struct Aborting {
     pub(crate) cycle: CycleId,
 }
 
+/// The body of a person's word on a candidate that waits.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HoldWord {
+    /// Why, for the record.
+    pub(crate) reason: String,
+}
+
+/// The answer to it: `outcome` in `GET /v1/cycles/{id}` says when it is carried out.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Answered {
+    /// The cycle whose candidate waited.
+    #[schema(value_type = schemas::CycleId)]
+    pub(crate) cycle: CycleId,
+}
+
 /// What stands for the reason where nobody gave one.
 pub(crate) const BY_HAND: &str = "aborted by hand";
+/// The same for a word on a candidate that waits.
+pub(crate) const NO_REASON: &str = "no reason was given";
 
 /// The answer to a request to give samples back.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

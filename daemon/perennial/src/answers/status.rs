@@ -6,7 +6,7 @@ use perennial_types::{AdapterId, Domain, Publication};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Activity, Anchor, CycleRow, Drift, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
+use super::{Activity, Anchor, CycleRow, Drift, Held, IntakeTrouble, Stuck, Untrained, Waiting, schemas};
 
 /// `perennial status`, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +44,9 @@ pub(crate) struct Status {
     /// What is likely not meant so, such as a reward plugin for domains that no sample is of.
     #[serde(default)]
     pub(crate) doubts: Vec<String>,
+    /// The candidate that waits for a person's word; `None` where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Held>,
     /// What waits for a cycle.
     pub(crate) waiting: Waiting,
     /// Samples that wait and that no stage of training learns from, by kind.

@@ -3,7 +3,7 @@ use std::{pin::pin, thread, time::Duration};
 use anyhow::{Context as _, anyhow, bail};
 use perennial_drift::MANUAL;
 use perennial_registry::CycleOutcome;
-use perennial_types::CycleId;
+use perennial_types::{AdapterId, CycleId};
 use serde_json::Value;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
 /// `perennial cycle`
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::help_of(&[
-    Exit::Done, Exit::Failed, Exit::Rejected, Exit::NothingToDo, Exit::Interrupted
+    Exit::Done, Exit::Failed, Exit::Rejected, Exit::NothingToDo, Exit::Interrupted, Exit::Held
 ]))]
 pub(super) struct Cycle {
     /// Wait for the end of a cycle that the daemon runs
@@ -81,6 +81,15 @@ fn interrupted(cycle: CycleId, how: &str) -> Exit {
     Exit::Interrupted
 }
 
+fn waits(cycle: CycleId, adapter: &AdapterId) -> Exit {
+    let id = cycle.0;
+    output::line(format_args!(
+        "cycle {cycle}: {adapter} passed the gate and waits for a person's word: `perennial show {id}`, then `perennial approve {id}` or \
+         `perennial decline {id}`"
+    ));
+    Exit::Held
+}
+
 impl Cycle {
     fn abort(&self, session: &Session, named: Option<CycleId>) -> anyhow::Result<()> {
         let reason = self.reason.clone().unwrap_or_else(|| BY_HAND.to_owned());
@@ -122,7 +131,8 @@ fn wait_for_abort(client: &Client, cycle: CycleId) -> anyhow::Result<()> {
     }
 }
 
-fn carry_out(parts: &Parts) -> anyhow::Result<Exit> {
+/// Goes on with the unfinished cycle, or begins one.
+pub(super) fn carry_out(parts: &Parts) -> anyhow::Result<Exit> {
     let (cycles, telemetry) = (&parts.ports.cycles, &parts.context.telemetry);
     let (cycle, cause) = match cycles.unfinished()? {
         Some(cycle) => (cycle, None),
@@ -144,6 +154,7 @@ fn carry_out(parts: &Parts) -> anyhow::Result<Exit> {
             output::line(format_args!("cycle {cycle}: the gate rejected {adapter}; `perennial show {cycle}` says why"));
             Exit::Rejected
         }
+        CycleEnd::Held(adapter) => waits(cycle, &adapter),
         CycleEnd::Failed { reason, remedy } => bail!("cycle {cycle} failed: {}", sentence(&reason, &remedy)),
         CycleEnd::Aborted { reason } => interrupted(cycle, &format!("was aborted: {reason}")),
         CycleEnd::Stopped => interrupted(cycle, "stopped at a safe point: `perennial cycle` goes on with it"),
@@ -186,6 +197,9 @@ fn wait(client: &Client, cycle: CycleId) -> anyhow::Result<Exit> {
             }
         }
         let status: Status = client.get("/v1/status")?;
+        if let Some(held) = status.held.filter(|held| held.cycle == cycle) {
+            return Ok(waits(cycle, &held.adapter));
+        }
         let activity = status.activity.unwrap_or_default();
         if activity.cycle.is_none() && activity.trouble.is_some() {
             bail!("{}", activity.line());

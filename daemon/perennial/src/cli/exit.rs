@@ -16,6 +16,8 @@ pub(super) enum Exit {
     NothingToDo,
     /// `cycle`: it did not come to its end.
     Interrupted,
+    /// `cycle`: the candidate waits for a person's word.
+    Held,
     /// What was asked for failed; standard error says why.
     Failed,
     /// The command line is wrong.
@@ -25,7 +27,7 @@ pub(super) enum Exit {
 }
 
 /// Each once, with its code and what it says.
-const TABLE: [(Exit, u8, &str); 9] = [
+const TABLE: [(Exit, u8, &str); 10] = [
     (Exit::Done, 0, "what was asked for is done; `cycle`: the candidate is the champion; `gate`: it passes"),
     (Exit::Failed, 1, "it failed, and standard error says why; `cycle`: the cycle failed"),
     (Exit::Usage, 2, "the command line is wrong"),
@@ -34,6 +36,7 @@ const TABLE: [(Exit, u8, &str); 9] = [
     (Exit::Rejected, 5, "`cycle`, `gate`: the gate rejected the candidate"),
     (Exit::NothingToDo, 6, "`cycle`: no new samples wait that could be trained on"),
     (Exit::Interrupted, 7, "`cycle`: it was aborted, or stopped at a safe point, from where the next `cycle` goes on"),
+    (Exit::Held, 8, "`cycle`: the candidate passed the gate and waits for a person's word (`promotion.hold`)"),
     (Exit::Forced, 75, "`run`: it had to leave before everything came to a safe point; the next start makes it good"),
 ];
 

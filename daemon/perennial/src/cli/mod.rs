@@ -13,6 +13,7 @@ mod evaluate;
 mod exit;
 mod gate;
 mod generate;
+mod hold;
 mod ingest;
 mod man;
 mod model_tokens;
@@ -86,6 +87,10 @@ enum Command {
     Gate(gate::Gate),
     /// Score adapters on suites, outside a cycle, and compare them item by item
     Evaluate(evaluate::Evaluate),
+    /// Put the candidate in service that passed the gate and waits for a person's word
+    Approve(hold::HoldCommand),
+    /// Reject the candidate that passed the gate and waits for a person's word
+    Decline(hold::HoldCommand),
     /// Put an adapter in service by hand
     Promote(champion::Promote),
     /// Pin the anchor: what a person accepted, and no candidate may fall behind; or show it
@@ -212,6 +217,8 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Show(show) => show.run(&session)?,
         Command::Gate(gate) => return Ok(gate.run(&session)?.into()),
         Command::Evaluate(evaluate) => evaluate.run(&session)?,
+        Command::Approve(hold) => return Ok(hold.run(&session, true)?.into()),
+        Command::Decline(hold) => return Ok(hold.run(&session, false)?.into()),
         Command::Promote(promote) => promote.run(&session)?,
         Command::Pin(pin) => pin.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,

@@ -7,7 +7,7 @@ use super::{
     table::{Table, or_nothing, time},
 };
 use crate::{
-    answers::{Anchor, BaseAnswerCounts, Drift, DriftScore, IntakeTrouble, SetAside, Status, pin_reason},
+    answers::{Anchor, BaseAnswerCounts, Drift, DriftScore, Held, IntakeTrouble, SetAside, Status, pin_reason},
     api,
 };
 
@@ -42,6 +42,13 @@ fn status_text(status: &Status) -> String {
         or_nothing(last_cycle),
         status.waiting.samples,
     );
+    if let Some(Held { cycle, adapter, until_ms, .. }) = &status.held {
+        let (id, until) = (cycle.0, time(*until_ms));
+        text.push_str(&format!(
+            "\nheld        {adapter} of cycle {cycle} passed the gate and waits for a person's word until {until}: `perennial show {id}`, \
+             then `perennial approve` or `perennial decline`"
+        ));
+    }
     if status.waiting.refused > 0 {
         text.push_str(&format!(
             "\n            {} of them taught what the gate refused: they go along with the next new ones, or begin a cycle once \
@@ -230,6 +237,12 @@ mod tests {
                 attempts: 3,
                 failed_cycles: 2,
                 retry_ms: Some(90_000),
+            }),
+            held: Some(Held {
+                cycle: CycleId(4),
+                adapter: "ba9876543210".parse().unwrap(),
+                since_ms: 1_000,
+                until_ms: 604_801_000,
             }),
             unpublished: Some("production reads the base model, the champion is 0123456789ab".into()),
             targets: vec![

@@ -25,6 +25,7 @@ mod paths;
 mod penalty;
 mod place;
 mod problems;
+mod promotion;
 mod publish;
 mod ratio;
 mod reload;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     load::{Loaded, load},
     log_level::{LevelError, log_filter},
     objective::{Objective, TrainStage},
+    promotion::Promotion,
     ratio::Ratio,
     reload::Reload,
     replay::{BaseAnswers, Embedding, Replay},

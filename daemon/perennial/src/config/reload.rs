@@ -66,7 +66,8 @@ impl Reload {
             needs_restart.push("publish");
         }
         let applied = changed!(
-            running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, drift, trigger,
+            running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, promotion, drift,
+            trigger,
             http, resources, log, shutdown,
         );
         Self { config: new, applied, needs_restart }

@@ -13,7 +13,7 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Replay, Reward, Rollout, Slow, SocketMode, Start,
+    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Promotion, Replay, Reward, Rollout, Slow, SocketMode, Start,
     TrainDevice, TrainStage, Trigger,
 };
 
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) rollout: Rollout,
     pub(crate) reward: Reward,
     pub(crate) gate: Gate,
+    pub(crate) promotion: Promotion,
     pub(crate) drift: Drift,
     pub(crate) trigger: Trigger,
     /// The folder in the state directory alone where it is empty.

@@ -51,6 +51,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("gate.auto", keys::<AutoSuites>()),
         ("gate.auto.domain.tickets", keys::<AutoDomain>()),
         ("gate.suite", keys::<Suite>()),
+        ("promotion", keys::<Promotion>()),
         ("publish", &["kind"]),
         ("publish", keys::<FolderConfig>()),
         ("publish", keys::<WebhookConfig>()),

@@ -25,6 +25,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     reward(config, &mut found);
     gate(config, &mut found);
     found.within("drift.interval_seconds", config.drift.interval_seconds as f64, 1.0..=SECONDS_MAX);
+    found.at_least("promotion.hold_seconds_max", config.promotion.hold_seconds_max as f64, 1.0);
     found.within("drift.scored_rows_max", config.drift.scored_rows_max as f64, 0.0..=10_000.0);
     if let Err(error) = super::log_filter(&config.log.level) {
         found.add("log.level", &error.to_string());

@@ -16,6 +16,7 @@ use super::{
     collect, drift,
     evaluate::{self, Evaluation},
     fallen, golden,
+    hold::Word,
     learned::{Returned, Tries},
     notes,
     policy::policy,
@@ -45,16 +46,20 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     let tries = Tries::of(scope)?;
     let policy = Policy { earlier_tries: tries.earlier, ..policy(&config.gate, cycle.seed) };
     let report = report(cycle, candidate, folder, judged, history.as_ref(), policy)?;
+    let word = if report.decision.promotes() { Word::of(scope)? } else { Word::Unneeded };
+    let report = Report { decision: word.on(report.decision.clone()), ..report };
     let passed = report.decision.promotes();
+    let waits = matches!(word, Word::Awaited { .. });
     let returned = match passed {
         true => Returned::default(),
+        false if waits => Returned::default(),
         false => tries.returned(cycle.id, &report.decision, requeue_max(parts)),
     };
     returned.tell(folder)?;
     let learned: Vec<SampleId> = collect::read(folder)?.into_iter().map(|new| new.id).collect();
     drift::tell(scope, passed, &learned)?;
-    let notes = notes_of(cycle, folder, &report)?;
-    let report = report.with_notes(notes);
+    let notes = notes_of(cycle, folder, &report)?.into_iter().chain(word.note(cycle.id));
+    let report = report.with_notes(notes.collect());
     let telemetry = &parts.context.telemetry;
     telemetry.emit(SuitesScored { suites: &report.suites });
     telemetry.emit(VaultAsked(&vault::flattery(&report.suites)));
@@ -63,6 +68,9 @@ pub(super) fn run(scope: &Scope<'_>) -> anyhow::Result<Step> {
     }
     durable::write_durably(&folder.report_json(), &serde_json::to_vec_pretty(&report)?)?;
     durable::write_durably(&folder.report_markdown(), report.markdown().as_bytes())?;
+    if waits {
+        return Ok(Step::Held);
+    }
 
     let Returned { set_aside, again } = returned;
     let quarantine =

@@ -16,6 +16,7 @@ mod evaluate;
 mod fallen;
 mod golden;
 pub(crate) mod held_out;
+mod hold;
 mod leaks;
 mod learned;
 mod losses;
@@ -44,10 +45,11 @@ use anyhow::{Context as _, bail};
 use perennial_drift::Cause;
 use perennial_gate::Report;
 use perennial_learn::model::Model;
-use perennial_registry::{Cycle, Fresh, NewCycle, Phase as Recorded};
+use perennial_registry::{Cycle, Fresh, HoldAnswer, NewCycle, Phase as Recorded};
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
+    answers::Held,
     clock,
     config::{self, Config},
     cycle_folder::CycleFolder,
@@ -56,7 +58,7 @@ use crate::{
     indexer::StateIndexer,
     ports::{Context, CycleEnd, Cycles, NothingToDo, Stop, Waiting},
     replay::BufferLock,
-    telemetry::{Decided, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
+    telemetry::{Decided, HoldAnswered, NextCycleDoubts, Phase, PhaseEnded, PhaseStarted, SetAsideCount},
     untrained,
 };
 
@@ -94,6 +96,8 @@ enum Step {
     Done,
     /// Told to stop at a safe point.
     Stopped,
+    /// A person's word is waited for.
+    Held,
 }
 
 impl StateCycles {
@@ -190,6 +194,17 @@ impl Cycles for StateCycles {
 
     fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()> {
         Ok(self.context.registry.request_abort(cycle, reason)?)
+    }
+
+    fn held(&self) -> anyhow::Result<Option<Held>> {
+        hold::held(&self.context)
+    }
+
+    fn answer_hold(&self, cycle: CycleId, approves: bool, reason: &str) -> anyhow::Result<()> {
+        let answer = HoldAnswer { approves, reason: reason.to_owned(), at_ms: clock::now_ms() };
+        self.context.registry.answer_hold(cycle, &answer)?;
+        self.context.telemetry.emit(HoldAnswered { cycle, approves, reason });
+        Ok(())
     }
 
     fn decide_anew(&self, cycle: CycleId) -> anyhow::Result<Report> {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use perennial_durable::{self as durable, failpoint};
 use perennial_learn::train::newest_checkpoint;
 use perennial_registry::{Cycle, CycleOutcome, Phase as Recorded, Product};
-use perennial_types::CycleId;
+use perennial_types::{AdapterId, CycleId};
 use serde_json::json;
 
 use super::{CycleFolder, Scope, StateCycles, Step};
@@ -39,9 +39,10 @@ impl StateCycles {
         }
         let run = caught(|| self.phases(id, stop)).unwrap_or_else(|panicked| Err(panicked.into()));
         match run {
-            Ok(CycleEnd::Stopped) => {
+            // Neither says anything of the cycle.
+            Ok(end @ (CycleEnd::Stopped | CycleEnd::Held(_))) => {
                 registry.give_attempt_back(id)?;
-                Ok(self.abort_if_asked(&self.load(id)?)?.unwrap_or(CycleEnd::Stopped))
+                Ok(self.abort_if_asked(&self.load(id)?)?.unwrap_or(end))
             }
             Ok(end) => Ok(end),
             Err(error) => self.judge(id, error, attempts_max),
@@ -69,8 +70,10 @@ impl StateCycles {
             }
             let folder = CycleFolder::new(self.context.state.cycle(id));
             let scope = Scope { parts: self, cycle: &cycle, config: &config, folder, stop };
-            if scope.run(next)? == Step::Stopped {
-                return Ok(CycleEnd::Stopped);
+            match scope.run(next)? {
+                Step::Done => {}
+                Step::Stopped => return Ok(CycleEnd::Stopped),
+                Step::Held => return Ok(CycleEnd::Held(candidate_of(&cycle)?)),
             }
             failpoint::hit(&format!("cycle.{next}"))?;
         }
@@ -147,11 +150,14 @@ fn is_promoted(cycle: &Cycle) -> bool {
     cycle.outcome == Some(CycleOutcome::Promoted)
 }
 
+fn candidate_of(cycle: &Cycle) -> anyhow::Result<AdapterId> {
+    cycle.candidate.clone().with_context(|| format!("cycle {} has no candidate", cycle.id))
+}
+
 fn end_of(cycle: &Cycle) -> anyhow::Result<CycleEnd> {
-    let candidate = || cycle.candidate.clone().with_context(|| format!("cycle {} has no candidate", cycle.id));
     match cycle.outcome.clone() {
-        Some(CycleOutcome::Promoted) => Ok(CycleEnd::Promoted(candidate()?)),
-        Some(CycleOutcome::Rejected) => Ok(CycleEnd::Rejected(candidate()?)),
+        Some(CycleOutcome::Promoted) => Ok(CycleEnd::Promoted(candidate_of(cycle)?)),
+        Some(CycleOutcome::Rejected) => Ok(CycleEnd::Rejected(candidate_of(cycle)?)),
         Some(CycleOutcome::Failed { reason, remedy }) => Ok(CycleEnd::Failed { reason, remedy }),
         Some(CycleOutcome::Aborted { reason }) => Ok(CycleEnd::Aborted { reason }),
         None => bail!("cycle {} ended without an outcome", cycle.id),

@@ -233,6 +233,7 @@ fn of_registry(error: &RegistryError) -> Option<Verdict> {
         | RegistryError::CycleClosed(_)
         | RegistryError::WrongPhase { .. }
         | RegistryError::AlreadyPromoted(_)
+        | RegistryError::NothingHeld(_)
         | RegistryError::Mismatch { .. }
         | RegistryError::UnknownAdapter(_)
         | RegistryError::AlreadyChampion(_)

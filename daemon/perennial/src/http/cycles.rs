@@ -13,7 +13,7 @@ use super::{
     asked::{parse, read},
 };
 use crate::{
-    answers::{Abort, Aborting, BY_HAND, CycleRow, CycleShown, Requeued, Started},
+    answers::{Abort, Aborting, Answered, BY_HAND, CycleRow, CycleShown, HoldWord, NO_REASON, Requeued, Started},
     ports::Daemon,
 };
 
@@ -54,6 +54,37 @@ pub(super) async fn abort(
     let reason = if reason.is_empty() { BY_HAND.to_owned() } else { reason };
     daemon.abort_cycle(cycle, reason).await?;
     Ok((StatusCode::ACCEPTED, Json(Aborting { cycle })))
+}
+
+/// Puts the candidate that waits in service.
+pub(super) async fn approve(
+    State(daemon): State<Arc<dyn Daemon>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Answered>), ApiError> {
+    answer(&*daemon, &id, true, &body).await
+}
+
+/// Does not want the candidate that waits.
+pub(super) async fn decline(
+    State(daemon): State<Arc<dyn Daemon>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Answered>), ApiError> {
+    answer(&*daemon, &id, false, &body).await
+}
+
+async fn answer(
+    daemon: &dyn Daemon,
+    id: &str,
+    approves: bool,
+    body: &Bytes,
+) -> Result<(StatusCode, Json<Answered>), ApiError> {
+    let cycle = parse(id)?;
+    let HoldWord { reason } = read(body)?;
+    let reason = if reason.is_empty() { NO_REASON.to_owned() } else { reason };
+    daemon.answer_hold(cycle, approves, reason).await?;
+    Ok((StatusCode::ACCEPTED, Json(Answered { cycle })))
 }
 
 /// Gives a cycle's samples back.

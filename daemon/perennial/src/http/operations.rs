@@ -4,7 +4,7 @@ use perennial_types::{CycleId, Domain};
 
 use super::{Code, health::METRICS_TYPE, operation::Operation};
 use crate::answers::{
-    Abort, Aborting, AdapterRow, AdapterShown, Anchor, CycleRow, CycleShown, Drift, IntakeReport, Lines, Listing, Pins,
+    Abort, Aborting, AdapterRow, AdapterShown, Anchor, Answered, CycleRow, CycleShown, Drift, HoldWord, IntakeReport, Lines, Listing, Pins,
     Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
 };
 
@@ -165,6 +165,26 @@ pub(super) fn abort() -> Operation {
         .accepts()
         .answers_such_as(&Aborting { cycle: CycleId(7) })
         .problems(&[Code::Refused])
+}
+
+pub(super) fn approve() -> Operation {
+    Operation::new("Puts a candidate in service that passed the gate and waits for a person's word.")
+        .of::<schemas::CycleId>("id", CYCLE)
+        .takes(&HoldWord { reason: "read its answers".to_owned() })
+        .accepts()
+        .answers_such_as(&Answered { cycle: CycleId(7) })
+        .problems(&[Code::Refused])
+}
+
+pub(super) fn decline() -> Operation {
+    Operation::new(
+        "Rejects a candidate that passed the gate and waits for a person's word; its samples are new again, as after a refusal.",
+    )
+    .of::<schemas::CycleId>("id", CYCLE)
+    .takes(&HoldWord { reason: "too blunt".to_owned() })
+    .accepts()
+    .answers_such_as(&Answered { cycle: CycleId(7) })
+    .problems(&[Code::Refused])
 }
 
 pub(super) fn requeue() -> Operation {

@@ -47,6 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/cycles/{id}", read, cycles::show, docs::cycle()),
         get("/v1/cycles/{id}/gate", read, cycles::gate, docs::gate()),
         post("/v1/cycles/{id}/abort", operate, Content::Json, cycles::abort, docs::abort()),
+        post("/v1/cycles/{id}/approve", operate, Content::Json, cycles::approve, docs::approve()),
+        post("/v1/cycles/{id}/decline", operate, Content::Json, cycles::decline, docs::decline()),
         post("/v1/cycles/{id}/requeue", operate, Content::Json, cycles::requeue, docs::requeue()),
     ]
 }

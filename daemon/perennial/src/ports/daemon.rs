@@ -87,6 +87,9 @@ pub(crate) trait Daemon: Send + Sync {
     /// Aborts a cycle: it is asked for durably when this returns, and done at the cycle's next safe point.
     fn abort_cycle(&self, cycle: CycleId, reason: String) -> Asked<()>;
 
+    /// A person's word on a candidate that waits: kept durably when this returns, and carried out then.
+    fn answer_hold(&self, cycle: CycleId, approves: bool, reason: String) -> Asked<()>;
+
     /// Gives a cycle's samples back, and says how many.
     fn requeue(&self, cycle: CycleId) -> Asked<u64>;
 }

@@ -20,7 +20,7 @@ use perennial_registry::Registry;
 use perennial_types::{AdapterId, CycleId};
 
 use crate::{
-    answers::Drift,
+    answers::{Drift, Held},
     config::{Config, SharedConfig},
     publishing::Publishing,
     state::StateDir,
@@ -177,6 +177,12 @@ pub(crate) trait Cycles: Send + Sync {
     /// Asks for a cycle to be aborted: durable when this returns, and done by the run under way once it is told to stop, or
     /// else by the next one.
     fn request_abort(&self, cycle: CycleId, reason: &str) -> anyhow::Result<()>;
+
+    /// The candidate of the unfinished cycle, where it waits for a person's word and nothing else can be done.
+    fn held(&self) -> anyhow::Result<Option<Held>>;
+
+    /// A person's word on the candidate that waits: durable when this returns, and carried out by the next run of its cycle.
+    fn answer_hold(&self, cycle: CycleId, approves: bool, reason: &str) -> anyhow::Result<()>;
 
     /// What the gate says of an ended cycle under the configuration in force, from the scores that are kept.
     fn decide_anew(&self, cycle: CycleId) -> anyhow::Result<Report>;

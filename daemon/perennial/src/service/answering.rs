@@ -172,6 +172,18 @@ impl Daemon for Handle {
         abort.boxed()
     }
 
+    fn answer_hold(&self, cycle: CycleId, approves: bool, reason: String) -> Asked<()> {
+        let (commands, asked) =
+            (self.commands.clone(), self.answer(move |_, ports| ports.cycles.answer_hold(cycle, approves, &reason)));
+        let answer = async move {
+            asked.await?;
+            // A daemon that stops leaves it to the next one, which finds it in the registry.
+            let _ = commands.send(Command::CarryOut(cycle)).await;
+            Ok(())
+        };
+        answer.boxed()
+    }
+
     fn requeue(&self, cycle: CycleId) -> Asked<u64> {
         self.answer(move |_, ports| ports.cycles.requeue(cycle))
     }

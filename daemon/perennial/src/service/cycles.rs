@@ -74,7 +74,9 @@ impl Service {
             Command::StartCycle(reply) => self.start_cycle(Which::Asked(reply)),
             // The registry knows that it is to end: its run looks there when it stops, or before it does anything.
             Command::EndCycle(_) if self.cycle_runs => self.cycle_stop.set(),
-            Command::EndCycle(cycle) => self.start_cycle(Which::Continue(cycle)),
+            // One that runs looks there before it decides, or goes on at the next look.
+            Command::CarryOut(_) if self.cycle_runs => {}
+            Command::EndCycle(cycle) | Command::CarryOut(cycle) => self.start_cycle(Which::Continue(cycle)),
         }
     }
 
@@ -93,7 +95,7 @@ impl Service {
                 self.tell_champion();
             }
             Ok(CycleEnd::Rejected(_)) => self.unpause(),
-            Ok(CycleEnd::Stopped) => {}
+            Ok(CycleEnd::Stopped | CycleEnd::Held(_)) => {}
             // What failed, or was called off, would otherwise begin again at once with the same samples.
             Ok(CycleEnd::Failed { .. } | CycleEnd::Aborted { .. }) | Err(_) => self.pause(),
         }

@@ -25,6 +25,8 @@ pub(super) enum Command {
     StartCycle(oneshot::Sender<Result<CycleId, AskError>>),
     /// Bring the cycle that is to be aborted to its end.
     EndCycle(CycleId),
+    /// Carry out a person's word on the candidate of this cycle.
+    CarryOut(CycleId),
 }
 
 impl Handle {

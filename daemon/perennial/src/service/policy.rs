@@ -19,6 +19,9 @@ pub(crate) struct Situation {
     pub(crate) oldest_ms: Option<i64>,
     /// The cycle that was begun and not ended.
     pub(crate) unfinished: Option<CycleId>,
+    /// When its candidate is declined where nobody says anything, in milliseconds since the Unix epoch; `None` where it waits for
+    /// nobody.
+    pub(crate) held_until_ms: Option<i64>,
     /// Whether somebody asks for a cycle.
     pub(crate) is_asked: bool,
     /// Whether what comes in has drifted, and that may begin a cycle.
@@ -43,9 +46,12 @@ pub(crate) enum Step {
 
 /// What the policy says.
 pub(crate) fn next(policy: &config::Cycle, situation: &Situation) -> Step {
-    let Situation { now_ms, waiting, oldest_ms, unfinished, is_asked, is_drifted, retry_ms } = *situation;
+    let Situation { now_ms, waiting, oldest_ms, unfinished, held_until_ms, is_asked, is_drifted, retry_ms } = *situation;
     if let Some(retry_ms) = retry_ms.filter(|&retry_ms| retry_ms > now_ms) {
         return Step::Wait { until_ms: Some(retry_ms) };
+    }
+    if let Some(until_ms) = held_until_ms.filter(|&until_ms| until_ms > now_ms && !is_asked) {
+        return Step::Wait { until_ms: Some(until_ms) };
     }
     if let Some(cycle) = unfinished {
         return Step::Continue(cycle);
@@ -106,6 +112,20 @@ mod tests {
     fn unfinished_cycle_goes_first() {
         let situation = Situation { waiting: 1000, unfinished: Some(CycleId(3)), ..Default::default() };
         assert_eq!(step(situation), Step::Continue(CycleId(3)));
+    }
+
+    #[test]
+    fn a_candidate_that_waits_lets_nothing_else_begin_until_its_time_is_up() {
+        let held = Situation {
+            waiting: 1000,
+            unfinished: Some(CycleId(3)),
+            held_until_ms: Some(500),
+            is_drifted: true,
+            ..Default::default()
+        };
+        assert_eq!(step(Situation { now_ms: 499, ..held }), Step::Wait { until_ms: Some(500) });
+        assert_eq!(step(Situation { now_ms: 500, ..held }), Step::Continue(CycleId(3)));
+        assert_eq!(step(Situation { is_asked: true, ..held }), Step::Continue(CycleId(3)), "who asks is told");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     ports::{Context, Cycles},
     service::policy::Situation,
     stuck,
-    telemetry::{DiskLooked, RejectedInARow, SamplesUntrained, SamplesWaiting, SetAsideCount, Standing},
+    telemetry::{DiskLooked, HeldStanding, RejectedInARow, SamplesUntrained, SamplesWaiting, SetAsideCount, Standing},
     untrained,
 };
 
@@ -41,11 +41,14 @@ pub(super) fn look(
         let untrained = untrained::waiting(&context.config.current(), &context.registry)?;
         context.telemetry.emit_quietly(SamplesUntrained(&untrained));
     }
+    let held = cycles.held()?;
+    context.telemetry.emit_quietly(HeldStanding(held.as_ref()));
     Ok(Situation {
         now_ms: clock::now_ms(),
         waiting: waiting.may_begin(),
         oldest_ms: waiting.oldest_ms,
         unfinished: cycles.unfinished()?,
+        held_until_ms: held.map(|held| held.until_ms),
         is_asked: false,
         is_drifted: is_drifted(context, drifted_ms)?,
         retry_ms,

@@ -2,7 +2,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use super::ProgressBar;
+use super::{ProgressBar, journal::Journal};
 use crate::config::{LevelError, Log, LogFormat, log_filter};
 
 /// What can be changed about the log while it runs.
@@ -21,7 +21,8 @@ pub(crate) enum LogError {
     Gone(#[from] reload::Error),
 }
 
-/// Sends log lines to standard error: text for a person at a terminal, JSON otherwise, unless the configuration says.
+/// Sends log lines to standard error: text for a person at a terminal, JSON otherwise, unless the configuration says; to systemd's journal
+/// with a field each where standard error goes there.
 ///
 /// # Errors
 /// Where the level is no filter, or a log was set up before.
@@ -30,6 +31,10 @@ pub(crate) fn init(log: &Log, progress: &ProgressBar) -> Result<LogControl, LogE
     let subscriber = tracing_subscriber::registry().with(filter);
     let format = tracing_subscriber::fmt::layer().with_writer(progress.writer());
     let terminal = std::io::stderr().is_terminal();
+    if let (LogFormat::Auto, Some(journal)) = (log.format, Journal::of_standard_error()) {
+        subscriber.with(journal).try_init()?;
+        return Ok(LogControl(handle));
+    }
     match log.format {
         LogFormat::Json => subscriber.with(format.json().flatten_event(true)).try_init()?,
         LogFormat::Auto if !terminal => subscriber.with(format.json().flatten_event(true)).try_init()?,

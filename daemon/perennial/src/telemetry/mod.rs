@@ -3,6 +3,7 @@
 
 mod activity;
 mod events;
+mod journal;
 mod labels;
 mod log;
 mod metrics;

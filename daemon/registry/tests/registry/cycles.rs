@@ -1,6 +1,6 @@
 //! The phases of a cycle and its decision.
 
-use perennial_registry::{AdapterState, CycleOutcome, NewDecision, Phase, Product, RegistryError};
+use perennial_registry::{AdapterState, CycleOutcome, Hold, HoldAnswer, NewDecision, Phase, Product, RegistryError};
 use serde_json::json;
 
 use crate::{common::*, cycle, evaluated, open};
@@ -49,6 +49,25 @@ fn a_decision_on_other_fingerprints_is_refused() {
     record(&registry, cycle, Product::Decided(&right)).unwrap();
     assert_eq!(registry.champion().unwrap(), Some(adapter_id("w")));
     assert!(matches!(registry.abort_cycle(cycle, "late", 0).unwrap_err(), RegistryError::AlreadyPromoted(_)));
+}
+
+#[test]
+fn a_candidate_waits_once_it_was_evaluated_and_a_word_is_given_once() {
+    let (_folder, _, registry) = open();
+    let unready = registry.begin_cycle(&new_cycle(), 1).unwrap();
+    assert!(matches!(registry.hold(unready, 2).unwrap_err(), RegistryError::NothingHeld(_)));
+    registry.fail_cycle(unready, "disk full", "", 3).unwrap();
+    let cycle = evaluated(&registry, "w");
+    let no = HoldAnswer { approves: false, reason: "too blunt".to_owned(), at_ms: 9 };
+    assert!(matches!(registry.answer_hold(cycle, &no).unwrap_err(), RegistryError::NothingHeld(_)));
+    assert_eq!(registry.hold_of(cycle).unwrap(), None);
+    let hold = Hold { cycle, at_ms: 5, answer: None };
+    assert_eq!(registry.hold(cycle, 5).unwrap(), hold);
+    assert_eq!(registry.hold(cycle, 7).unwrap(), hold, "it has waited since the first time");
+    registry.answer_hold(cycle, &no).unwrap();
+    let yes = HoldAnswer { approves: true, ..no.clone() };
+    assert!(registry.answer_hold(cycle, &yes).is_err(), "the first word counts");
+    assert_eq!(registry.hold_of(cycle).unwrap(), Some(Hold { answer: Some(no), ..hold }));
 }
 
 #[test]

@@ -48,6 +48,26 @@ async fn a_stopped_cycle_goes_on_at_the_next_start_and_an_ailing_one_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_waits_for_a_word_and_nothing_begins_meanwhile() {
+    let fake = Fake { holds: true.into(), ..Fake::default() };
+    let running = Running::start(fake, |config| config.cycle.samples_min = 1).await;
+    running.post("/v1/samples", "1\n").await;
+    let held = async |running: &Running| running.get("/v1/status").await.1.contains(r#""held":{"cycle":1"#);
+    running.until("the candidate waits", held).await;
+    running.post("/v1/samples", "2\n").await;
+    let (_, metrics) = running.get("/metrics").await;
+    assert!(metrics.contains("perennial_cycle_held_until_timestamp_seconds 9000000000"), "{metrics}");
+    assert_eq!(running.begun(), 1);
+    let (status, refusal) = running.post("/v1/cycles/7/approve", "").await;
+    assert!(status >= 400, "{refusal}");
+    running.fake.may_end.store(true, SeqCst);
+    let (status, answered) = running.post("/v1/cycles/1/approve", r#"{"reason": "looked at it"}"#).await;
+    assert_eq!((status, answered["cycle"].as_u64()), (202, Some(1)));
+    running.until("the next cycle", async |running| running.begun() == 2).await;
+    assert_eq!(running.stop().await, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_starts_a_cycle_where_it_may_and_enough_waits() {
     for may in [false, true] {
         let fake = Fake { drifts: true.into(), ..Fake::default() };

@@ -5,7 +5,7 @@ use perennial_types::CycleId;
 
 use super::*;
 use crate::{
-    answers::{Drift, DriftScore},
+    answers::{Drift, DriftScore, Held},
     ports::{CycleEnd, DriftWatch},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Fake {
     pub(super) fails: AtomicBool,
     pub(super) abort: AtomicBool,
     pub(super) hangs: AtomicBool,
+    /// Whether its candidate waits for a person's word.
+    pub(super) holds: AtomicBool,
     /// Whether what comes in has drifted.
     pub(super) drifts: AtomicBool,
     /// How often that was measured.
@@ -145,6 +147,9 @@ impl Cycles for Fake {
     }
 
     fn run(&self, _cycle: CycleId, stop: &Stop) -> anyhow::Result<CycleEnd> {
+        if self.holds.load(SeqCst) {
+            return Ok(CycleEnd::Held("0123456789ab".parse()?));
+        }
         while !self.may_end.load(SeqCst) {
             if self.abort.load(SeqCst) && (stop.is_set() || self.fails.load(SeqCst)) {
                 self.unfinished.store(0, SeqCst);
@@ -158,6 +163,19 @@ impl Cycles for Fake {
         }
         self.unfinished.store(0, SeqCst);
         Ok(CycleEnd::Promoted("0123456789ab".parse()?))
+    }
+
+    fn held(&self) -> anyhow::Result<Option<Held>> {
+        let waits = self.holds.load(SeqCst) && self.unfinished.load(SeqCst) > 0;
+        let adapter = "0123456789ab".parse()?;
+        let cycle = CycleId(self.unfinished.load(SeqCst));
+        Ok(waits.then_some(Held { cycle, adapter, since_ms: 1, until_ms: 9_000_000_000_000 }))
+    }
+
+    fn answer_hold(&self, cycle: CycleId, _approves: bool, _reason: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(self.unfinished.load(SeqCst) == cycle.0, "nothing waits");
+        self.holds.store(false, SeqCst);
+        Ok(())
     }
 
     fn decide_anew(&self, _cycle: CycleId) -> anyhow::Result<perennial_gate::Report> {

@@ -59,6 +59,10 @@ impl Event for CycleEnded<'_> {
                 info!(%cycle, "cycle stopped at a safe point; it goes on at the next start");
                 ("stopped", None)
             }
+            Ok(CycleEnd::Held(adapter)) => {
+                info!(%cycle, %adapter, "cycle waits for a person's word");
+                ("held", None)
+            }
             Ok(CycleEnd::Failed { reason, remedy }) => {
                 error!(%cycle, reason, remedy, "cycle failed: its samples wait for the next");
                 ("failed", Some(format!("cycle {cycle} failed: {}", sentence(reason, remedy))))

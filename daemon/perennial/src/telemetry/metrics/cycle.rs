@@ -18,6 +18,7 @@ pub(crate) struct CycleMetrics {
     pub(crate) failed_in_a_row: IntGauge,
     pub(crate) rejected_in_a_row: IntGauge,
     pub(crate) stuck_since: Gauge,
+    pub(crate) held_until: Gauge,
     pub(crate) set_aside: IntGauge,
     pub(crate) refused: IntGauge,
     pub(crate) returned: IntCounterVec,
@@ -35,7 +36,7 @@ impl CycleMetrics {
             phase_duration.with_label_values(&[name]);
         }
         let ended = counters(registry, "perennial_cycle_runs_total", "Runs of a cycle by how they ended.", "outcome")?;
-        zero(&ended, &["promoted", "rejected", "stopped", "failed", "aborted", "error"]);
+        zero(&ended, &["promoted", "rejected", "stopped", "held", "failed", "aborted", "error"]);
         let failures =
             counters(registry, "perennial_cycle_failures_total", "Runs that failed, by what that means.", "kind")?;
         zero(&failures, &FailureKind::ALL.map(FailureKind::as_str));
@@ -49,6 +50,7 @@ impl CycleMetrics {
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let since =
             "Since when training does not get on: since the first error, or the first failed cycle; 0: it does.";
+        let until = "When the candidate that waits for a person's word is declined where nobody gives it; 0: none waits.";
         Ok(Self {
             phase,
             phase_duration,
@@ -70,6 +72,7 @@ impl CycleMetrics {
                 "Candidates that the gate refused since it last let one into service, 30 at most.",
             )?,
             stuck_since: register(registry, Gauge::new("perennial_cycle_stuck_since_timestamp_seconds", since)?)?,
+            held_until: register(registry, Gauge::new("perennial_cycle_held_until_timestamp_seconds", until)?)?,
             set_aside: gauge(
                 "perennial_cycle_set_aside_samples",
                 "Samples that nothing can be learned from as things are.",
