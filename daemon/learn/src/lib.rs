@@ -6,6 +6,7 @@
 //! - [`model`]: reading a base model (Hugging Face folder or GGUF file) and its decoder.
 //! - [`tokenize`]: tokenizer, chat template, and samples as tokens.
 //! - [`adapter`]: LoRA adapters in PEFT's files.
+//! - [`export`]: adapters in the forms that others load, alone or merged into their base model.
 //! - [`train`]: supervised fine-tuning, and learning from rewards, with checkpoints.
 //! - [`generate`]: batched generation and scoring.
 //! - [`rollout`]: groups of completions per prompt, with their log-probabilities, to learn from.
@@ -15,6 +16,7 @@
 pub mod adapter;
 pub mod compute;
 pub mod embed;
+pub mod export;
 pub mod generate;
 pub mod model;
 pub mod rollout;

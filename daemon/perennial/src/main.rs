@@ -16,6 +16,7 @@ mod draw;
 mod drift;
 mod engine;
 mod evaluation;
+mod exports;
 mod failure;
 mod files;
 mod http;

@@ -71,6 +71,9 @@ pub enum PublishError {
         /// What it does, and how to mend it.
         problem: String,
     },
+    /// The champion cannot be had in the form that the target loads.
+    #[error("the champion cannot be exported: {0}")]
+    Export(#[source] Box<dyn Error + Send + Sync>),
     /// A test asked for a failure at this step.
     #[error("{step}: {source}")]
     Step {

@@ -5,6 +5,7 @@
 //! - [`Reconciler`]: the one who brings targets to serve the wish: each by one thread at a time, a bounded number of times with
 //!   growing pauses, and idempotent, so that a crash between any two steps does no harm.
 //! - [`http`]: what targets behind HTTP share.
+//! - [`Exporter`]: what targets ask of the program around where their servers do not load PEFT's files.
 //! - [`Ledger`]: what the reconciler asks of the registry, which this crate does not know.
 //!
 //! Nothing here starts a thread, and tries go by the time that the caller gives; a clock is read only for the timestamps that a
@@ -12,10 +13,13 @@
 
 mod error;
 mod event;
+mod exporter;
 pub mod http;
 mod kinds;
 mod ledger;
 mod link;
+mod probe;
+mod program;
 mod publisher;
 mod reconciler;
 mod remote;
@@ -26,6 +30,7 @@ mod testing;
 mod wish;
 
 pub use error::PublishError;
+pub use exporter::Exporter;
 pub use kinds::*;
 pub use ledger::{Ledger, LedgerError};
 pub use link::{astray, current};

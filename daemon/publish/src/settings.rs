@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use crate::Publisher;
+use crate::{Exporter, Publisher};
 
 /// What the keys of a kind can do: each kind's configuration stands in its own file.
 pub trait Settings {
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub adapters: PathBuf,
     /// The state directory's folder for production to read.
     pub export: PathBuf,
+    /// Who writes adapters in other forms than PEFT's.
+    pub exporter: Arc<dyn Exporter>,
     /// For what only exists as async code. Publishers are called on plain threads, where `block_on` is allowed.
     pub runtime: tokio::runtime::Handle,
 }

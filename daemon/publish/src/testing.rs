@@ -21,7 +21,7 @@ pub(crate) fn wish(change: u64, champion: Option<&str>) -> Wish {
         let files = Fingerprint::of(weights.as_bytes());
         let adapter = AdapterId::of(&files);
         let folder = Path::new("/adapters").join(adapter.to_string());
-        Champion { adapter, files, folder, cycle: CycleId(7) }
+        Champion { adapter, files, folder, base: Fingerprint::of(b"base"), cycle: CycleId(7) }
     });
     Wish { change, at_ms: 1_000, reason: "passed".to_owned(), champion, previous: None }
 }

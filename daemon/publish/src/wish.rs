@@ -26,6 +26,8 @@ pub struct Champion {
     pub files: Fingerprint,
     /// Its folder, in PEFT's format, which never changes.
     pub folder: PathBuf,
+    /// The fingerprint of the base model that it was trained on.
+    pub base: Fingerprint,
     /// The cycle that trained it.
     pub cycle: CycleId,
 }

@@ -59,6 +59,31 @@ impl Adapter {
         self.sites.get(&(layer, projection))
     }
 
+    /// Changes the weight of a linear layer, `[out, in]`, so that the layer alone gives what it gives with the adapter. Without effect
+    /// where the layer has none.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be read, or the weight is of another shape.
+    pub(crate) fn merge_into(
+        &self,
+        (layer, projection): (usize, Projection),
+        weight: &mut [f32],
+    ) -> Result<(), AdapterError> {
+        let Some(site) = self.get(layer, projection) else { return Ok(()) };
+        let kind = self.config.kind.delta();
+        let widths = kind.widths(&site.shapes());
+        if widths.is_none_or(|(inputs, outputs)| inputs * outputs != weight.len()) {
+            let path = projection.module_path(layer);
+            return Err(AdapterError::Mismatch(format!(
+                "{path} has {:?}, but the layer {}",
+                site.shapes(),
+                weight.len()
+            )));
+        }
+        kind.merge(&self.config, weight, &site.values()?);
+        Ok(())
+    }
+
     /// Its shape: rank, scale, kind and target modules.
     pub fn config(&self) -> &LoraConfig {
         &self.config

@@ -59,6 +59,19 @@ impl Model {
         Self::load_from(path, precision, &WeightCache::new(Some(cache)))
     }
 
+    /// The fingerprint that a model has once it is loaded, of its weight files as they lie. With a `cache` they are read only where
+    /// they changed since they were last.
+    ///
+    /// # Errors
+    /// Where there are none, or they cannot be read.
+    pub fn fingerprint_of(path: &Path, cache: Option<&Path>) -> Result<Fingerprint, ModelError> {
+        let files = match ModelSource::find(path)? {
+            ModelSource::HfFolder(folder) => safetensors::weight_files(&folder)?,
+            ModelSource::Gguf(file) => vec![file],
+        };
+        WeightCache::new(cache).fingerprint(&files)
+    }
+
     /// Reads a GGUF file that lies in memory, as [`load`](Self::load) reads one on the disk.
     ///
     /// # Errors

@@ -47,11 +47,16 @@ impl Projection {
 
     /// The path of the module in a Hugging Face model: `model.layers.0.self_attn.q_proj`.
     pub fn module_path(self, layer: usize) -> String {
+        format!("model.layers.{layer}.{}", self.path_in_layer())
+    }
+
+    /// The same within its layer: `self_attn.q_proj`.
+    pub fn path_in_layer(self) -> String {
         let block = match self {
             Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
             Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
         };
-        format!("model.layers.{layer}.{block}.{}", self.as_str())
+        format!("{block}.{}", self.as_str())
     }
 
     /// Inputs and outputs of this layer in a model.

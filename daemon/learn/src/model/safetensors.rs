@@ -100,6 +100,11 @@ impl Shards<'_> {
         Ok(shapes)
     }
 
+    /// The name, shape and type of each tensor.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (String, Vec<usize>, Dtype)> {
+        self.infos().map(|(_, name, info)| (name.clone(), info.shape.clone(), info.dtype))
+    }
+
     /// Whether all matrices are stored in this precision, so that none has to be converted.
     pub(super) fn are_in(&self, precision: Precision) -> bool {
         self.infos().all(|(_, _, info)| info.shape.len() != 2 || precision_of(info.dtype) == Some(precision))

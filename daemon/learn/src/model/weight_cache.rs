@@ -65,7 +65,7 @@ impl<'a> WeightCache<'a> {
     }
 
     /// blake3 of a single weight file, exactly what `b3sum` prints; of several, the fingerprint of theirs in order.
-    fn fingerprint(&self, files: &[PathBuf]) -> Result<Fingerprint, ModelError> {
+    pub(super) fn fingerprint(&self, files: &[PathBuf]) -> Result<Fingerprint, ModelError> {
         let each = files.par_iter().map(|file| self.fingerprint_of(file)).collect::<Result<Vec<_>, ModelError>>()?;
         if let [single] = each.as_slice() {
             return Ok(*single);

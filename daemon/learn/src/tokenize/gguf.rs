@@ -11,13 +11,14 @@ use super::{ChatTemplate, EndReason, SpecialTokens, Tokenizer, TokenizerError, p
 use crate::metadata::{KeyError, Metadata, required};
 
 /// Values of `tokenizer.ggml.token_type`.
-const TYPE_CONTROL: usize = 3;
-const TYPE_USER_DEFINED: usize = 4;
-const TYPE_UNUSED: usize = 5;
+pub(super) const TYPE_NORMAL: usize = 1;
+pub(super) const TYPE_CONTROL: usize = 3;
+pub(super) const TYPE_USER_DEFINED: usize = 4;
+pub(super) const TYPE_UNUSED: usize = 5;
 
 /// Texts with which published models end a turn or a generation. Few converters write the key for it, so llama.cpp goes by these
 /// texts too, and so do we (`src/llama-vocab.cpp`, the ids that end a generation).
-const WELL_KNOWN_ENDS: [&str; 21] = [
+pub(super) const WELL_KNOWN_ENDS: [&str; 21] = [
     "<|eot_id|>",
     "<|im_end|>",
     HARMONY_END,

@@ -32,6 +32,9 @@ const QWEN_2_WORDS: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 impl Recipe {
+    /// A name of each.
+    pub(super) const NAMES: [&str; 4] = ["smollm", "gpt-2", "llama-bpe", "qwen2"];
+
     /// An unknown name is an error: another way of cutting words would give wrong tokens without a word.
     pub(super) fn named(name: &str) -> Result<Self, TokenizerError> {
         let plain = ByteLevel::new(false, true, true);

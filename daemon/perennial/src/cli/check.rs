@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use perennial_gate::{
@@ -13,6 +13,7 @@ use super::{changed, model_tokens, output, readings, session::Session};
 use crate::{
     config::{self, Config, RewardPlugin},
     cycle::{self, preflight},
+    exports::ModelExporter,
     lock::{DaemonFile, StateLock},
     models, replay,
     rewards::Plugins,
@@ -249,8 +250,12 @@ fn domains(session: &Session) -> anyhow::Result<usize> {
 /// Where the champion goes, and whether it could.
 fn targets(session: &Session) -> anyhow::Result<String> {
     let (state, runtime) = (session.state(), Builder::new_current_thread().build()?);
-    let surroundings =
-        Surroundings { adapters: state.adapters(), export: state.export(), runtime: runtime.handle().clone() };
+    let surroundings = Surroundings {
+        adapters: state.adapters(),
+        export: state.export(),
+        exporter: Arc::new(ModelExporter(session.config().model.clone())),
+        runtime: runtime.handle().clone(),
+    };
     let mut found = Vec::new();
     for target in session.config().targets() {
         let publisher = target.settings().open(&surroundings);

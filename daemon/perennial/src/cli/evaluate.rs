@@ -31,10 +31,7 @@ pub(super) struct Evaluate {
 impl Evaluate {
     /// Asks here, beside a daemon too: nothing is changed but the answers that are kept.
     pub(super) fn run(self, session: &Session) -> anyhow::Result<()> {
-        if !session.state().database().is_file() {
-            let state = session.state().root().display();
-            bail!("there is nothing at {state} yet: `perennial ingest` or `perennial run` begins there");
-        }
+        session.require_state()?;
         let progress = ProgressBar::on_terminal();
         session.log_beside(&progress)?;
         let parts = session.parts(None, progress)?;

@@ -11,6 +11,7 @@ mod data;
 mod drift;
 mod evaluate;
 mod exit;
+mod export;
 mod gate;
 mod generate;
 mod hold;
@@ -91,6 +92,8 @@ enum Command {
     Approve(hold::HoldCommand),
     /// Reject the candidate that passed the gate and waits for a person's word
     Decline(hold::HoldCommand),
+    /// Write an adapter in the form of another program, alone or merged into its base model
+    Export(export::Export),
     /// Put an adapter in service by hand
     Promote(champion::Promote),
     /// Pin the anchor: what a person accepted, and no candidate may fall behind; or show it
@@ -219,6 +222,7 @@ fn carry_out(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Evaluate(evaluate) => evaluate.run(&session)?,
         Command::Approve(hold) => return Ok(hold.run(&session, true)?.into()),
         Command::Decline(hold) => return Ok(hold.run(&session, false)?.into()),
+        Command::Export(export) => export.run(&session)?,
         Command::Promote(promote) => promote.run(&session)?,
         Command::Pin(pin) => pin.run(&session)?,
         Command::Rollback(rollback) => rollback.run(&session)?,

@@ -98,11 +98,20 @@ impl Session {
         if let Some(daemon) = DaemonFile::find(&self.state) {
             return Ok(Answerer::Daemon(self.client(&daemon)?));
         }
+        self.require_state()?;
+        Ok(Answerer::Here(Box::new(self.parts(None, ProgressBar::hidden())?)))
+    }
+
+    /// That something was begun in the state directory.
+    ///
+    /// # Errors
+    /// Where nothing was.
+    pub(super) fn require_state(&self) -> anyhow::Result<()> {
         if !self.state.database().is_file() {
             let state = self.state.root().display();
-            anyhow::bail!("there is nothing at {state} yet: `perennial ingest` or `perennial run` begins there");
+            bail!("there is nothing at {state} yet: `perennial ingest` or `perennial run` begins there");
         }
-        Ok(Answerer::Here(Box::new(self.parts(None, ProgressBar::hidden())?)))
+        Ok(())
     }
 
     /// The daemon if one runs, else the parts under the lock, for a command that writes. `what` is what others are told

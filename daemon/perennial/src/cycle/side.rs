@@ -51,19 +51,27 @@ impl Side {
         })
     }
 
+    /// The folder of its adapter, verified; `None` for the base model.
+    ///
+    /// # Errors
+    /// Where it is unknown or damaged.
+    pub(crate) fn folder(&self, state: &StateDir, registry: &Registry) -> anyhow::Result<Option<PathBuf>> {
+        match (self, self.files(registry)?) {
+            (Self::Stored(id), Some(files)) => {
+                store::verify_adapter(&state.adapters(), &files)?;
+                Ok(Some(state.adapter(id)))
+            }
+            (Self::Folder(folder, _), _) => Ok(Some(folder.clone())),
+            _ => Ok(None),
+        }
+    }
+
     /// Its adapter, verified and fit for this model; `None` for the base model.
     ///
     /// # Errors
     /// Where it is unknown, damaged, or of another model.
     pub(crate) fn load(&self, state: &StateDir, registry: &Registry, model: &Model) -> anyhow::Result<Option<Adapter>> {
-        let folder = match (self, self.files(registry)?) {
-            (Self::Stored(id), Some(files)) => {
-                store::verify_adapter(&state.adapters(), &files)?;
-                state.adapter(id)
-            }
-            (Self::Folder(folder, _), _) => folder.clone(),
-            _ => return Ok(None),
-        };
+        let Some(folder) = self.folder(state, registry)? else { return Ok(None) };
         let adapter = Adapter::load_peft(&folder)?;
         adapter.check_fits(&model.config)?;
         Ok(Some(adapter))

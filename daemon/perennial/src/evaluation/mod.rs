@@ -12,7 +12,7 @@ use perennial_gate::{Answers, Metric, Policy, Suite, SuiteReport, SuiteScores, c
 use perennial_learn::model::Model;
 use serde::Serialize;
 
-pub(crate) use self::{beside::check_room, table::render};
+pub(crate) use self::{beside::check_room, table::render, who::adapter_of};
 use self::{interval::of_scores, which::suites, who::contestants};
 use crate::{
     cycle::{policy, preflight, side::Asker},

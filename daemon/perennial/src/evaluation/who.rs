@@ -1,13 +1,39 @@
 //! Whom somebody means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use perennial_registry::store;
-use perennial_types::{AdapterId, CycleId};
+use perennial_types::{AdapterId, CycleId, Fingerprint};
 
 use super::ADAPTERS_MAX;
 use crate::{cycle::side::Side, pin, ports::Context};
+
+/// An adapter by its word.
+pub(crate) struct KnownAdapter {
+    /// What it is told by.
+    pub(crate) name: String,
+    /// Its folder, verified.
+    pub(crate) folder: PathBuf,
+    /// The fingerprint of the base model that it was trained on, where the registry knows it.
+    pub(crate) trained_on: Option<Fingerprint>,
+}
+
+/// The adapter that somebody means.
+///
+/// # Errors
+/// Where there is none, or it is the base model alone.
+pub(crate) fn adapter_of(context: &Context, word: &str) -> anyhow::Result<KnownAdapter> {
+    let (name, side) = contestant(context, word)?;
+    let Some(folder) = side.folder(&context.state, &context.registry)? else {
+        bail!("{word} is the base model alone: there is no adapter (`perennial model export` writes the base model)");
+    };
+    let known = match &side {
+        Side::Stored(id) => context.registry.adapter(id)?,
+        Side::Base | Side::Folder(..) => None,
+    };
+    Ok(KnownAdapter { name, folder, trained_on: known.map(|known| known.lineage.base) })
+}
 
 /// Adapters by their words: `base`, `champion`, `anchor`, an adapter's id, a cycle's number for its candidate, or a PEFT
 /// folder. Each once, with the name that it is told by.

@@ -21,6 +21,7 @@ use perennial_learn::{
     compute::Precision,
     model::{HfFolder, Model},
 };
+use perennial_types::Fingerprint;
 
 pub(crate) use self::{
     known::KNOWN,
@@ -73,6 +74,15 @@ pub(crate) fn load(model: &config::Model, precision: Precision) -> anyhow::Resul
         Err(_) => Model::load(&path, precision),
     };
     loaded.with_context(|| format!("the base model {} cannot be loaded{}", path.display(), way_out(&path)))
+}
+
+/// The fingerprint that the base model has once it is loaded. Its files are read only where they changed since they were last.
+///
+/// # Errors
+/// As [`locate`], or where they cannot be read.
+pub(crate) fn fingerprint(model: &config::Model) -> anyhow::Result<Fingerprint> {
+    let cache = cache(model).ok().map(|cache| cache.join(".weights"));
+    Ok(Model::fingerprint_of(&locate(model)?, cache.as_deref())?)
 }
 
 /// How a model of a family that is only asked can be.

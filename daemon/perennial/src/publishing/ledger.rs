@@ -14,7 +14,8 @@ impl RegistryLedger {
     fn champion(&self, adapter: AdapterId) -> Result<Champion, RegistryError> {
         let known = self.registry.adapter(&adapter)?.ok_or_else(|| RegistryError::UnknownAdapter(adapter.clone()))?;
         let folder = self.adapters.join(adapter.as_str());
-        Ok(Champion { adapter, files: known.files, folder, cycle: known.lineage.cycle })
+        let (base, cycle) = (known.lineage.base, known.lineage.cycle);
+        Ok(Champion { adapter, files: known.files, folder, base, cycle })
     }
 }
 

@@ -18,6 +18,7 @@ use self::ledger::RegistryLedger;
 use crate::{
     clock,
     config::Config,
+    exports::ModelExporter,
     state::StateDir,
     telemetry::{TargetLooked, TargetsKnown, Telemetry},
 };
@@ -70,7 +71,8 @@ impl Publishing {
         let (adapters, export) = (state.adapters(), state.export());
         let keeper = ChampionKeeper::new(registry.clone(), adapters.clone());
         let ledger = RegistryLedger { registry: registry.clone(), adapters: adapters.clone() };
-        let surroundings = Surroundings { adapters, export, runtime };
+        let exporter = Arc::new(ModelExporter(config.model.clone()));
+        let surroundings = Surroundings { adapters, export, exporter, runtime };
         let publishers: Vec<_> = config.targets().iter().map(|target| target.settings().open(&surroundings)).collect();
         let names: Vec<&str> = publishers.iter().map(|publisher| publisher.name()).collect();
         telemetry.emit_quietly(TargetsKnown(&names));

@@ -3,26 +3,18 @@
 //! It reads the change from its standard input, in the JSON of the webhook, and finds the adapter's folder in the environment too.
 //! Where it ends with 0, the target serves the champion.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use perennial_types::{Fingerprint, Fingerprinter, shortened};
+use perennial_types::{Fingerprint, Fingerprinter};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, Command as Program},
-    runtime::Handle,
-};
+use tokio::runtime::Handle;
 
 use crate::{
     Fault, Observed, PathKey, PublishError, Publisher, Reach, Settings, Surroundings, Tries, Wish,
     event::{body, event_id},
+    program::Program,
     remote::{self, attempts_max, pause_seconds, timeout_seconds},
 };
-
-/// How much of what a failed program says is read, in bytes …
-const COMPLAINT_BYTES_MAX: u64 = 16 << 10;
-/// … and passed on, in characters.
-const COMPLAINT_CHARS_MAX: usize = 200;
 
 /// The keys of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,9 +47,7 @@ impl Settings for CommandConfig {
 
     fn faults(&self) -> Vec<Fault> {
         let mut found = Vec::new();
-        if self.run.first().is_none_or(|program| !program.starts_with('/')) {
-            let problem =
-                "must begin with the absolute path of a program, as in [\"/usr/local/bin/deploy\", \"champion\"]";
+        if let Some(problem) = Program::fault(&self.run) {
             found.push(Fault { key: "run", problem: problem.to_owned() });
         }
         found.extend(remote::faults(self.timeout_seconds, self.attempts_max, self.pause_seconds));
@@ -82,53 +72,6 @@ impl Command {
     fn program(&self) -> &str {
         self.config.run.first().map_or("", String::as_str)
     }
-
-    fn start(&self, wish: &Wish) -> std::io::Result<Child> {
-        let text = |part: Option<String>| part.unwrap_or_default();
-        Program::new(self.program())
-            .args(self.config.run.iter().skip(1))
-            .env("PERENNIAL_CHANGE", wish.change.to_string())
-            .env("PERENNIAL_REASON", &wish.reason)
-            .env("PERENNIAL_CHAMPION", text(wish.adapter().map(ToString::to_string)))
-            .env("PERENNIAL_PREVIOUS", text(wish.previous.as_ref().map(ToString::to_string)))
-            .env("PERENNIAL_PATH", wish.champion.as_ref().map_or_else(PathBuf::new, |champion| champion.folder.clone()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-    }
-
-    /// Why it did not end well.
-    async fn run(&self, wish: &Wish, event: &[u8]) -> Result<(), String> {
-        let mut child = self.start(wish).map_err(|error| format!("cannot be started: {error}"))?;
-        let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
-        let told = async {
-            // Whoever does not read it is not wrong.
-            if let Some(stdin) = &mut stdin {
-                let _ = stdin.write_all(event).await;
-            }
-            drop(stdin);
-        };
-        let complaint = async {
-            let mut said = Vec::new();
-            if let Some(mut stderr) = stderr {
-                let _ = (&mut stderr).take(COMPLAINT_BYTES_MAX).read_to_end(&mut said).await;
-                // The rest is read too, so that it never waits for a reader.
-                let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-            }
-            said
-        };
-        let (ended, (), said) = tokio::join!(child.wait(), told, complaint);
-        let status = ended.map_err(|error| error.to_string())?;
-        if status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&said);
-        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("without a word");
-        let last: String = last.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Err(format!("ended with {status}: {}", shortened(&last, COMPLAINT_CHARS_MAX)))
-    }
 }
 
 impl Publisher for Command {
@@ -151,11 +94,23 @@ impl Publisher for Command {
 
     fn publish(&self, wish: &Wish) -> Result<(), PublishError> {
         let event = body(&event_id(&self.config.name, wish), wish);
-        let timeout = Duration::from_secs(self.config.timeout_seconds);
-        let ended = self.runtime.block_on(async { tokio::time::timeout(timeout, self.run(wish, &event)).await });
-        let over = format!("was killed: it took longer than timeout_seconds, {}", self.config.timeout_seconds);
-        let problem = ended.unwrap_or(Err(over));
-        problem.map_err(|problem| PublishError::Unlike { place: self.program().to_owned(), problem })
+        let text = |part: Option<String>| part.unwrap_or_default();
+        let environment = vec![
+            ("PERENNIAL_CHANGE", wish.change.to_string()),
+            ("PERENNIAL_REASON", wish.reason.clone()),
+            ("PERENNIAL_CHAMPION", text(wish.adapter().map(ToString::to_string))),
+            ("PERENNIAL_PREVIOUS", text(wish.previous.as_ref().map(ToString::to_string))),
+            ("PERENNIAL_PATH", text(wish.champion.as_ref().map(|champion| champion.folder.display().to_string()))),
+        ];
+        let program = Program {
+            run: &self.config.run,
+            environment,
+            input: &event,
+            timeout: Duration::from_secs(self.config.timeout_seconds),
+            timeout_key: "timeout_seconds",
+        };
+        let ended = program.run(&self.runtime);
+        ended.map_err(|problem| PublishError::Unlike { place: self.program().to_owned(), problem })
     }
 
     fn observe(&self, _: &Wish) -> Result<Observed, PublishError> {

@@ -2,12 +2,15 @@
 
 mod command;
 mod folder;
+mod llama_cpp;
 mod vllm;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{command::CommandConfig, folder::FolderConfig, vllm::VllmConfig, webhook::WebhookConfig};
+pub use self::{
+    command::CommandConfig, folder::FolderConfig, llama_cpp::LlamaCppConfig, vllm::VllmConfig, webhook::WebhookConfig,
+};
 use crate::Settings;
 
 macro_rules! kinds {
@@ -44,6 +47,8 @@ kinds! {
     Webhook(WebhookConfig),
     /// A server of vLLM's that loads the champion beside its base model.
     Vllm(VllmConfig),
+    /// A server of llama.cpp's, which is restarted for a new adapter.
+    LlamaCpp(LlamaCppConfig),
     /// A program of the user's that is told of each change.
     Command(CommandConfig),
 }

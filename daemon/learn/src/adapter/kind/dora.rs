@@ -97,6 +97,17 @@ impl DeltaKind for Dora {
         Ok(Box::new(DoraVars { lora, magnitude, norms }))
     }
 
+    /// Adds `scale · b · a`, and gives each row the length of its magnitude.
+    fn merge(&self, config: &LoraConfig, weight: &mut [f32], values: &[Vec<f32>]) {
+        let [pair @ .., magnitude] = values else { return };
+        Lora.merge(config, weight, pair);
+        let inputs = weight.len() / magnitude.len().max(1);
+        weight.par_chunks_exact_mut(inputs.max(1)).zip(magnitude).for_each(|(row, magnitude)| {
+            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt() as f32;
+            row.iter_mut().for_each(|value| *value *= magnitude / norm);
+        });
+    }
+
     fn not_served_by(&self) -> &'static [&'static str] {
         &["vLLM", "llama.cpp"]
     }

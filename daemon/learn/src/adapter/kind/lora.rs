@@ -1,5 +1,5 @@
 use candle_core::{Tensor, Var};
-use perennial_kernels::{Into, MatMut, Precision, Weight};
+use perennial_kernels::{Into, Mat, MatMut, Precision, Threads, Weight, gemm};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -76,6 +76,15 @@ impl DeltaKind for Lora {
         values: &[&[f32]],
     ) -> candle_core::Result<Box<dyn ComposedDelta>> {
         Ok(Box::new(LoraVars::new(config, weight, values)?))
+    }
+
+    /// Adds `scale · b · a`.
+    fn merge(&self, config: &LoraConfig, weight: &mut [f32], values: &[Vec<f32>]) {
+        let [a, b, ..] = values else { return };
+        let (rank, outputs, inputs) = (config.r, b.len() / config.r, a.len() / config.r);
+        let (a, b) = (Mat::new(a, rank, inputs), Mat::new(b, outputs, rank));
+        let weight = MatMut::new(weight, outputs, inputs);
+        gemm(weight, Into::Add, config.scale(), b, a, Precision::F32, Threads::Pool);
     }
 
     fn not_served_by(&self) -> &'static [&'static str] {

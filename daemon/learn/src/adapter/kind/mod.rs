@@ -75,6 +75,9 @@ pub(crate) trait DeltaKind: Send + Sync {
         values: &[&[f32]],
     ) -> candle_core::Result<Box<dyn ComposedDelta>>;
 
+    /// Changes a weight, `[out, in]`, so that the layer alone gives what it gives with the adapter, as PEFT's `merge` does.
+    fn merge(&self, config: &LoraConfig, weight: &mut [f32], values: &[Vec<f32>]);
+
     /// The servers that do not load such adapters from PEFT's files.
     fn not_served_by(&self) -> &'static [&'static str];
 }

@@ -15,7 +15,7 @@ const VALUES_MAX: u64 = 1 << 23;
 /// ggml's own limit.
 const DIMENSIONS_MAX: u32 = 4;
 const ALIGNMENT_DEFAULT: u64 = 32;
-const ALIGNMENT_KEY: &str = "general.alignment";
+pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 
 /// What a GGUF file says before the data of its tensors (`docs/gguf.md` of ggml).
 pub(super) struct Header {
@@ -83,7 +83,8 @@ pub(super) fn tensor_bytes(info: &TensorInfo) -> Result<u64, String> {
     bytes.map(|bytes| bytes as u64).ok_or_else(|| format!("its shape {dims:?} is beyond any file"))
 }
 
-fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, String> {
+/// Where the data of each tensor may begin: at multiples of this.
+pub(super) fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, String> {
     let alignment = match metadata.get(ALIGNMENT_KEY) {
         None => return Ok(ALIGNMENT_DEFAULT),
         Some(Value::U32(alignment)) => u64::from(*alignment),
@@ -223,25 +224,30 @@ impl<R: Read> Reader<R> {
 }
 
 /// ggml's numbers of the types that candle can dequantize.
+const TYPES: [(u32, GgmlDType); 13] = [
+    (0, GgmlDType::F32),
+    (1, GgmlDType::F16),
+    (2, GgmlDType::Q4_0),
+    (3, GgmlDType::Q4_1),
+    (6, GgmlDType::Q5_0),
+    (7, GgmlDType::Q5_1),
+    (8, GgmlDType::Q8_0),
+    (10, GgmlDType::Q2K),
+    (11, GgmlDType::Q3K),
+    (12, GgmlDType::Q4K),
+    (13, GgmlDType::Q5K),
+    (14, GgmlDType::Q6K),
+    (30, GgmlDType::BF16),
+];
+
 fn dtype(number: u32) -> Result<GgmlDType, String> {
-    Ok(match number {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        30 => GgmlDType::BF16,
-        other => {
-            return Err(format!(
-                "it is stored as ggml's type {other}; F32, F16, BF16, Q4_0 to Q8_0 and Q2_K to Q6_K can be read"
-            ));
-        }
+    let found = TYPES.iter().find(|(known, _)| *known == number).map(|(_, dtype)| *dtype);
+    found.ok_or_else(|| {
+        format!("it is stored as ggml's type {number}; F32, F16, BF16, Q4_0 to Q8_0 and Q2_K to Q6_K can be read")
     })
+}
+
+/// ggml's number of a type; `None` for one that no file that can be read has.
+pub(super) fn number_of(dtype: GgmlDType) -> Option<u32> {
+    TYPES.iter().find(|(_, known)| *known == dtype).map(|(number, _)| *number)
 }

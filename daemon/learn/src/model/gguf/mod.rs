@@ -1,6 +1,7 @@
 //! GGUF files: one file for configuration, tokenizer and weights.
 
 mod header;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ use perennial_kernels::Precision;
 use rayon::prelude::*;
 
 use self::header::Header;
+pub(crate) use self::write::{GgufTensor, write_gguf};
 use super::{
     Architecture, ModelConfig, ModelError,
     layout::{self, Shapes},
@@ -81,15 +83,30 @@ impl<'a> Gguf<'a> {
         Metadata(&self.metadata)
     }
 
-    /// A tensor as f32, as it lies in the file.
-    pub(super) fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
+    /// The bytes of a tensor, as they lie in the file.
+    pub(super) fn raw(&self, name: &str) -> Result<Vec<u8>, ModelError> {
         let info = self.infos.get(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
         let bytes = header::tensor_bytes(info).map_err(|problem| self.problem(name, problem))?;
         let mut raw = vec![0; bytes as usize];
         self.source.read_exact_at(&mut raw, self.data_start + info.offset).map_err(ModelError::io(&self.path))?;
+        Ok(raw)
+    }
+
+    /// A tensor as f32, as it lies in the file.
+    pub(super) fn tensor(&self, name: &str) -> Result<Tensor, ModelError> {
+        let raw = self.raw(name)?;
+        let info = self.infos.get(name).ok_or_else(|| self.problem(name, "is missing".to_owned()))?;
         qtensor_from_ggml(info.ggml_dtype, &raw, info.shape.dims().to_vec(), &Device::Cpu)
             .and_then(|quantized| quantized.dequantize(&Device::Cpu))
             .map_err(|error| self.problem(name, format!("cannot be read: {error}")))
+    }
+
+    /// A tensor as f32, in Hugging Face's row order; `name` is Hugging Face's.
+    pub(super) fn values(&self, file_name: &str, name: &str, config: &ModelConfig) -> Result<Tensor, ModelError> {
+        let tensor = self.tensor(file_name)?;
+        let Some(heads) = permuted_heads(name, config) else { return Ok(tensor) };
+        unpermute(&tensor, heads)
+            .map_err(|error| self.problem(file_name, format!("cannot be cut into {heads} heads: {error}")))
     }
 
     /// That the file has the tensors of a model of this configuration, and no others.
@@ -114,13 +131,7 @@ impl<'a> Gguf<'a> {
                 let name = names::from_gguf(file_name).ok_or_else(|| {
                     self.problem(file_name, "is not one that a model of the Llama family has".to_owned())
                 })?;
-                let tensor = self.tensor(file_name)?;
-                let tensor = match permuted_heads(&name, config) {
-                    Some(heads) => unpermute(&tensor, heads).map_err(|error| {
-                        self.problem(file_name, format!("cannot be cut into {heads} heads: {error}"))
-                    })?,
-                    None => tensor,
-                };
+                let tensor = self.values(file_name, &name, config)?;
                 let loaded = Loaded::new(&tensor, precision)
                     .map_err(|error| self.problem(file_name, format!("cannot be used: {error}")))?;
                 Ok((name, loaded))
@@ -135,7 +146,7 @@ impl<'a> Gguf<'a> {
 
 /// llama.cpp rotates neighbouring values in these architectures, and its converter reorders the rows of q and k for that
 /// (`LlamaModel.permute` of `convert_hf_to_gguf.py`). The number of heads of a tensor that is reordered so.
-fn permuted_heads(name: &str, config: &ModelConfig) -> Option<usize> {
+pub(crate) fn permuted_heads(name: &str, config: &ModelConfig) -> Option<usize> {
     match config.architecture {
         Architecture::Llama | Architecture::Mistral | Architecture::SmolLm3 => {}
         Architecture::Qwen2 | Architecture::Qwen3 => return None,
@@ -153,21 +164,21 @@ fn unpermute(tensor: &Tensor, heads: usize) -> CandleResult<Tensor> {
     tensor.reshape((heads, rows / heads / 2, 2, width))?.transpose(1, 2)?.contiguous()?.reshape(tensor.shape())
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+/// What llama.cpp's converter does to the rows of such a tensor: `reshape(heads, 2, rows / heads / 2, …).swapaxes(1, 2)`.
+pub(crate) fn permute(tensor: &Tensor, heads: usize) -> CandleResult<Tensor> {
+    let rows = tensor.dim(0)?;
+    let width = tensor.elem_count() / rows.max(1);
+    tensor.reshape((heads, 2, rows / heads / 2, width))?.transpose(1, 2)?.contiguous()?.reshape(tensor.shape())
+}
 
-    /// What llama.cpp's converter does: `reshape(heads, 2, rows / heads / 2, …).swapaxes(1, 2)`.
-    pub(crate) fn permute(tensor: &Tensor, heads: usize) -> Tensor {
-        let rows = tensor.dim(0).unwrap();
-        let cut = tensor.reshape((heads, 2, rows / heads / 2, tensor.elem_count() / rows)).unwrap();
-        cut.transpose(1, 2).unwrap().contiguous().unwrap().reshape(tensor.shape()).unwrap()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn unpermute_undoes_the_converters_permutation() {
         let rows = Tensor::arange(0_f32, 48., &Device::Cpu).unwrap().reshape((16, 3)).unwrap();
-        let permuted = permute(&rows, 2);
+        let permuted = permute(&rows, 2).unwrap();
         assert_ne!(permuted.to_vec2::<f32>().unwrap(), rows.to_vec2::<f32>().unwrap());
         let back = unpermute(&permuted, 2).unwrap();
         assert_eq!(back.to_vec2::<f32>().unwrap(), rows.to_vec2::<f32>().unwrap());

@@ -55,7 +55,7 @@ fn write_gguf(config: &ModelConfig, path: &Path, change: impl FnOnce(&mut BTreeM
                 () if name.contains("k_proj") => Some(config.kv_heads),
                 () => None,
             };
-            let tensor = heads.map_or(tensor.clone(), |heads| gguf::tests::permute(&tensor, heads));
+            let tensor = heads.map_or(tensor.clone(), |heads| gguf::permute(&tensor, heads).unwrap());
             (gguf_name(&name), QTensor::quantize(&tensor, GgmlDType::F32).unwrap())
         })
         .collect();

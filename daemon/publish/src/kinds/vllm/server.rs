@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::{
     PublishError,
     http::{self, Request},
+    probe::Tokens,
     secret::read_closed,
 };
 
@@ -27,9 +28,6 @@ pub(super) struct Server<'a> {
     key: Option<String>,
     timeout: Duration,
 }
-
-/// What it may go on with, each token with its log-probability.
-pub(super) type Tokens = Vec<(String, f64)>;
 
 /// A model of the server's list.
 #[derive(Debug, Deserialize)]
