@@ -67,8 +67,7 @@ impl Reload {
         }
         let applied = changed!(
             running, new, state, model, ingest, replay, cycle, train, grpo, rollout, reward, gate, promotion, drift,
-            trigger,
-            http, resources, log, shutdown,
+            trigger, http, resources, log, shutdown,
         );
         Self { config: new, applied, needs_restart }
     }

@@ -13,8 +13,8 @@ use perennial_publish::TargetConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Promotion, Replay, Reward, Rollout, Slow, SocketMode, Start,
-    TrainDevice, TrainStage, Trigger,
+    Drift, Gate, Ingest, Isa, Listen, Objective, Precision, Promotion, Replay, Reward, Rollout, Slow, SocketMode,
+    Start, TrainDevice, TrainStage, Trigger,
 };
 
 /// The whole configuration.

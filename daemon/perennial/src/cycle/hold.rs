@@ -45,7 +45,11 @@ impl Word {
             None => {
                 let hold = context.registry.hold(cycle.id, now_ms)?;
                 let until_ms = until_ms(&hold, promotion);
-                context.telemetry.emit(CandidateHeld { cycle: cycle.id, candidate: cycle.candidate.as_ref(), until_ms });
+                context.telemetry.emit(CandidateHeld {
+                    cycle: cycle.id,
+                    candidate: cycle.candidate.as_ref(),
+                    until_ms,
+                });
                 hold
             }
         };

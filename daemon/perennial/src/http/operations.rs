@@ -4,8 +4,9 @@ use perennial_types::{CycleId, Domain};
 
 use super::{Code, health::METRICS_TYPE, operation::Operation};
 use crate::answers::{
-    Abort, Aborting, AdapterRow, AdapterShown, Anchor, Answered, CycleRow, CycleShown, Drift, HoldWord, IntakeReport, Lines, Listing, Pins,
-    Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom, schemas,
+    Abort, Aborting, AdapterRow, AdapterShown, Anchor, Answered, CycleRow, CycleShown, Drift, HoldWord, IntakeReport,
+    Lines, Listing, Pins, Promote, Ready, Rejection, RequeueReport, Requeued, RollBack, SetPin, Started, Status, Whom,
+    schemas,
 };
 
 const ADAPTER: &str = "The adapter, as `GET /v1/adapters` names it.";

@@ -46,7 +46,8 @@ pub(crate) enum Step {
 
 /// What the policy says.
 pub(crate) fn next(policy: &config::Cycle, situation: &Situation) -> Step {
-    let Situation { now_ms, waiting, oldest_ms, unfinished, held_until_ms, is_asked, is_drifted, retry_ms } = *situation;
+    let Situation { now_ms, waiting, oldest_ms, unfinished, held_until_ms, is_asked, is_drifted, retry_ms } =
+        *situation;
     if let Some(retry_ms) = retry_ms.filter(|&retry_ms| retry_ms > now_ms) {
         return Step::Wait { until_ms: Some(retry_ms) };
     }

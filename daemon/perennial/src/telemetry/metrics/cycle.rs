@@ -50,7 +50,8 @@ impl CycleMetrics {
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let since =
             "Since when training does not get on: since the first error, or the first failed cycle; 0: it does.";
-        let until = "When the candidate that waits for a person's word is declined where nobody gives it; 0: none waits.";
+        let until =
+            "When the candidate that waits for a person's word is declined where nobody gives it; 0: none waits.";
         Ok(Self {
             phase,
             phase_duration,
