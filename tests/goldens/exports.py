@@ -9,16 +9,15 @@ Each comparison is printed with its error; exits with 1 where one is beyond what
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import torch
+from llama_server import GREEDY_TOKENS, Server
+from llama_sources import convert, read_gguf
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -26,7 +25,6 @@ from transformers import AutoModelForCausalLM
 GOLDENS = Path(__file__).parent
 BASE = GOLDENS / "tiny"
 ADAPTERS = {"lora": GOLDENS / "adapter_tiny", "dora": GOLDENS / "adapter_dora_tiny"}
-GREEDY_TOKENS = 24
 PROMPTS = 4
 # Up to this error of logits the greedy tokens must be the same.
 EXACT_MAX = 5e-3
@@ -108,31 +106,6 @@ def check_merged_safetensors(export: Exporter) -> None:
         check(f"merged-safetensors, {kind}: types besides bf16", len(dtypes - {"torch.bfloat16"}), 0)
 
 
-def read_gguf(path: Path, sources: Path):
-    sys.path.insert(0, str(sources / "gguf-py"))
-    from gguf import GGUFReader
-
-    reader = GGUFReader(path)
-    keys = {key: field.contents() for key, field in reader.fields.items() if not key.startswith("GGUF.")}
-    return keys, {tensor.name: tensor for tensor in reader.tensors}
-
-
-# The converter knows tokenizers by a hash of each published one; the tiny model's cuts words as SmolLM's does.
-CONVERT = """
-import runpy, sys
-sys.path.insert(0, sys.argv[1])
-import conversion.base as base
-base.TextModel.get_vocab_base_pre = lambda self, tokenizer: "smollm"
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def convert(script: Path, *arguments) -> None:
-    command = [sys.executable, "-c", CONVERT, str(script.parent), str(script), *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def check_same_gguf(what: str, ours: Path, theirs: Path, sources: Path, rename: set[str]) -> None:
     (our_keys, our_tensors), (their_keys, their_tensors) = read_gguf(ours, sources), read_gguf(theirs, sources)
     check(f"{what}: tensors that only one has", len(our_tensors.keys() ^ their_tensors.keys()), 0)
@@ -184,45 +157,6 @@ def fresh_adapter(folder: Path) -> Path:
     save_file(zeroed, out / "adapter_model.safetensors", metadata={"format": "pt"})
     (out / "adapter_config.json").write_bytes((ADAPTERS["lora"] / "adapter_config.json").read_bytes())
     return out
-
-
-class Server:
-    """llama-server with a model and perhaps an adapter."""
-
-    def __init__(self, program: Path, model: Path, *arguments: str):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        command = [str(program), "--model", str(model), "--port", str(self.port), "--host", "127.0.0.1", "--threads", "1"]
-        command += ["--ctx-size", "512", "--parallel", "1", "--no-webui", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def __enter__(self):
-        for _ in range(600):
-            try:
-                self.ask("health")
-                return self
-            except OSError:
-                time.sleep(0.1)
-        raise SystemExit("llama-server does not come up")
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-    def ask(self, path: str, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def greedy(self, tokens: list[int]):
-        """The tokens, and for each the likeliest with their log-probabilities."""
-        body = {"prompt": tokens, "n_predict": GREEDY_TOKENS, "temperature": 0, "n_probs": 5, "cache_prompt": False}
-        body |= {"return_tokens": True, "ignore_eos": False}
-        answer = self.ask("completion", body)
-        places = answer["completion_probabilities"]
-        return [place["id"] for place in places], [{top["id"]: top["logprob"] for top in place["top_logprobs"]} for place in places]
 
 
 def check_server(what: str, server: Server, model) -> None:

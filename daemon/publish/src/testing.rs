@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
+    fs,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -13,7 +15,7 @@ use std::{
 
 use perennial_types::{AdapterId, CycleId, Fingerprint, Publication};
 
-use crate::{Champion, Ledger, LedgerError, Observed, PublishError, Publisher, Reach, Tries, Wish};
+use crate::{Champion, Exporter, Ledger, LedgerError, Observed, PublishError, Publisher, Reach, Tries, Wish};
 
 /// The wish after this change; the files of the champion "changed" are not what they should be.
 pub(crate) fn wish(change: u64, champion: Option<&str>) -> Wish {
@@ -179,5 +181,18 @@ impl Publisher for Target {
 
     fn check(&self) -> Result<String, PublishError> {
         Ok("fake".to_owned())
+    }
+}
+
+/// Writes a file that says whose it is.
+#[derive(Debug)]
+pub(crate) struct Named;
+
+impl Exporter for Named {
+    fn export(&self, champion: &Champion, format: &str, out: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if fs::exists(out)? {
+            return Err("it is there".into());
+        }
+        Ok(fs::write(out, format!("{format} {}", champion.adapter))?)
     }
 }

@@ -8,7 +8,7 @@ use perennial_gate::HackingPolicy;
 use perennial_learn::train::{
     DistillationConfig, EwcConfig, L2SpConfig, OrthogonalConfig, PenaltyConfig, grpo::GrpoConfig, objective::Keys,
 };
-use perennial_publish::{CommandConfig, FolderConfig, VllmConfig, WebhookConfig};
+use perennial_publish::{CommandConfig, FolderConfig, LlamaCppConfig, VllmConfig, WebhookConfig};
 
 use super::gate::{AutoDomain, AutoSuites, GateAnchor, SequentialTest};
 use super::*;
@@ -56,6 +56,7 @@ fn every_key_is_documented_in_its_section_and_no_other_is() {
         ("publish", keys::<FolderConfig>()),
         ("publish", keys::<WebhookConfig>()),
         ("publish", keys::<VllmConfig>()),
+        ("publish", keys::<LlamaCppConfig>()),
         ("publish", keys::<CommandConfig>()),
         ("drift", keys::<Drift>()),
         ("trigger", keys::<Trigger>()),

@@ -5,6 +5,7 @@ mod cycle;
 mod drift;
 mod failure;
 mod gate;
+mod hold;
 mod http;
 mod ingest;
 mod publish;
@@ -13,7 +14,7 @@ mod surroundings;
 mod train;
 
 pub(crate) use self::{
-    base_answers::*, cycle::*, drift::*, failure::*, gate::*, http::*, ingest::*, publish::*, reward::*,
+    base_answers::*, cycle::*, drift::*, failure::*, gate::*, hold::*, http::*, ingest::*, publish::*, reward::*,
     surroundings::*, train::*,
 };
 

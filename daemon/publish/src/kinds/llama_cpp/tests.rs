@@ -1,7 +1,6 @@
 //! Against a server in this process that does as llama-server's documentation says it does.
 
 use std::{
-    error::Error,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::{Champion, testing::wish};
+use crate::testing::{Named, wish};
 
 /// What the server has and does.
 #[derive(Default)]
@@ -35,19 +34,6 @@ struct LlamaServer {
     url: String,
     folder: tempfile::TempDir,
     state: Arc<Mutex<State>>,
-}
-
-/// Writes a file that says whose it is.
-#[derive(Debug)]
-struct Named;
-
-impl Exporter for Named {
-    fn export(&self, champion: &Champion, format: &str, out: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
-        if fs::exists(out)? {
-            return Err("it is there".into());
-        }
-        Ok(fs::write(out, format!("{format} {}", champion.adapter))?)
-    }
 }
 
 impl LlamaServer {
@@ -294,8 +280,7 @@ fn what_is_no_llama_server_is_told_as_such() {
     target.config.url += "elsewhere";
     assert!(target.check().unwrap_err().to_string().contains("is it llama-server?"));
     let config = json!({
-        "name": "current", "url": "llama", "restart": ["systemctl", "restart", "llama"], "ready_seconds": 0,
-        "server_path": "a folder",
+        "name": "current", "url": "llama", "restart": ["systemctl"], "ready_seconds": 0, "server_path": "a folder",
     });
     let config: LlamaCppConfig = serde_json::from_value(config).unwrap();
     let faults: Vec<&str> = config.faults().iter().map(|fault| fault.key).collect();
