@@ -86,8 +86,10 @@ impl ScoreCache {
         }
     }
 
+    /// One that was given as a file is named by its path, and nothing is to be written there.
     fn path(&self, suite: &str) -> PathBuf {
-        self.folder.join(format!("{suite}.json"))
+        let name = if suite.contains('/') { Fingerprint::of(suite.as_bytes()).to_string() } else { suite.to_owned() };
+        self.folder.join(format!("{name}.json"))
     }
 }
 
@@ -96,6 +98,16 @@ mod tests {
     use perennial_gate::Unjudged;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_written_beside_a_suite_that_was_given_as_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = ScoreCache { folder: root.path().join("side") };
+        for name in ["auto:a", "rows.jsonl", "/srv/suites/rows.jsonl", "../rows.jsonl"] {
+            assert_eq!(cache.path(name).parent(), Some(cache.folder.as_path()), "{name}");
+        }
+        assert_ne!(cache.path("/a/rows.jsonl"), cache.path("/b/rows.jsonl"));
+    }
 
     #[test]
     fn what_a_clock_decided_is_asked_again_and_the_rest_is_kept() {
