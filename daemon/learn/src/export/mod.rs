@@ -1,6 +1,6 @@
 //! Adapters in the forms that other programs load: alone, or merged into their base model.
 //!
-//! Each form is a file with its [`FormatKind`] and a line in [`Format::ALL`]; copy from `mlx.rs` for an adapter alone, from
+//! Each form is a file with its `FormatKind` and a line in [`Format::ALL`]; copy from `mlx.rs` for an adapter alone, from
 //! `merged_safetensors.rs` for a whole model. What a form cannot carry it refuses by name, and what is written is written tensor by
 //! tensor, whole or not at all.
 
