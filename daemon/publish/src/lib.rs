@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod exporter;
 pub mod http;
+mod json_server;
 mod kinds;
 mod ledger;
 mod link;

@@ -2,17 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use perennial_types::shortened;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::{
     PublishError,
-    http::{self, Request},
+    json_server::{self, JsonServer},
     probe::Tokens,
-    secret::read_closed,
 };
 
 /// The longest answer, in bytes.
@@ -21,12 +19,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const TOKENS: usize = 5;
 
 /// A server that can be asked.
-pub(super) struct Server<'a> {
-    runtime: &'a Handle,
-    url: Url,
-    key: Option<String>,
-    timeout: Duration,
-}
+pub(super) struct Server<'a>(JsonServer<'a>);
 
 /// An adapter that the server has.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,32 +50,31 @@ impl<'a> Server<'a> {
         key_file: Option<&Path>,
         timeout: Duration,
     ) -> Result<Self, PublishError> {
-        let url = url.parse().map_err(|_| PublishError::NoAddress)?;
-        let secret =
-            |path: &Path| read_closed(path).map_err(|problem| PublishError::Secret { path: path.to_owned(), problem });
-        Ok(Self { runtime, url, key: key_file.map(secret).transpose()?, timeout })
+        let (url, key) = json_server::address(url, key_file)?;
+        let answer_bytes_max = ANSWER_BYTES_MAX;
+        Ok(Self(JsonServer { runtime, kind: "llama-server", url, key, timeout, answer_bytes_max }))
     }
 
     pub(super) fn place(&self) -> String {
-        http::place(&self.url)
+        self.0.place()
     }
 
     /// That it does not do as llama.cpp does.
     pub(super) fn unlike(&self, problem: impl Into<String>) -> PublishError {
-        PublishError::Unlike { place: self.place(), problem: problem.into() }
+        self.0.unlike(problem)
     }
 
     /// Whether it answers, with its model in memory.
     pub(super) fn is_ready(&self) -> bool {
-        self.call(Method::GET, "health", &Value::Null).is_ok()
+        self.0.call(Method::GET, "health", &Value::Null).is_ok()
     }
 
     pub(super) fn adapters(&self) -> Result<Vec<Listed>, PublishError> {
-        match self.call(Method::GET, "lora-adapters", &Value::Null) {
+        match self.0.json(Method::GET, "lora-adapters", &Value::Null) {
             Err(error) if error.is_status(StatusCode::NOT_FOUND) => {
                 Err(self.unlike("knows no /lora-adapters: is it llama-server?"))
             }
-            answered => self.parsed("lora-adapters", &answered?),
+            answered => answered,
         }
     }
 
@@ -91,7 +83,7 @@ impl<'a> Server<'a> {
         if all.is_empty() {
             return Ok(());
         }
-        self.call(Method::POST, "lora-adapters", &weights(all, only)).map(drop)
+        self.0.call(Method::POST, "lora-adapters", &weights(all, only)).map(drop)
     }
 
     /// The likeliest tokens that it would go on with, with their log-probabilities, each adapter but one weighing nothing.
@@ -115,34 +107,11 @@ impl<'a> Server<'a> {
             "prompt": prompt, "n_predict": 1, "temperature": 0, "n_probs": TOKENS, "cache_prompt": false,
             "lora": weights(all, only),
         });
-        let answer: Answer = self.parsed("completion", &self.call(Method::POST, "completion", &body)?)?;
+        let answer: Answer = self.0.json(Method::POST, "completion", &body)?;
         let first = answer.completion_probabilities.into_iter().next().map(|place| place.top_logprobs);
         let tokens = first.filter(|tokens| !tokens.is_empty());
         let tokens = tokens.ok_or_else(|| self.unlike("tells no log-probabilities of what it answers"))?;
         Ok(tokens.into_iter().map(|token| (token.id.to_string(), token.logprob)).collect())
-    }
-
-    fn parsed<T: for<'de> Deserialize<'de>>(&self, path: &str, answer: &[u8]) -> Result<T, PublishError> {
-        serde_json::from_slice(answer).map_err(|error| {
-            let begin = shortened(&String::from_utf8_lossy(answer), 80);
-            self.unlike(format!("answers /{path} otherwise than llama-server does: {error}: {begin:?}"))
-        })
-    }
-
-    fn call(&self, method: Method, path: &str, body: &Value) -> Result<Vec<u8>, PublishError> {
-        let base = self.url.as_str().trim_end_matches('/');
-        let url: Url = format!("{base}/{path}").parse().map_err(|_| PublishError::NoAddress)?;
-        let mut headers = Vec::new();
-        headers.extend(self.key.as_ref().map(|key| ("authorization", format!("Bearer {key}"))));
-        let body = match body {
-            Value::Null => Vec::new(),
-            body => {
-                headers.push(("content-type", "application/json".to_owned()));
-                body.to_string().into_bytes()
-            }
-        };
-        let (timeout, answer_bytes_max) = (self.timeout, ANSWER_BYTES_MAX);
-        http::send(self.runtime, Request { method, url: &url, headers, body, timeout, answer_bytes_max })
     }
 }
 

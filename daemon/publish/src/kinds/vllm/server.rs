@@ -5,29 +5,22 @@ use std::{
     time::Duration,
 };
 
-use perennial_types::shortened;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::{
     PublishError,
-    http::{self, Request},
+    json_server::{self, JsonServer},
     probe::Tokens,
-    secret::read_closed,
 };
 
 /// The longest answer, in bytes: a list of many models is far shorter.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// A server that can be asked.
-pub(super) struct Server<'a> {
-    runtime: &'a Handle,
-    url: Url,
-    key: Option<String>,
-    timeout: Duration,
-}
+pub(super) struct Server<'a>(JsonServer<'a>);
 
 /// A model of the server's list.
 #[derive(Debug, Deserialize)]
@@ -65,19 +58,18 @@ impl<'a> Server<'a> {
         key_file: Option<&Path>,
         timeout: Duration,
     ) -> Result<Self, PublishError> {
-        let url = url.parse().map_err(|_| PublishError::NoAddress)?;
-        let secret =
-            |path: &Path| read_closed(path).map_err(|problem| PublishError::Secret { path: path.to_owned(), problem });
-        Ok(Self { runtime, url, key: key_file.map(secret).transpose()?, timeout })
+        let (url, key) = json_server::address(url, key_file)?;
+        let answer_bytes_max = ANSWER_BYTES_MAX;
+        Ok(Self(JsonServer { runtime, kind: "vLLM", url, key, timeout, answer_bytes_max }))
     }
 
     pub(super) fn place(&self) -> String {
-        http::place(&self.url)
+        self.0.place()
     }
 
     /// That it does not do as vLLM does.
     pub(super) fn unlike(&self, problem: impl Into<String>) -> PublishError {
-        PublishError::Unlike { place: self.place(), problem: problem.into() }
+        self.0.unlike(problem)
     }
 
     pub(super) fn adapters(&self) -> Result<Vec<Loaded>, PublishError> {
@@ -92,13 +84,13 @@ impl<'a> Server<'a> {
     }
 
     fn models(&self) -> Result<Vec<Model>, PublishError> {
-        let models: Models = self.json(Method::GET, "v1/models", &Value::Null)?;
+        let models: Models = self.0.json(Method::GET, "v1/models", &Value::Null)?;
         Ok(models.data)
     }
 
     pub(super) fn load(&self, name: &str, path: &Path) -> Result<(), PublishError> {
         let body = json!({ "lora_name": name, "lora_path": path });
-        match self.call(Method::POST, "v1/load_lora_adapter", &body) {
+        match self.0.call(Method::POST, "v1/load_lora_adapter", &body) {
             Err(error) if error.is_status(StatusCode::NOT_FOUND) => Err(self.unlike(
                 "loads no adapters while it serves: start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, where it \
                  sees the folder of the adapters",
@@ -109,7 +101,7 @@ impl<'a> Server<'a> {
 
     /// Succeeds where there is no such adapter any more.
     pub(super) fn unload(&self, name: &str) -> Result<(), PublishError> {
-        match self.call(Method::POST, "v1/unload_lora_adapter", &json!({ "lora_name": name })) {
+        match self.0.call(Method::POST, "v1/unload_lora_adapter", &json!({ "lora_name": name })) {
             Err(error) if error.is_status(StatusCode::NOT_FOUND) => Ok(()),
             answered => answered.map(drop),
         }
@@ -117,7 +109,7 @@ impl<'a> Server<'a> {
 
     /// Lets it forget what it has computed of prompts: it would take what an adapter of the same name computed for another's.
     pub(super) fn forget_prefixes(&self) -> Result<(), PublishError> {
-        match self.call(Method::POST, "reset_prefix_cache", &Value::Null) {
+        match self.0.call(Method::POST, "reset_prefix_cache", &Value::Null) {
             Err(error) if error.is_status(StatusCode::NOT_FOUND) => Err(self.unlike(
                 "cannot be told to forget what it computed with the adapter before, and would answer by that under the alias: start vLLM \
                  with VLLM_SERVER_DEV_MODE=1, or leave out alias and ask for the adapter by its own name",
@@ -141,7 +133,7 @@ impl<'a> Server<'a> {
             top_logprobs: Vec<serde_json::Map<String, Value>>,
         }
         let body = json!({ "model": model, "prompt": prompts, "max_tokens": 1, "temperature": 0, "logprobs": 5 });
-        let answer: Answer = self.json(Method::POST, "v1/completions", &body)?;
+        let answer: Answer = self.0.json(Method::POST, "v1/completions", &body)?;
         let of = |choice: Choice| {
             let first = choice.logprobs?.top_logprobs.into_iter().next()?;
             first.into_iter().map(|(token, logprob)| Some((token, logprob.as_f64()?))).collect()
@@ -149,29 +141,5 @@ impl<'a> Server<'a> {
         let tokens: Option<Vec<Tokens>> = answer.choices.into_iter().map(of).collect();
         let tokens = tokens.filter(|tokens| tokens.len() == prompts.len() && tokens.iter().all(|one| !one.is_empty()));
         tokens.ok_or_else(|| self.unlike("tells no log-probabilities of what it answers"))
-    }
-
-    fn json<T: for<'de> Deserialize<'de>>(&self, method: Method, path: &str, body: &Value) -> Result<T, PublishError> {
-        let answer = self.call(method, path, body)?;
-        serde_json::from_slice(&answer).map_err(|error| {
-            let begin = shortened(&String::from_utf8_lossy(&answer), 80);
-            self.unlike(format!("answers /{path} otherwise than vLLM does: {error}: {begin:?}"))
-        })
-    }
-
-    fn call(&self, method: Method, path: &str, body: &Value) -> Result<Vec<u8>, PublishError> {
-        let base = self.url.as_str().trim_end_matches('/');
-        let url: Url = format!("{base}/{path}").parse().map_err(|_| PublishError::NoAddress)?;
-        let mut headers = Vec::new();
-        headers.extend(self.key.as_ref().map(|key| ("authorization", format!("Bearer {key}"))));
-        let body = match body {
-            Value::Null => Vec::new(),
-            body => {
-                headers.push(("content-type", "application/json".to_owned()));
-                body.to_string().into_bytes()
-            }
-        };
-        let (timeout, answer_bytes_max) = (self.timeout, ANSWER_BYTES_MAX);
-        http::send(self.runtime, Request { method, url: &url, headers, body, timeout, answer_bytes_max })
     }
 }
